@@ -35,7 +35,7 @@ fn soon<T>(wait: &Receiver<T>, what: &str) -> T {
     wait.recv_timeout(Duration::from_secs(30)).unwrap_or_else(|_| panic!("{what}: never"))
 }
 
-/// As [`soon`], of [`aside`].
+/// Waits as [`soon`] does, for the result of [`aside`].
 fn in_time<T: Send + 'static>(what: &str, f: impl FnOnce() -> T + Send + 'static) -> T {
     soon(&aside(f), what)
 }
@@ -218,7 +218,7 @@ fn waits() -> Vec<Named> {
     ]
 }
 
-/// As [`waits`], for what needs a true system.
+/// Waits as [`waits`] does, for a case that needs a true system.
 fn waits_for_the_system() -> Vec<Named> {
     fn wait(f: impl FnOnce() + Send + 'static) -> Box<dyn FnOnce() + Send> {
         Box::new(f)
@@ -275,9 +275,10 @@ fn waits_for_the_system() -> Vec<Named> {
     ]
 }
 
-/// One run with a tasklet that is parked for good inside `wait`: whoever waits for it has an
-/// answer, and so has whoever waits for its neighbours, which have never begun. Gives how many.
-fn everybody_is_answered(name: &'static str, wait: Box<dyn FnOnce() + Send>) -> usize {
+/// Makes one run with a tasklet that is parked for good inside `wait`. All that wait for it have an
+/// answer, and so have all that wait for its neighbours, which have never begun. Returns their
+/// number.
+fn all_waiters_are_answered(name: &'static str, wait: Box<dyn FnOnce() + Send>) -> usize {
     const NEIGHBOURS: usize = 100;
     let (sender, handles) = mpsc::channel::<Handles>();
     let dropped = Arc::new(AtomicUsize::new(0));
@@ -353,7 +354,7 @@ fn s14_all_that_wait_for_the_abandoned_are_answered_and_closures_are_dropped() {
     let (mut answers, mut kinds) = (0, 0);
     for _ in 0..support::rounds(1, 20) {
         for (name, wait) in waits().into_iter().chain(waits_for_the_system()) {
-            answers += everybody_is_answered(name, wait);
+            answers += all_waiters_are_answered(name, wait);
             kinds += 1;
         }
     }
@@ -362,7 +363,7 @@ fn s14_all_that_wait_for_the_abandoned_are_answered_and_closures_are_dropped() {
     support::report("S14", answers, &figure);
 }
 
-/// What is shared with tasklets that never end.
+/// The values shared with tasklets that never end.
 fn leaked<T>(value: T) -> &'static T {
     Box::leak(Box::new(value))
 }
@@ -703,7 +704,7 @@ fn without_any_grace_time_closures_are_dropped_all_the_same() {
 /// A thread-local that is lent to a thread. It notes that it has been dropped.
 struct Lent(Vec<AtomicUsize>);
 
-/// What a [`Lent`] value contains as long as it is there.
+/// The mark in a [`Lent`] value as long as it is there.
 const THERE: usize = 0x600d;
 static DROPPED: AtomicUsize = AtomicUsize::new(0);
 static THREADS_END: AtomicUsize = AtomicUsize::new(0);
@@ -768,7 +769,7 @@ fn wait_for_the_end_of_a_thread() {
     thread::sleep(Duration::from_millis(500));
 }
 
-/// What a child does; its exit's code says whether it did.
+/// Runs in the child; its exit's code is the result.
 fn as_child(what: &str) -> ! {
     match what {
         "a thread ends" => {

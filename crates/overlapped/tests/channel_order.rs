@@ -10,8 +10,8 @@ use overlapped::{
     Channel, Config, Handover, JoinError, RecvError, SendError, Tasklet, run, spawn, yield_now,
 };
 
-/// Who gets how far in which order: `p` waits in the channel, `c` calls, `a`, `b`, `d` stand by,
-/// queued in this order behind `c`.
+/// Checks how far each tasklet gets, in which order: `p` waits in the channel, `c` calls, `a`, `b`,
+/// `d` stand by, queued in this order behind `c`.
 fn order(handover: Handover, sending: bool, bystanders: usize) -> String {
     let log = Rc::new(RefCell::new(String::new()));
     let says = |who: char| {
@@ -109,7 +109,7 @@ fn waiters_are_served_in_the_order_they_came_and_leave_from_anywhere() {
 }
 
 #[test]
-fn close_wakes_everybody_and_gives_senders_their_values_back() {
+fn close_wakes_all_waiters_and_gives_senders_their_values_back() {
     run(|| {
         let channel = Channel::new();
         let inner = channel.clone();

@@ -1,4 +1,4 @@
-//! Who is told of a deadlock, and what keeps one from being called.
+//! The tasklet that is told of a deadlock, and what prevents a report.
 
 mod support;
 
@@ -64,7 +64,7 @@ fn the_waiters_are_told_one_after_another_the_last_one_first() {
 }
 
 #[test]
-fn a_deadlock_report_says_who_waits_on_what() {
+fn a_deadlock_report_lists_waiters_and_what_they_wait_for() {
     run(|| {
         let channel = Channel::<u8>::new();
         let (a, b) = (channel.clone(), channel.clone());
@@ -95,9 +95,9 @@ fn a_deadlock_report_says_who_waits_on_what() {
     .unwrap_err();
 }
 
-/// Those who are told later are told the whole, not what is left of it.
+/// Tasklets that are told later get the whole report, not the rest of it.
 #[test]
-fn all_who_are_told_are_told_the_same() {
+fn all_that_are_told_get_the_same_report() {
     let told = Rc::new(RefCell::new(Vec::new()));
     run(|| {
         for name in ["one", "two", "three"] {
@@ -135,7 +135,7 @@ fn run_is_told_what_the_waiters_were_told() {
 }
 
 #[test]
-fn who_waits_anew_is_told_of_what_is_now() {
+fn a_tasklet_that_waits_anew_gets_a_new_report() {
     run(|| {
         let channel = Channel::<u8>::named("answers");
         drop(spawn(pause));
@@ -173,7 +173,7 @@ fn a_channels_name_is_shown() {
 }
 
 #[test]
-fn run_gets_it_where_nobody_can_be_told() {
+fn run_gets_the_report_if_no_waiter_can() {
     let ended = run(|| drop((0..3).map(|_| spawn(pause)).collect::<Vec<_>>()));
     let Err(RunError::Deadlock(report)) = ended else { panic!("{ended:?}") };
     assert_eq!(report.waiters().len(), 3);
@@ -266,7 +266,7 @@ fn the_handle_of_a_tasklet_that_is_over_keeps_nothing_away() {
 }
 
 #[test]
-fn a_scope_passes_its_end_on_to_children_that_nobody_can_tell() {
+fn a_scope_passes_its_end_on_to_children_that_cannot_be_told() {
     let ended = run(|| {
         let waits = spawn(|| scope(|s| drop(s.spawn(pause))));
         drop(waits);
@@ -275,7 +275,7 @@ fn a_scope_passes_its_end_on_to_children_that_nobody_can_tell() {
 }
 
 #[test]
-fn who_waits_for_a_stack_is_no_deadlock_while_one_can_come_free() {
+fn a_wait_for_a_stack_is_no_deadlock_while_one_can_come_free() {
     let ended = overlapped::Config::new().stacks_max(3).run(|| {
         let channel = Channel::new();
         let tasklets: Vec<Tasklet<u32>> = (0..20)
@@ -292,7 +292,7 @@ fn who_waits_for_a_stack_is_no_deadlock_while_one_can_come_free() {
         (sum, joined)
     });
     assert_eq!(ended.unwrap(), (190, 190));
-    // All stacks are held by those who wait for the ones without.
+    // All stacks are held by tasklets that wait for the ones without.
     let ended = overlapped::Config::new().stacks_max(2).run(|| {
         let channel = Channel::<u8>::new();
         let (a, b) = (channel.clone(), channel.clone());
@@ -324,7 +324,7 @@ fn outside_a_scheduler_a_channel_says_so_at_once() {
     assert_eq!(run(|| channel.try_recv()).unwrap(), Err(RecvError::WouldBlock));
 }
 
-/// Whoever is told and waits again is the last waiter then, and is told again.
+/// A tasklet that is told and waits again is the last waiter then, and is told again.
 #[test]
 #[cfg_attr(miri, ignore = "takes Miri too long")]
 fn a_joiner_is_told_of_each_of_thousands_in_time() {

@@ -65,7 +65,7 @@ fn wants_the_lock(lock: &Mutex<u32>) {
     *lock.lock().unwrap() += 1;
 }
 
-/// Never returns: the thread is stopped, and with it whoever has the lock.
+/// Never returns: the thread is stopped, and with it the holder of the lock.
 fn holds_a_std_lock_across_a_wait() {
     let lock = Rc::new(Mutex::new(0));
     let theirs = lock.clone();
@@ -130,8 +130,8 @@ fn a_variable_that_means_nothing_is_an_error() {
 }
 
 #[test]
-fn a_signal_shows_everybody_also_while_the_thread_is_blocked() {
-    const NAME: &str = "a_signal_shows_everybody_also_while_the_thread_is_blocked";
+fn a_signal_shows_every_tasklet_also_while_the_thread_is_blocked() {
+    const NAME: &str = "a_signal_shows_every_tasklet_also_while_the_thread_is_blocked";
     if support::asked().is_some() {
         return run(|| {
             let channel = Channel::<u8>::named("jobs");
@@ -179,8 +179,8 @@ fn a_signal_shows_everybody_also_while_the_thread_is_blocked() {
 }
 
 #[test]
-fn a_signal_shows_those_who_only_wait_and_they_go_on() {
-    const NAME: &str = "a_signal_shows_those_who_only_wait_and_they_go_on";
+fn a_signal_shows_tasklets_that_only_wait_and_they_go_on() {
+    const NAME: &str = "a_signal_shows_tasklets_that_only_wait_and_they_go_on";
     if support::asked().is_some() {
         let listener = || overlapped::net::TcpListener::bind("127.0.0.1:0").unwrap().accept();
         let begun = Arc::new(AtomicBool::new(false));

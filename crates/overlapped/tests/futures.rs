@@ -353,7 +353,7 @@ fn another_executor_in_a_tasklet_polls_handles() {
 }
 
 #[test]
-fn a_waker_that_panics_or_waits_harms_nobody() {
+fn a_waker_that_panics_or_waits_harms_no_tasklet() {
     use std::sync::Arc;
     struct Bad;
     impl std::task::Wake for Bad {

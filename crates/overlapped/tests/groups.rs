@@ -211,7 +211,8 @@ fn dropping_map_or_killing_its_consumer_kills_what_it_has_begun() {
     assert!(begin.elapsed() < FOR_EVER / 2, "nobody sleeps on");
 }
 
-/// How many of ten items, the first of which waits for the last, a map with room for three begins.
+/// Counts how many of ten items, the first of which waits for the last, a map with room for three
+/// begins.
 fn begun_while_the_first_waits<R>(results: impl FnOnce(Rc<dyn Fn(u32) -> u32>) -> R) -> (R, u32) {
     run(move || {
         let begun = Rc::new(Cell::new(0));
@@ -429,7 +430,7 @@ fn join_next_gives_members_in_the_order_of_their_ends() {
     .unwrap();
 }
 
-/// Where it could wait for nobody, it would come by the same member for ever.
+/// If it could not wait, it would come by the same member for ever.
 #[test]
 fn a_loop_over_a_group_in_a_destructor_ends() {
     struct Owner(TaskletGroup<()>, Rc<Cell<u32>>);

@@ -18,7 +18,7 @@ use overlapped::{
 };
 use support::Rng;
 
-/// Has `f` called by the wake of somebody who polls `tasklet`.
+/// Makes the wake of an executor that polls `tasklet` call `f`.
 fn at_the_end_of<T>(tasklet: &mut Tasklet<T>, f: impl Fn() + Send + Sync + 'static) {
     struct Calls<F>(F);
     impl<F: Fn() + Send + Sync> Wake for Calls<F> {
@@ -114,7 +114,7 @@ fn a_run_in_a_wakers_local_meets_no_tasklet_of_the_outer_run() {
 
 #[test]
 fn a_tasklet_that_ends_while_its_poller_clones_the_waker_is_not_missed() {
-    /// A waker whose clone gives way.
+    /// A waker whose clone yields.
     fn slow() -> Waker {
         use std::task::{RawWaker, RawWakerVTable};
         const TABLE: RawWakerVTable = RawWakerVTable::new(
@@ -156,7 +156,7 @@ fn look_at_what_was_made_in_an_earlier_run() {
             let waits = |channel: Channel<u8>| spawn(move || task::shield(|| channel.recv()));
             let (tasklet, polled) = (waits(channel.clone()), waits(channel.clone()));
             let paused = spawn(|| task::shield(task::pause));
-            // As long as it goes on, nobody gets a deadlock report.
+            // As long as it goes on, there is no deadlock report.
             drop(spawn(|| task::shield(|| overlapped::time::sleep(Duration::MAX))));
             yield_now();
             (tasklet, polled, paused, channel)
@@ -196,18 +196,18 @@ fn an_observer_is_dropped_when_its_scheduler_is_gone() {
     assert_eq!(Config::new().observer(Looks).run(|| spawn(|| 4).join().unwrap()).unwrap(), 4);
 }
 
-/// How often the user's code was called, and how often where there was no tasklet.
+/// The number of calls of the user's code, and of those where there was no tasklet.
 static CALLS: AtomicUsize = AtomicUsize::new(0);
 static MISPLACED: AtomicUsize = AtomicUsize::new(0);
 
 thread_local! {
     /// Between a run's begin and its end, on its own thread.
     static INSIDE: Cell<bool> = const { Cell::new(false) };
-    /// Who can be reached from everywhere.
+    /// The handles that can be reached from everywhere.
     static NEIGHBOURS: RefCell<Vec<Tasklet<()>>> = const { RefCell::new(Vec::new()) };
     static CHANNEL: Channel<u8> = Channel::new();
     static DEPTH: Cell<u32> = const { Cell::new(0) };
-    /// How many tasklets may still be spawned by what a run calls.
+    /// The number of tasklets that calls of a run may still spawn.
     static SPAWNS: Cell<u32> = const { Cell::new(0) };
 }
 

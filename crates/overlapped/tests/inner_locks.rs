@@ -55,7 +55,7 @@ pub unsafe extern "C" fn syscall(
 }
 
 #[test]
-fn who_replaces_std_s_locks_is_not_called_by_the_librarys_code() {
+fn code_that_replaces_std_s_locks_is_not_called_by_the_library() {
     let values = support::rounds(20_000, 200_000);
     let (tx, rx) = mpsc::channel();
     let (back, seen) = mpsc::channel();

@@ -14,7 +14,7 @@ use overlapped::{
 const MS: Duration = Duration::from_millis(1);
 const FOR_EVER: Duration = Duration::from_secs(60);
 
-/// The ticks, in periods since the begin, after two and a half periods in which nobody waited.
+/// The ticks, in periods since the begin, after two and a half periods without a wait.
 fn after_a_stall(behavior: MissedTickBehavior, period: Duration) -> (Vec<f64>, Vec<f64>) {
     run(|| {
         let begin = Instant::now();

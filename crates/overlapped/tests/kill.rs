@@ -1,4 +1,4 @@
-//! What a kill does, in every state a tasklet can be in, and what a shutdown does.
+//! Kills in every state that a tasklet can be in, and shutdowns.
 
 mod support;
 
@@ -313,9 +313,9 @@ impl Drop for Counted {
     }
 }
 
-/// They would wait for those who wait for them.
+/// They would wait for tasklets that wait for them.
 #[test]
-fn killed_tasklets_need_no_stack_of_those_who_wait_for_them() {
+fn killed_tasklets_need_no_stack_of_tasklets_that_wait_for_them() {
     let dropped = Rc::new(Cell::new(0));
     let ended = Config::new().stacks_max(2).run(|| {
         let channel = Channel::<()>::new();
@@ -382,7 +382,7 @@ fn a_tasklet_may_kill_itself_and_goes_on_to_its_next_wait() {
 }
 
 #[test]
-fn who_catches_its_exit_outlives_that_kill_only() {
+fn a_tasklet_that_catches_its_exit_outlives_that_kill_only() {
     run(|| {
         let tasklet = spawn(|| {
             let exit = catch_unwind(AssertUnwindSafe(pause)).unwrap_err();

@@ -393,7 +393,7 @@ fn a_shield_inside_holds_kills_off_and_one_outside_too() {
 }
 
 #[test]
-fn who_ignores_the_errors_lets_others_run() {
+fn a_tasklet_that_ignores_the_errors_lets_others_run() {
     let (rounds, turns) = (Rc::new(Cell::new(0)), Rc::new(Cell::new(0)));
     let (counted, seen) = (rounds.clone(), turns.clone());
     run(move || {

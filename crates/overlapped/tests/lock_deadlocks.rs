@@ -1,4 +1,4 @@
-//! Locks whose holders wait for each other: deadlock reports, where nobody else could release them.
+//! Locks whose holders wait for each other: deadlock reports, if nothing else could release them.
 
 mod support;
 
@@ -14,7 +14,7 @@ use overlapped::{
     Builder, Channel, Config, JoinError, RecvError, RunError, run, scope, spawn, task, yield_now,
 };
 
-/// The deadlock report of a run that nobody in it could be given.
+/// Returns the deadlock report of a run in which no waiter could be given it.
 fn report<T: std::fmt::Debug>(ended: Result<T, RunError>) -> DeadlockReport {
     match ended {
         Err(RunError::Deadlock(report)) => report,
@@ -22,7 +22,7 @@ fn report<T: std::fmt::Debug>(ended: Result<T, RunError>) -> DeadlockReport {
     }
 }
 
-/// What a panic said.
+/// Returns the text of a panic.
 fn message<T: std::fmt::Debug>(ended: Result<T, JoinError>) -> String {
     match ended {
         Err(JoinError::Panicked(payload)) => payload.message().unwrap_or_default().to_owned(),
@@ -52,7 +52,7 @@ fn two_tasklets_that_want_each_others_lock_are_a_deadlock_report() {
 }
 
 #[test]
-fn who_joins_one_of_them_is_told() {
+fn a_tasklet_that_joins_one_of_them_is_told() {
     let ended = run(|| {
         let [a, b] = crosswise(Rc::default(), Rc::default());
         let Err(JoinError::Deadlock(report)) = a.join() else { panic!("it waits for ever") };
@@ -63,7 +63,7 @@ fn who_joins_one_of_them_is_told() {
 }
 
 #[test]
-fn a_lock_whose_holder_waits_for_a_neighbour_is_no_hope() {
+fn a_lock_whose_holder_waits_for_a_neighbour_is_not_released() {
     run(|| {
         let (lock, channel) = (Mutex::new(()), Channel::<u8>::new());
         scope(|s| {
@@ -80,7 +80,7 @@ fn a_lock_whose_holder_waits_for_a_neighbour_is_no_hope() {
 }
 
 #[test]
-fn a_lock_that_nobody_will_release_is_a_deadlock_report() {
+fn a_lock_that_is_never_released_is_a_deadlock_report() {
     // By one that has ended.
     let report_of_forgotten = report(run(|| {
         let lock = Rc::new(Mutex::new(0));
@@ -202,7 +202,7 @@ fn a_tasklet_that_waits_for_a_lock_of_another_thread_waits() {
 }
 
 #[test]
-fn permits_that_anybody_may_give_back_are_hope() {
+fn permits_that_any_thread_may_return_prevent_a_report() {
     run(|| {
         let permits = Arc::new(Semaphore::new(0));
         let theirs = permits.clone();

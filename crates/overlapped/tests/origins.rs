@@ -18,7 +18,7 @@ fn stands(waiter: &Waiter, line: u32) {
     assert_eq!((waiter.spawned_at.file(), waiter.spawned_at.line()), (file!(), line), "{waiter}");
 }
 
-/// What a dump says of the tasklet that has just been spawned.
+/// Returns the line of a dump for the tasklet that has just been spawned.
 fn youngest() -> Waiter {
     task::dump().lines().last().expect("the caller is one").tasklet.clone()
 }
@@ -107,7 +107,7 @@ fn a_panic_in_a_tasklet_names_it() {
     assert!(said.starts_with("the program's hook") && hook < note, "{said}");
 }
 
-/// As every panic hook, it must not be what ends a program that goes on after a panic.
+/// Prints and returns: a panic hook must not end a program that goes on after a panic.
 #[test]
 fn a_panic_is_survived_where_standard_error_is_gone() {
     const NAME: &str = "a_panic_is_survived_where_standard_error_is_gone";

@@ -81,7 +81,7 @@ fn processor_time() -> Duration {
     Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
 }
 
-/// What idle times have taken of a processor.
+/// The processor time that idle times have taken.
 #[derive(Clone, Copy, Default)]
 struct Taken {
     together: Duration,
@@ -107,7 +107,7 @@ fn idle(times: usize, seed: u64) -> Taken {
     run.unwrap()
 }
 
-/// How long each idle time is.
+/// The length of each idle time.
 const IDLE: Duration = Duration::from_millis(50);
 
 #[test]

@@ -138,7 +138,7 @@ fn ready_alternatives_get_equal_shares_and_biased_takes_the_first() {
         channels[1].open();
         let mut shares = [0usize; 4];
         for _ in 0..3_000 {
-            yield_now(); // Everybody is back in his queue.
+            yield_now(); // Every tasklet is back in its queue.
             let select = channels
                 .iter()
                 .fold(Select::new(), |select, channel| select.recv(channel, |got| got.unwrap()));
@@ -160,7 +160,7 @@ fn ready_alternatives_get_equal_shares_and_biased_takes_the_first() {
 
 /// Selects that take turns must not see the same luck again and again.
 #[test]
-fn two_selects_that_alternate_starve_nobody() {
+fn two_selects_that_alternate_starve_no_other_tasklet() {
     run(|| {
         let (a, b) = (Channel::new(), Channel::new());
         for (i, channel) in [&a, &b, &a, &b, &a, &b].into_iter().enumerate() {
@@ -787,7 +787,7 @@ fn leaving_the_run_ends_selects_of_every_kind() {
         assert!(ended.is_ok());
         assert_eq!(channel.balance(), 0);
     }
-    // One that catches every kill is parked for good, with its seats given up. Its thread does not
+    // One that catches every kill is parked for good, with its nodes unlinked. Its thread does not
     // end.
     let (sender, balance) = std::sync::mpsc::channel();
     std::thread::spawn(move || {

@@ -19,7 +19,7 @@ const CHANNELS: usize = 3;
 const ACTORS: usize = 6;
 const STEPS: usize = 12;
 
-/// What the actors of one round share.
+/// The state that the actors of one round share.
 struct Stage {
     channels: Vec<Channel<u64>>,
     pipe: (PipeReader, RefCell<PipeWriter>),

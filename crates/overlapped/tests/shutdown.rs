@@ -32,7 +32,7 @@ fn ends(f: impl FnOnce() + Send + 'static) -> Duration {
 
 #[test]
 #[cfg_attr(miri, ignore = "takes Miri too long")]
-fn who_outlives_the_grace_time_is_parked_for_good() {
+fn a_tasklet_that_outlives_the_grace_time_is_parked_for_good() {
     static ADDRESS: AtomicUsize = AtomicUsize::new(0);
     ends(|| {
         let survivor = Config::new().grace(GRACE).run_until(|| {
@@ -325,7 +325,7 @@ fn deeply_nested_scopes_are_killed_in_time() {
 }
 
 #[test]
-fn a_stack_that_nobody_can_make_is_an_error_and_not_the_end() {
+fn a_stack_that_cannot_be_made_is_an_error_and_not_the_end() {
     let ended = run(|| Builder::new().stack_size(1 << 50).spawn(|| 1));
     if let Ok(tasklet) = ended.unwrap() {
         assert!(tasklet.join().is_err());
@@ -341,7 +341,7 @@ fn a_stack_that_nobody_can_make_is_an_error_and_not_the_end() {
 
 #[test]
 #[cfg_attr(miri, ignore = "Miri has no such I/O")]
-fn who_is_parked_for_good_keeps_no_descriptor_open() {
+fn a_tasklet_parked_for_good_keeps_no_descriptor_open() {
     let open = || std::fs::read_dir("/proc/self/fd").unwrap().count();
     let before = open();
     // Its thread does not end.

@@ -141,7 +141,7 @@ fn s3_with_mprotect_the_surplus_waits_for_stacks_and_runs() {
 }
 
 #[test]
-fn stacks_max_is_a_limit_and_everybody_gets_a_turn() {
+fn stacks_max_is_a_limit_and_every_tasklet_gets_a_turn() {
     let ended = Config::new().stacks_max(5).run(|| {
         let most = std::rc::Rc::new(std::cell::Cell::new(0));
         let tasklets: Vec<_> = (0..100)

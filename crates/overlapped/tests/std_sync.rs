@@ -43,7 +43,7 @@ fn text(value: impl std::fmt::Debug) -> String {
 }
 
 same! {
-    fn a_mutex_counts_for_everybody() -> usize {
+    fn a_mutex_counts_for_all() -> usize {
         let counter = Arc::new(Mutex::new(0));
         let parts: Vec<_> = (0..10)
             .map(|_| {

@@ -79,7 +79,7 @@ fn thousands_sleep_at_once() {
 }
 
 #[test]
-fn who_is_killed_has_no_result() {
+fn a_killed_tasklet_has_no_result() {
     run(|| {
         let handle = thread::spawn(|| overlapped::current().remote());
         assert!(handle.join().unwrap().is_finished());
@@ -101,7 +101,7 @@ fn who_is_killed_has_no_result() {
 }
 
 #[test]
-fn who_is_parked_for_good_tells_who_joins_it() {
+fn a_join_of_a_tasklet_parked_for_good_is_told() {
     let (sender, handle) = std::sync::mpsc::channel();
     // On a thread that does not end.
     std::thread::spawn(move || {
@@ -183,7 +183,7 @@ impl Drop for Says {
 
 #[test]
 #[cfg_attr(miri, ignore = "under Miri each tasklet is a thread")]
-fn nothing_is_left_of_who_was_joined_and_it_keeps_its_name_to_the_end() {
+fn nothing_is_left_of_a_joined_tasklet_and_it_keeps_its_name_to_the_end() {
     static LOCAL: Local<Says> = Local::new(|| Says);
     let body = || LOCAL.with(|_| ());
     run_until(|| {

@@ -1,4 +1,5 @@
-//! What a switch must keep, and what a stack must catch: errno, and frames without probes.
+//! The state that a switch must keep, and the faults that a stack must catch: errno, and frames
+//! without probes.
 
 mod support;
 

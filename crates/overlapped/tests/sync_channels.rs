@@ -183,7 +183,7 @@ fn where_it_may_not_wait_it_tries_once() {
 }
 
 #[test]
-fn a_rendezvous_takes_nothing_in_that_nobody_waits_for() {
+fn a_rendezvous_takes_in_no_value_without_a_receiver() {
     run(|| {
         let (sender, receiver) = mpsc::sync_channel(0);
         let own = sender.clone();
@@ -392,7 +392,7 @@ proptest! {
 }
 
 #[test]
-fn a_blocked_sender_s_value_reaches_the_next_who_waits() {
+fn a_blocked_sender_s_value_reaches_the_next_waiter() {
     run(|| {
         let (sender, receiver) = mpsc::sync_channel(1);
         let receiver = Rc::new(receiver);
@@ -401,7 +401,7 @@ fn a_blocked_sender_s_value_reaches_the_next_who_waits() {
             spawn(move || receiver.recv())
         });
         yield_now();
-        // The second one finds no room, and two who wait, the first of whom knows of a value.
+        // The second one finds no room, and two waiters, the first of which knows of a value.
         (0..2).for_each(|n| sender.send(n).unwrap());
         (0..3).for_each(|_| yield_now());
         assert!(receivers.iter().all(Tasklet::is_finished), "one waits beside a value");

@@ -19,10 +19,10 @@ use support::Rng;
 const PERMITS: usize = 3;
 const WORKERS: usize = 8;
 
-/// What is fought for.
+/// The value that all compete for.
 struct Arena {
     mutex: Mutex<()>,
-    /// Somebody has the mutex, or writes.
+    /// Set while a tasklet has the mutex, or writes.
     alone: [AtomicBool; 2],
     lock: RwLock<()>,
     readers: AtomicUsize,
@@ -50,7 +50,7 @@ impl Drop for Counted<'_> {
     }
 }
 
-/// As [`Counted`], for one.
+/// Counts, as [`Counted`], for one.
 struct Alone<'a>(&'a AtomicBool);
 
 impl<'a> Alone<'a> {
@@ -365,7 +365,7 @@ fn k2_channels_neither_lose_nor_double_a_value() {
 }
 
 #[test]
-fn s16_permits_beyond_the_most_are_a_panic_whoever_has_them() {
+fn s16_permits_beyond_the_most_are_a_panic_free_or_taken() {
     const MOST: usize = Semaphore::MAX_PERMITS;
     let panics = |semaphore: &Semaphore, permits: usize| {
         let added = catch_unwind(AssertUnwindSafe(|| semaphore.add_permits(permits)));
@@ -380,7 +380,7 @@ fn s16_permits_beyond_the_most_are_a_panic_whoever_has_them() {
     assert!(semaphore.try_acquire(1).is_none());
     drop(all);
     assert_eq!(semaphore.available_permits(), MOST);
-    // What is forgotten may be added again; what is leaked is still somebody's.
+    // Forgotten permits may be added again; leaked ones are still taken.
     semaphore.acquire_many(3).forget();
     semaphore.clone().acquire_owned(4).forget();
     panics(&semaphore, 8);

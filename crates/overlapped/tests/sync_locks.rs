@@ -20,7 +20,7 @@ use overlapped::{JoinError, Tasklet, run, scope, spawn, yield_now};
 const MOMENT: Duration = Duration::from_millis(5);
 const FOR_EVER: Duration = Duration::MAX;
 
-/// What several tasklets write into.
+/// The list into which several tasklets write.
 type Log<T> = Rc<RefCell<Vec<T>>>;
 
 fn is_killed<T: std::fmt::Debug>(tasklet: Tasklet<T>) {
@@ -32,7 +32,7 @@ fn is_killed<T: std::fmt::Debug>(tasklet: Tasklet<T>) {
 
 #[test]
 #[cfg_attr(miri, ignore = "Miri has no such I/O")]
-fn a_lock_held_across_a_wait_stops_nobody_else() {
+fn a_lock_held_across_a_wait_stops_no_other_tasklet() {
     run(|| {
         let mutex = Rc::new(Mutex::new(0));
         let (own, other) = (mutex.clone(), mutex.clone());
@@ -75,7 +75,7 @@ fn waiters_get_a_lock_in_order() {
 }
 
 #[test]
-fn who_comes_too_late_once_is_handed_the_lock() {
+fn a_waiter_that_comes_too_late_once_is_handed_the_lock() {
     run(|| {
         let (mutex, log) = (Rc::new(Mutex::new(())), Log::default());
         let mut guard = mutex.lock().unwrap();
@@ -247,7 +247,7 @@ fn a_lock_works_between_threads_and_schedulers() {
 }
 
 #[test]
-fn who_waits_for_another_threads_lock_is_no_deadlock() {
+fn a_wait_for_another_threads_lock_is_no_deadlock() {
     let mutex = Arc::new(Mutex::new(()));
     let (own, locked) = (mutex.clone(), Arc::new(Event::new()));
     let its = locked.clone();
@@ -262,7 +262,7 @@ fn who_waits_for_another_threads_lock_is_no_deadlock() {
 }
 
 #[test]
-fn readers_who_come_after_a_writer_wait_for_it() {
+fn readers_that_come_after_a_writer_wait_for_it() {
     run(|| {
         let (lock, log) = (Rc::new(RwLock::new(())), Log::default());
         let reader = lock.read().unwrap();
@@ -339,7 +339,7 @@ fn a_killed_writer_lets_the_readers_behind_it_in() {
 }
 
 #[test]
-fn a_semaphore_serves_in_order_also_who_wants_much() {
+fn a_semaphore_serves_in_order_also_large_requests() {
     run(|| {
         let (semaphore, log) = (Rc::new(Semaphore::new(3)), Log::default());
         let held = semaphore.acquire_many(3);
@@ -461,7 +461,7 @@ fn a_deadline_cuts_a_condvars_timed_wait_only() {
 }
 
 #[test]
-fn who_is_killed_at_a_barrier_does_not_count() {
+fn a_tasklet_killed_at_a_barrier_does_not_count() {
     run(|| {
         let barrier = Rc::new(Barrier::new(3));
         let wait = || {
@@ -483,7 +483,7 @@ fn who_is_killed_at_a_barrier_does_not_count() {
 }
 
 #[test]
-fn an_event_lets_everybody_go_who_waits_even_if_it_is_cleared() {
+fn an_event_releases_all_waiters_even_if_it_is_cleared() {
     run(|| {
         let event = Rc::new(Event::new());
         let wait = || {
@@ -614,7 +614,7 @@ fn a_lock_that_would_be_waited_for_while_unwinding_ends_the_process() {
 }
 
 #[test]
-fn a_lock_that_nobody_holds_yet_is_had_while_unwinding() {
+fn a_lock_that_is_handed_over_but_not_taken_is_had_while_unwinding() {
     run(|| {
         let mutex = Rc::new(Mutex::new(0));
         let (own, late) = (mutex.clone(), LocksLate(mutex.clone()));
@@ -634,7 +634,7 @@ fn a_lock_that_nobody_holds_yet_is_had_while_unwinding() {
         let guard = mutex.lock().unwrap();
         yield_now();
         victim.kill();
-        // … so the lock is handed over to the waiter, who runs after the victim.
+        // … so the lock is handed over to the waiter, which runs after the victim.
         drop(guard);
         assert!(mutex.try_lock().is_err_and(|error| matches!(error, TryLockError::WouldBlock)));
         is_killed(victim);

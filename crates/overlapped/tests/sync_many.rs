@@ -175,7 +175,7 @@ fn a_slow_receiver_of_a_broadcast_learns_how_many_values_it_has_missed() {
 }
 
 #[test]
-fn a_broadcast_keeps_no_value_that_nobody_waits_for() {
+fn a_broadcast_keeps_no_value_without_a_receiver() {
     let value = Arc::new(());
     let count = || Arc::strong_count(&value);
     let (sender, mut first) = broadcast::channel(8);
@@ -254,7 +254,7 @@ fn a_watch_gives_the_last_value_and_the_news_of_it() {
 }
 
 #[test]
-fn all_who_wait_for_a_watch_wake_up_in_all_threads() {
+fn all_waiters_of_a_watch_wake_up_in_all_threads() {
     let (sender, receiver) = watch::channel(0);
     let wait =
         |mut receiver: watch::Receiver<u32>| move || *receiver.wait_for(|n| *n >= 100).unwrap();

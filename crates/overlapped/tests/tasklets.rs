@@ -32,7 +32,7 @@ fn a_tasklet_gives_its_result_once_and_runs_without_its_handle() {
 }
 
 #[test]
-fn run_returns_what_main_returns_after_everybody_has_ended() {
+fn run_returns_mains_result_after_all_tasklets_have_ended() {
     let ended = Rc::new(Cell::new(0));
     let seen = ended.clone();
     let result = run(move || {
@@ -165,7 +165,7 @@ fn locals_are_dropped_in_the_order_they_were_made_on_the_tasklets_own_stack() {
 }
 
 #[test]
-fn panics_in_the_destructors_of_locals_harm_nobody() {
+fn panics_in_the_destructors_of_locals_harm_no_neighbour() {
     struct Panics;
     impl Drop for Panics {
         fn drop(&mut self) {
@@ -210,7 +210,7 @@ fn a_scope_lends_the_callers_frame_to_its_tasklets() {
 }
 
 #[test]
-fn a_scope_panics_for_children_that_nobody_joined() {
+fn a_scope_panics_for_children_that_were_not_joined() {
     run(|| {
         let unjoined = catch_unwind(AssertUnwindSafe(|| {
             scope(|s| drop(s.spawn(|| std::panic::resume_unwind(Box::new(1)))));

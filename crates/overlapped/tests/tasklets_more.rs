@@ -1,4 +1,4 @@
-//! What tasklets may ask of their scheduler: deadlines, limits, a look inside.
+//! Facts that tasklets ask of their scheduler: deadlines, limits, dumps.
 
 use std::io::Read;
 use std::time::{Duration, Instant};
@@ -162,7 +162,7 @@ fn the_function_that_waits(channel: &Channel<u8>) {
 
 #[test]
 #[cfg_attr(miri, ignore = "under Miri each tasklet is a thread")]
-fn a_dump_shows_everybody_with_the_function_that_waits() {
+fn a_dump_shows_every_tasklet_with_the_function_that_waits() {
     assert!(task::dump().lines().is_empty());
     run(|| {
         let channel = Channel::new();
@@ -186,7 +186,7 @@ fn a_dump_shows_everybody_with_the_function_that_waits() {
         let text = format!("{dump:#}");
         assert!(text.contains("the_function_that_waits"), "{text}");
         assert!(text.contains("a_dump_shows_everybody"), "the caller's own trace: {text}");
-        // A dump is only a look: everybody goes on waiting for what they waited for.
+        // A dump only reads: all tasklets go on waiting for what they waited for.
         (0..50).for_each(|_| drop(task::dump()));
         assert_eq!(channel.balance(), -1);
         sleeper.kill();

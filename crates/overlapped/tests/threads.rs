@@ -52,7 +52,7 @@ fn a_run_ends_when_the_last_tasklet_anywhere_has_ended() {
                     time::sleep(Duration::from_millis(20));
                     first.fetch_add(1, SeqCst);
                 });
-                // From there to the next one, with nobody waiting for it.
+                // From there to the next one, without a waiter.
                 drop(place_on(1, move || {
                     time::sleep(Duration::from_millis(40));
                     second.fetch_add(1, SeqCst);
@@ -91,7 +91,7 @@ fn work_goes_where_the_fewest_placed_tasklets_are() {
 }
 
 #[test]
-fn results_panics_and_kills_reach_whoever_joins() {
+fn results_panics_and_kills_reach_the_join() {
     threads(2)
         .run(|| {
             assert_eq!(place_on(1, || "done").unwrap().join().unwrap(), "done");
@@ -125,7 +125,7 @@ fn a_kill_before_the_start_drops_the_closure_on_a_tasklets_stack() {
 }
 
 #[test]
-fn run_until_kills_everybody_everywhere() {
+fn run_until_kills_all_tasklets_on_all_threads() {
     let drops = Arc::new(AtomicUsize::new(0));
     let inner = drops.clone();
     let begin = Instant::now();
@@ -169,7 +169,7 @@ fn a_panic_of_the_first_tasklet_ends_all_threads() {
 fn a_deadlock_across_all_schedulers_is_named() {
     let error = threads(3).run(|| Channel::<()>::new().recv()).unwrap();
     assert!(matches!(error, Err(overlapped::RecvError::Deadlock(_))), "{error:?}");
-    // One that nobody waits for, on another thread.
+    // A tasklet without a waiter, on another thread.
     let report = threads(3).run(|| {
         drop(place_on(2, || {
             let error = Channel::<()>::new().recv().unwrap_err();

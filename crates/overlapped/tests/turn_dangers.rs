@@ -70,7 +70,7 @@ fn step(files: &[File], rng: &mut Rng) -> io::Result<()> {
 }
 
 #[test]
-fn p21_crossing_copies_and_locks_of_streams_wait_for_nobody_for_ever() {
+fn p21_crossing_copies_and_locks_of_streams_never_wait_for_ever() {
     const TASKLETS: usize = 12;
     let all = support::rounds(6_000, 100_000);
     watched(move |steps| {
@@ -143,7 +143,8 @@ fn terminal() -> (OwnedFd, OwnedFd) {
     }
 }
 
-/// What has no cursor has no turns: a copy that waits for input may wait for the output of another.
+/// A descriptor without a cursor has no turns: a copy that waits for input may wait for the output
+/// of another.
 #[test]
 fn p21_a_copy_from_a_terminal_does_not_hold_up_a_copy_to_it() {
     watched(|_| {
@@ -178,7 +179,7 @@ fn p21_a_copy_from_a_terminal_does_not_hold_up_a_copy_to_it() {
 }
 
 #[test]
-fn who_outlived_a_kill_and_is_killed_in_a_cursors_queue_lets_others_come_to_it() {
+fn a_tasklet_killed_a_second_time_in_a_cursors_queue_leaves_it() {
     watched(|steps| {
         run(|| {
             let folder = tempfile::tempdir().unwrap();
@@ -189,7 +190,7 @@ fn who_outlived_a_kill_and_is_killed_in_a_cursors_queue_lets_others_come_to_it()
                 let file = file.clone();
                 move || (&*file).read(&mut [0; 8])
             };
-            // It has the turn for as long as nobody reads from the pipe.
+            // It has the turn as long as the pipe is not read.
             let (_reader, mut writer) = overlapped::io::pipe().unwrap();
             let holder = spawn({
                 let file = file.clone();
@@ -205,7 +206,7 @@ fn who_outlived_a_kill_and_is_killed_in_a_cursors_queue_lets_others_come_to_it()
             victim.kill();
             (0..3).for_each(|_| yield_now());
             steps.fetch_add(1, Relaxed);
-            // Where it leaves, it gives way to who comes to the queue.
+            // Where it leaves, it lets the next one in the queue run.
             victim.kill();
             let other = spawn(reading());
             assert!(matches!(victim.join(), Err(JoinError::Killed)));

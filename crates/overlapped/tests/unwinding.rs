@@ -28,7 +28,7 @@ impl Drop for Counted {
 
 #[test]
 #[cfg_attr(miri, ignore = "takes Miri too long")]
-fn s5_every_panic_reaches_its_join_and_harms_nobody() {
+fn s5_every_panic_reaches_its_join_and_harms_no_neighbour() {
     const LIVE: usize = 1_000;
     let panics = support::rounds(2_000, 10_000);
     let (bystanders, drops, turns) =
@@ -153,7 +153,7 @@ impl Drop for Busy {
 
 #[test]
 #[cfg_attr(miri, ignore = "takes Miri too long")]
-fn s7_nobody_sees_a_neighbours_panic() {
+fn s7_no_tasklet_sees_a_neighbours_panic() {
     let rounds = support::rounds(600, 10_000);
     let (done, looks) = (Rc::new(Cell::new(0)), Rc::new(Cell::new(0)));
     let mut rng = Rng(7);

@@ -26,11 +26,11 @@ struct Actor {
     out: Out,
     /// Its present call delivers a kill when it comes back.
     fragile: bool,
-    /// When it last began to wait, or was paused.
+    /// The time when it last began to wait, or was paused.
     parked_at: usize,
 }
 
-/// Who waits, and with which alternative of a select.
+/// A waiter, and the alternative of its select.
 #[derive(Debug, Clone, Copy)]
 struct Seat {
     t: usize,
@@ -64,7 +64,7 @@ pub(crate) struct Model<'a> {
     actors: Vec<Actor>,
     lines: Vec<Line>,
     clock: usize,
-    /// The last deadlock report: when it was made, and who lived then.
+    /// The last deadlock report: when it was made, and which tasklets lived then.
     report: Option<(usize, Vec<usize>)>,
     history: History,
 }
@@ -117,7 +117,8 @@ impl Model<'_> {
         }
     }
 
-    /// The deadlock report for who was parked then: made once for all who waited when it was made.
+    /// Returns the deadlock report for a tasklet that was parked then: made once for all that
+    /// waited when it was made.
     fn report(&mut self, parked_at: usize, alive: &[usize]) -> Vec<usize> {
         match &self.report {
             Some((made_at, told)) if parked_at <= *made_at => told.clone(),
@@ -325,7 +326,8 @@ impl Model<'_> {
         None
     }
 
-    /// Who goes on after a meeting: `t`, or the partner, which is ready at the end of the ring.
+    /// Chooses the one that goes on after a meeting: `t`, or the partner, which is ready at the end
+    /// of the ring.
     fn hand_over(
         &mut self,
         t: usize,

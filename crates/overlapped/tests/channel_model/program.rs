@@ -31,13 +31,13 @@ pub(crate) enum Step {
 /// Up to three alternatives: a channel, and whether to send.
 pub(crate) type Offers = [Option<(usize, bool)>; 3];
 
-/// What a step came to.
+/// The outcome of a step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Out {
     Ok,
     Got(usize),
     Closed,
-    /// Of a select: which alternative, and what came of it.
+    /// The alternative of a select that happened, and its outcome.
     Chose(usize, Chosen),
     WouldBlock,
     /// With the number of tasklets in the deadlock report.
@@ -53,13 +53,13 @@ pub(crate) enum Chosen {
     Closed,
 }
 
-/// One line of a history: who, which step, its outcome, every channel's balance.
+/// One line of a history: the actor, the step, its outcome, every channel's balance.
 pub(crate) type Event = (usize, usize, Out, [isize; 4]);
 
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct History {
     pub(crate) events: Vec<Event>,
-    /// Who was left, where nobody could be given the deadlock report.
+    /// The tasklets that were left, if no waiter could be given the deadlock report.
     pub(crate) left: Vec<usize>,
 }
 

@@ -64,14 +64,6 @@ mod tests {
     }
 
     #[test]
-    fn the_documents_show_this_program() {
-        let (code, readme) = (include_str!("key_value.rs"), include_str!("../docs/program.md"));
-        let begin = code.find("#[derive(Clone, Default)]").unwrap();
-        let end = code.find("#[cfg(test)]").unwrap();
-        assert!(readme.contains(code[begin..end].trim_end()));
-    }
-
-    #[test]
     fn what_one_client_has_set_another_one_gets() {
         let (tell, told) = std::sync::mpsc::channel();
         let running = std::thread::spawn(move || {

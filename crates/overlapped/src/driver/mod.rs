@@ -182,15 +182,15 @@ impl Driver {
     }
 
     /// Tells whether a receive is worth a try before it is submitted (see `speculative`). The
-    /// caller reports the try by [`tried`](Driver::tried).
+    /// caller reports the try by [`record_speculation`](Driver::record_speculation).
     #[inline]
-    pub(crate) fn wants_try(&mut self) -> bool {
+    pub(crate) fn speculates(&mut self) -> bool {
         self.speculation().is_none_or(Speculation::is_worthwhile)
     }
 
     /// Records whether a receive that was tried before its submission found something.
     #[inline]
-    pub(crate) fn tried(&mut self, found: bool) {
+    pub(crate) fn record_speculation(&mut self, found: bool) {
         if let Some(speculation) = self.speculation() {
             speculation.record(found);
         }

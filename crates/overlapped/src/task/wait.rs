@@ -1,4 +1,4 @@
-//! The suspension point: nowhere else does a tasklet leave its stack.
+//! The suspension point: a tasklet leaves its stack here and nowhere else.
 //!
 //! ```text
 //! perform(op)   an operation: submit, park until its terminal completion, read the outcome
@@ -8,9 +8,10 @@
 //!    └──▶ leave() ──▶ the next one in the queue, or the hub … ──▶ back in leave()
 //! ```
 //!
-//! First law: `perform` has no way out between `submit` and the completion. A kill or a deadline
-//! that comes meanwhile makes the scheduler cancel the operation, and *the outcome* decides what
-//! the caller gets: a result is a result, and the kill stays pending for the next call.
+//! Terminal completion first: `perform` has no way out between `submit` and the completion. A kill
+//! or a deadline that comes meanwhile makes the scheduler cancel the operation, and *the outcome*
+//! decides what the caller gets: a result is a result, and the kill stays pending for the next
+//! call.
 
 use std::io;
 
@@ -26,8 +27,8 @@ use crate::op::{Full, Op, Outcome, Submitted, Token};
 use crate::sched::{AbortOnUnwind, Here, NEVER, State, Tcb, Waiting, Wake, here, node_of};
 use crate::switch::Suspender;
 
-/// Parks the calling tasklet until somebody wakes it, or until the port's clock shows `until`.
-/// The caller has passed the [`checkpoint`] and has linked the tasklet to whoever wakes it.
+/// Parks the calling tasklet until it is woken, or until the port's clock shows `until`. The caller
+/// has passed the [`checkpoint`], and has linked the tasklet to what wakes it.
 #[inline(always)]
 pub(crate) fn park(here: Here, waiting: Waiting, until: u64) -> Wake {
     let me = here.me();
@@ -36,7 +37,7 @@ pub(crate) fn park(here: Here, waiting: Waiting, until: u64) -> Wake {
     me.wake.get()
 }
 
-/// Lets everybody else who is ready run first.
+/// Lets all other ready tasklets run first.
 #[inline(always)]
 pub(crate) fn yield_turn(here: Here) {
     let me = here.me();
@@ -45,9 +46,10 @@ pub(crate) fn yield_turn(here: Here) {
     leave(here, me);
 }
 
-/// Leaves the stack, after the caller has said in its block where it stands. Comes back when it
-/// is switched to for good; a visit for a backtrace goes on waiting. errno belongs to the
-/// thread, so it is kept here for C code that looks at it after a callback that waited.
+/// Leaves the stack; the caller has recorded in the control block what the tasklet waits for.
+/// Returns when the tasklet runs on. A switch that only asks for its backtrace is answered, and the
+/// wait goes on. errno belongs to the thread, so it is kept here for C code that reads it after a
+/// callback that waited.
 #[inline(always)]
 pub(crate) fn leave(here: Here, me: &Tcb) {
     // SAFETY: the suspender was set when this tasklet's job began on this fiber, and lives on it.
@@ -57,12 +59,13 @@ pub(crate) fn leave(here: Here, me: &Tcb) {
     if me.state.get() != State::Running {
         answer_visits(here, me, suspender);
     }
-    // Said here, not by whoever handed over: a fault in between is one of that one's stack.
+    // Set after the switch, so that a fault during it is attributed to the stack on which it
+    // happened.
     here.set_running(running);
     here.observe_switch();
 }
 
-/// The hub came only for a backtrace, perhaps several times.
+/// Answers the hub, which has switched here for a backtrace only, perhaps several times.
 #[cold]
 #[inline(never)]
 fn answer_visits(here: Here, me: &Tcb, suspender: &Suspender) {
@@ -77,7 +80,7 @@ fn answer_visits(here: Here, me: &Tcb, suspender: &Suspender) {
 ///
 /// # Safety
 /// Until this returns, the descriptor in `op` stays open, and every pointer in it is valid for what
-/// the operation does with it and used by nobody else.
+/// the operation does with it and used by no other code.
 pub(crate) unsafe fn perform(op: &Op, limit: Option<u64>) -> io::Result<usize> {
     let Some(here) = here() else {
         // SAFETY: handed on to the caller.

@@ -9,7 +9,7 @@ use crate::sys::clock;
 use crate::sys::errno::WOULD_BLOCK;
 use crate::sys::readiness::{Interest, is_shut_down};
 use crate::sys::socket::raw;
-use crate::task::blocking::{in_place, tried, try_in_turn, wants_try};
+use crate::task::blocking::{in_place, record_speculation, speculates, try_in_turn};
 use crate::task::ended_by_all_handlers;
 use crate::task::wait::perform;
 use crate::time::{Duration, deadline_in, sleep};
@@ -46,13 +46,13 @@ impl<A: Fn() -> i32> Transfer<'_, A> {
         limit: impl FnOnce() -> io::Result<Option<Duration>>,
     ) -> io::Result<usize> {
         let waits_by_itself = matches!(self.wait, WaitBy::Operation(_));
-        let is_tried = !waits_by_itself || wants_try();
+        let is_tried = !waits_by_itself || speculates();
         if is_tried {
             // SAFETY: the caller's promise.
             let outcome = unsafe { self.try_once() }?;
             let found = !outcome.would_block();
             if waits_by_itself {
-                tried(found);
+                record_speculation(found);
             }
             if found {
                 return outcome.result();

@@ -1,10 +1,10 @@
-//! Tries of transfers that are not to wait: alone by a plain call, in company with others in one
-//! batch.
+//! Tries of transfers that must not wait: by a plain call for a single tasklet, in one batch where
+//! others are ready.
 //!
-//! A plain call is the quickest where there is nobody else. Where there are many, a call for each
-//! costs much more than its own time: the processor enters and leaves the kernel with cold branch
-//! predictors. Unmodified code, 1,000 clients, processor time of the server for a round trip, to
-//! that with types of the library's own: a call for each send 1.66, in one batch 1.15.
+//! A plain call is the quickest for a single tasklet. With many, a call each costs much more than
+//! its own time, because the processor enters and leaves the kernel with cold branch predictors.
+//! The processor time of a server of unmodified code with 1,000 clients, for a round trip, relative
+//! to the library's own types: 1.66 with a call for each send, 1.15 in one batch.
 
 use std::io;
 
@@ -16,32 +16,32 @@ use crate::task::begin::{Begin, begin_operation};
 use crate::task::cannot_wait::killed;
 use crate::task::wait::{deliver_kill, is_cancelled, submit_and_park};
 
-/// Tells whether a receive is worth a try before it is submitted; not where nobody schedules: the
-/// wait tries first there.
+/// Tells whether a receive is worth a try before it is submitted: a speculative receive. Outside a
+/// scheduler it is not, because the wait tries first there.
 #[inline]
-pub(crate) fn wants_try() -> bool {
-    here().is_some_and(|here| here.driver().borrow_mut().wants_try())
+pub(crate) fn speculates() -> bool {
+    here().is_some_and(|here| here.driver().borrow_mut().speculates())
 }
 
-/// Takes note of what such a try has found.
+/// Records whether a speculative receive found something.
 #[inline]
-pub(crate) fn tried(found: bool) {
+pub(crate) fn record_speculation(found: bool) {
     if let Some(here) = here() {
-        here.driver().borrow_mut().tried(found);
+        here.driver().borrow_mut().record_speculation(found);
     }
 }
 
-/// Makes one try of `op`, a transfer that is not to wait (`nonblocking`); the result is in the form
-/// of the kernel's. Where others are ready to run, or operations are queued, the try goes with
-/// theirs in one batch; else it is `attempt`, the same by a plain call.
+/// Tries `op` once, a transfer that must not wait (`nonblocking`). Where others are ready to run,
+/// or operations are queued, the try goes with theirs in one batch; else `attempt` makes the same
+/// try by a plain call.
 ///
 /// # Errors
 /// [`Cancelled`](crate::task::Cancelled); nothing has been tried then.
 ///
 /// # Safety
-/// As for [`perform`].
+/// The same as of [`perform`](crate::task::wait::perform).
 pub(crate) unsafe fn try_in_turn(op: &Op, attempt: impl Fn() -> Outcome) -> io::Result<Outcome> {
-    let Some(here) = here().filter(|here| has_company(*here, op)) else {
+    let Some(here) = here().filter(|here| goes_in_batch(*here, op)) else {
         return in_place(attempt);
     };
     if let Begin::TryOnce(_) = begin_operation(here, NEVER, false)? {
@@ -62,13 +62,14 @@ pub(crate) unsafe fn try_in_turn(op: &Op, attempt: impl Fn() -> Outcome) -> io::
     }
 }
 
-fn has_company(here: Here, op: &Op) -> bool {
+/// Tells whether a try of `op` would have company in the next batch.
+fn goes_in_batch(here: Here, op: &Op) -> bool {
     let driver = here.driver().borrow();
     (here.ready_count() > 0 || driver.has_work()) && driver.batches_tries(op)
 }
 
 /// An experiment (`--cfg overlapped_try_first`): a transfer on a socket is tried before it is
-/// submitted where it would be alone in its batch: nobody else is ready to run, and nothing is
+/// submitted where it would be alone in its batch: no other tasklet is ready to run, and nothing is
 /// queued. With many connections tries break the ring's batches up (docs/decisions/0033).
 #[inline(always)]
 pub(crate) fn pays_to_try(here: Here, op: &Op) -> bool {

@@ -46,12 +46,12 @@ pub enum AccessLog {
 /// An open access log.
 #[derive(Debug, Clone)]
 pub(crate) struct Log {
-    shared: Arc<Shared>,
+    shared: Arc<SharedQueue>,
     format: LogFormat,
 }
 
 #[derive(Debug)]
-struct Shared {
+struct SharedQueue {
     queue: Mutex<Queue>,
     changed: Condvar,
 }
@@ -65,7 +65,7 @@ struct Queue {
     ended: bool,
 }
 
-impl Shared {
+impl SharedQueue {
     fn lock(&self) -> MutexGuard<'_, Queue> {
         self.queue.lock().ignore_poison()
     }
@@ -74,9 +74,9 @@ impl Shared {
 impl Log {
     /// Opens the log and starts its thread.
     pub(crate) fn open(to: &AccessLog, format: LogFormat) -> io::Result<Log> {
-        let target = Target::open(to)?;
+        let target = Destination::open(to)?;
         let shared =
-            Arc::new(Shared { queue: Mutex::new(Queue::default()), changed: Condvar::new() });
+            Arc::new(SharedQueue { queue: Mutex::new(Queue::default()), changed: Condvar::new() });
         let for_thread = Arc::clone(&shared);
         let _detached: JoinHandle<()> = thread::Builder::new()
             .name("access-log".to_owned())
@@ -135,17 +135,17 @@ impl Log {
     }
 }
 
-enum Target {
+enum Destination {
     File(PathBuf, File),
     Stdout,
     Stderr,
 }
 
-impl Target {
-    fn open(to: &AccessLog) -> io::Result<Target> {
+impl Destination {
+    fn open(to: &AccessLog) -> io::Result<Destination> {
         match to {
-            AccessLog::Stdout => Ok(Target::Stdout),
-            AccessLog::Stderr => Ok(Target::Stderr),
+            AccessLog::Stdout => Ok(Destination::Stdout),
+            AccessLog::Stderr => Ok(Destination::Stderr),
             AccessLog::File(path) => {
                 let file = OpenOptions::new().append(true).create(true).open(path);
                 let explain = |error: io::Error| {
@@ -156,14 +156,14 @@ impl Target {
                     );
                     io::Error::new(error.kind(), text)
                 };
-                Ok(Target::File(path.clone(), file.map_err(explain)?))
+                Ok(Destination::File(path.clone(), file.map_err(explain)?))
             }
         }
     }
 
     fn reopen(&mut self) {
-        if let Target::File(path, _) = self {
-            match Target::open(&AccessLog::File(path.clone())) {
+        if let Destination::File(path, _) = self {
+            match Destination::open(&AccessLog::File(path.clone())) {
                 Ok(target) => *self = target,
                 Err(error) => tracing::warn!("{error} Logging to the old file."),
             }
@@ -172,18 +172,18 @@ impl Target {
 
     fn write(&mut self, lines: &[u8]) -> io::Result<()> {
         match self {
-            Target::File(_, file) => file.write_all(lines),
-            Target::Stdout => {
+            Destination::File(_, file) => file.write_all(lines),
+            Destination::Stdout => {
                 let mut out = io::stdout().lock();
                 out.write_all(lines).and_then(|()| out.flush())
             }
-            Target::Stderr => io::stderr().write_all(lines),
+            Destination::Stderr => io::stderr().write_all(lines),
         }
     }
 }
 
 /// Writes the queue's lines until the log ends.
-fn write_lines(shared: &Shared, mut target: Target) {
+fn write_lines(shared: &SharedQueue, mut target: Destination) {
     let mut warnings = RateLimited::default();
     let mut lines = Vec::new();
     let mut end = false;

@@ -102,9 +102,9 @@ pub(crate) fn busy(request: &http::Request<()>) -> Answer {
 }
 
 /// Text that is displayed escaped for HTML and for attributes in double quotes.
-pub(crate) struct Escaped<'a>(pub(crate) &'a str);
+pub(crate) struct HtmlEscaped<'a>(pub(crate) &'a str);
 
-impl fmt::Display for Escaped<'_> {
+impl fmt::Display for HtmlEscaped<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for char in self.0.chars() {
             match char {

@@ -11,7 +11,7 @@ const HEADER_TIME: Duration = Duration::from_secs(30);
 
 /// The settings that all requests share.
 #[derive(Clone)]
-pub(super) struct Config {
+pub(super) struct CgiConfig {
     pub(super) root: Root,
     pub(super) queue_time: Duration,
     pub(super) body_max: u64,
@@ -25,7 +25,7 @@ pub(super) struct Config {
     pub(super) variables: Vec<(OsString, OsString)>,
 }
 
-impl Config {
+impl CgiConfig {
     pub(super) fn header_time(&self) -> Duration {
         self.header_time.or(self.time).unwrap_or(HEADER_TIME)
     }

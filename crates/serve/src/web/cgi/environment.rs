@@ -11,7 +11,7 @@ use http::header::{
     PROXY_AUTHORIZATION, TE, TRAILER, TRANSFER_ENCODING, UPGRADE,
 };
 
-use super::config::Config;
+use super::config::CgiConfig;
 use super::script::Script;
 use crate::peer::Peer;
 use crate::web::{Call, User};
@@ -36,7 +36,7 @@ type Variables = BTreeMap<OsString, OsString>;
 /// Builds the environment. `length` is that of the body, if there is one.
 pub(crate) fn build(
     call: &Call<'_>,
-    config: &Config,
+    config: &CgiConfig,
     script: &Script,
     length: Option<u64>,
 ) -> Variables {
@@ -100,7 +100,7 @@ pub(crate) fn build(
 }
 
 /// Adds the request's headers as `HTTP_…`.
-fn fields(call: &Call<'_>, config: &Config, variables: &mut Variables) {
+fn fields(call: &Call<'_>, config: &CgiConfig, variables: &mut Variables) {
     let headers = call.request.headers();
     for name in headers.keys() {
         // `Proxy` is not a header of HTTP, but `HTTP_PROXY` is a setting of many programs

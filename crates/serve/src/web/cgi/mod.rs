@@ -40,7 +40,7 @@ use super::internal_redirect::InternalRedirect;
 use super::{Call, Handler, page};
 use crate::peer::Peer;
 use crate::state::is_shortage;
-use config::Config;
+use config::CgiConfig;
 use header::Head;
 #[cfg(any(test, fuzzing))]
 pub(crate) use header::check as check_header;
@@ -48,7 +48,7 @@ use permits::{PermitError, ScriptPermit, ScriptPermits};
 pub use running::kill_scripts;
 use running::{ReadError, RunningScript};
 use script::{Script, ScriptError};
-use spool::{Body, SpoolError, SpoolQuota};
+use spool::{SpoolError, SpoolQuota, SpooledBody};
 
 /// The programs in a folder, as a [`Handler`] of a [`Site`](super::Site) or a [`Service`] of their
 /// own.
@@ -110,7 +110,7 @@ use spool::{Body, SpoolError, SpoolQuota};
 /// ```
 #[derive(Clone)]
 pub struct Cgi {
-    config: Arc<Config>,
+    config: Arc<CgiConfig>,
     permits: Arc<ScriptPermits>,
     quota: SpoolQuota,
 }
@@ -135,7 +135,7 @@ impl Cgi {
         let root = Root::new(folder.as_ref(), Lookup::best())?;
         let variables =
             INHERITED.iter().filter_map(|name| Some((name.into(), std::env::var_os(name)?)));
-        let config = Config {
+        let config = CgiConfig {
             root,
             queue_time: Duration::from_secs(30),
             body_max: BODY_MAX,
@@ -235,7 +235,7 @@ impl Cgi {
         self
     }
 
-    fn change(&mut self) -> &mut Config {
+    fn change(&mut self) -> &mut CgiConfig {
         Arc::make_mut(&mut self.config)
     }
 
@@ -356,14 +356,14 @@ fn client_left() -> StatusCode {
 
 fn start(
     call: &Call<'_>,
-    config: &Config,
+    config: &CgiConfig,
     script: Script,
-    body: Option<Body>,
+    body: Option<SpooledBody>,
     permit: ScriptPermit,
 ) -> Result<RunningScript, StatusCode> {
     let length = body.as_ref().map(|body| body.len);
     let environment = environment::build(call, config, &script, length);
-    let input = body.map(Body::into_input).transpose().map_err(spool_status)?.flatten();
+    let input = body.map(SpooledBody::into_input).transpose().map_err(spool_status)?.flatten();
     let deadline = Instant::now() + config.time.unwrap_or(TIME);
     let started = RunningScript::start(&script, environment, input, deadline, permit);
     started.map_err(|error| {
@@ -382,7 +382,7 @@ fn start(
 /// Returns the answer of a script whose header is complete.
 fn answer(
     call: &Call<'_>,
-    config: &Config,
+    config: &CgiConfig,
     head: Head,
     running: RunningScript,
     rest: Vec<u8>,

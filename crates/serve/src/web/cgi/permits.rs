@@ -19,11 +19,11 @@ use crate::telemetry::{RateLimited, Suppressed};
 pub(crate) struct ScriptPermits {
     pub(crate) max: usize,
     pub(crate) queue_max: usize,
-    state: Mutex<State>,
+    state: Mutex<PermitState>,
 }
 
 #[derive(Debug, Default)]
-struct State {
+struct PermitState {
     in_use: usize,
     /// Each event is set when its request gets a permit.
     queue: VecDeque<Arc<Event>>,
@@ -106,7 +106,7 @@ impl ScriptPermits {
         }
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, PermitState> {
         self.state.lock().ignore_poison()
     }
 }
@@ -205,7 +205,7 @@ mod tests {
                     drop(permit);
                 }
                 assert_eq!(second.join().unwrap(), Ok(()));
-                let State { in_use, queue, .. } = &*permits.state();
+                let PermitState { in_use, queue, .. } = &*permits.state();
                 assert_eq!((*in_use, queue.len()), (0, 0), "granted: {is_granted}");
             }
         })

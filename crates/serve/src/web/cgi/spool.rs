@@ -27,7 +27,7 @@ const MEMORY_MIN: usize = 4 << 10;
 
 /// A complete body.
 #[derive(Debug)]
-pub(crate) struct Body {
+pub(crate) struct SpooledBody {
     /// The whole body, or the bytes that are not in the file yet.
     memory: Vec<u8>,
     file: Option<(overlapped::fs::File, QuotaShare)>,
@@ -60,12 +60,12 @@ pub(crate) fn spool(
     call: &mut Call<'_>,
     max: u64,
     quota: &SpoolQuota,
-) -> Result<Option<Body>, SpoolError> {
+) -> Result<Option<SpooledBody>, SpoolError> {
     let headers = call.request.headers();
     if !headers.contains_key(CONTENT_LENGTH) && !headers.contains_key(TRANSFER_ENCODING) {
         return Ok(None);
     }
-    let mut body = Body { memory: Vec::new(), file: None, len: 0 };
+    let mut body = SpooledBody { memory: Vec::new(), file: None, len: 0 };
     let mut filled = 0;
     loop {
         if filled == body.memory.len() {
@@ -92,7 +92,7 @@ pub(crate) fn spool(
     Ok(Some(body))
 }
 
-impl Body {
+impl SpooledBody {
     /// Appends the first `bytes` bytes of the memory to the file.
     fn store(&mut self, bytes: usize, quota: &SpoolQuota) -> Result<(), SpoolError> {
         if self.file.is_none() {

@@ -9,7 +9,7 @@ use std::collections::{HashMap, VecDeque};
 use std::rc::Rc;
 
 use super::encoding::Coding;
-use super::resource::{Body, Resource};
+use super::resource::{FileContent, Resource};
 
 /// Maximum cost of all resources of a thread, in bytes.
 const COST_MAX: usize = 16 << 20;
@@ -39,8 +39,8 @@ struct Inner {
 
 fn cost(resource: &Resource) -> usize {
     let content = match &resource.body {
-        Body::Memory(bytes) => bytes.len(),
-        Body::File(_) => COST_OF_DESCRIPTOR,
+        FileContent::Memory(bytes) => bytes.len(),
+        FileContent::File(_) => COST_OF_DESCRIPTOR,
     };
     COST_OF_HEADERS + resource.key.len() + resource.name.len() + content
 }

@@ -6,7 +6,7 @@ use crate::web::below::Root;
 
 /// The settings that all requests share.
 #[derive(Clone)]
-pub(super) struct Config {
+pub(super) struct FilesConfig {
     pub(super) root: Root,
     pub(super) index: Vec<String>,
     pub(super) listing: bool,

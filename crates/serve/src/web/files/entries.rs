@@ -15,7 +15,7 @@ use std::os::fd::OwnedFd;
 use rustix::fs::{Dir, FileType};
 use rustix::io::Errno;
 
-use super::config::Config;
+use super::config::FilesConfig;
 use crate::web::below::{FileStat, Open, stat, stat_in};
 
 /// Maximum of entries on a page: a huge folder must not overload a browser.
@@ -121,7 +121,7 @@ pub(super) struct Entries {
 impl Entries {
     /// Reads the folder `path`, which is open as `fd`. Blocks the thread.
     pub(super) fn read(
-        config: &Config,
+        config: &FilesConfig,
         path: &[u8],
         fd: OwnedFd,
         sorting: Sorting,
@@ -157,7 +157,7 @@ impl Entries {
 
 /// A folder that is being read.
 struct Reader<'a> {
-    config: &'a Config,
+    config: &'a FilesConfig,
     path: &'a [u8],
     parent: OwnedFd,
     sorting: Sorting,

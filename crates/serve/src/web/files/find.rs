@@ -20,7 +20,7 @@ use overlapped::time::Instant;
 use rustix::io::Errno;
 
 use super::cache::Cache;
-use super::config::Config;
+use super::config::FilesConfig;
 use super::encoding::Coding;
 use super::not_found::NotFound;
 use super::resource::Resource;
@@ -32,7 +32,7 @@ const PLAIN_CHECK_MAX: Duration = Duration::from_secs(2);
 
 /// The finder of the files of one [`Files`](super::Files) on one thread.
 pub(super) struct Finder<'a> {
-    pub(super) config: &'a Config,
+    pub(super) config: &'a FilesConfig,
     pub(super) cache: &'a Cache,
 }
 

@@ -14,15 +14,15 @@ use overlapped::task::unblock;
 use overlapped_wire::http::{Answer, Content};
 use rustix::io::Errno;
 
-use super::config::Config;
+use super::config::FilesConfig;
 use super::encoding::{accepted_from_server, compress};
 use super::entries::{Column, Entries, Entry, READ_MAX, SHOWN_MAX, Sorting};
 use super::mime;
-use crate::web::page::{self, Escaped, STYLE};
+use crate::web::page::{self, HtmlEscaped, STYLE};
 use crate::web::{Call, target};
 
 /// Answers with the page of the folder `path`, which is open as `fd`.
-pub(super) fn answer(call: &Call<'_>, config: &Config, path: Vec<u8>, fd: OwnedFd) -> Answer {
+pub(super) fn answer(call: &Call<'_>, config: &FilesConfig, path: Vec<u8>, fd: OwnedFd) -> Answer {
     let sorting = Sorting::from_query(call.request.uri().query().unwrap_or_default());
     let coding = accepted_from_server(call.request.headers());
     let (config, prefix) = (config.clone(), call.prefix.to_owned());
@@ -73,7 +73,7 @@ impl Listing {
              <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
              <meta name=\"color-scheme\" content=\"light dark\">\n\
              <title>{}</title>\n<style>{STYLE}</style></head>\n<body><main>\n",
-            Escaped(&title)
+            HtmlEscaped(&title)
         );
         crumbs(&mut page, prefix, path);
         self.summary(&mut page);
@@ -161,13 +161,13 @@ fn crumbs(page: &mut String, prefix: &str, path: &[u8]) {
     let root = if prefix.is_empty() { "/".to_owned() } else { root + "/" };
     let _ = write!(page, "<a href=\"{root}\" class=\"root\" title=\"Top\"><i class=\"home\"></i>");
     if !prefix.is_empty() {
-        let _ = write!(page, "<span>{}</span>", Escaped(prefix.trim_start_matches('/')));
+        let _ = write!(page, "<span>{}</span>", HtmlEscaped(prefix.trim_start_matches('/')));
     }
     *page += "</a>";
     let names: Vec<&[u8]> = path.split(|&byte| byte == b'/').filter(|n| !n.is_empty()).collect();
     for (at, name) in names.iter().enumerate() {
         let text = String::from_utf8_lossy(name);
-        let text = Escaped(&text);
+        let text = HtmlEscaped(&text);
         *page += "<b>/</b>";
         if at + 1 == names.len() {
             let _ = write!(page, "<span aria-current=\"page\">{text}</span>");
@@ -210,7 +210,7 @@ fn row(page: &mut String, entry: &Entry) {
         page,
         "<tr><td class=\"name\"><a href=\"{link}\" title=\"{name}{slash}\">\
          <i class=\"{class}\"></i><span>{name}{slash}</span></a></td>",
-        name = Escaped(&name)
+        name = HtmlEscaped(&name)
     );
     if entry.is_folder {
         *page += "<td class=\"size\">—</td>";
@@ -228,7 +228,7 @@ fn row(page: &mut String, entry: &Entry) {
 
 /// Returns the CSS class of the picture for a file.
 fn class(name: &std::path::Path) -> &'static str {
-    let kind = mime::of(name);
+    let kind = mime::media_type(name);
     let kind = kind.split(';').next().unwrap_or_default();
     match kind.split_once('/').unwrap_or((kind, "")) {
         ("image", _) => "image",

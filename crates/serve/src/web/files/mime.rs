@@ -20,7 +20,7 @@ const TEXTS: &[&str] = &[
 ];
 
 /// Returns the media type of a file with this name.
-pub(crate) fn of(name: &Path) -> String {
+pub(crate) fn media_type(name: &Path) -> String {
     let extension = name.extension().map(|extension| extension.to_string_lossy().to_lowercase());
     let guess = match extension.as_deref() {
         None => {
@@ -99,7 +99,7 @@ mod tests {
             ("program", "application/octet-stream", false),
             ("x.unheard-of", "application/octet-stream", false),
         ] {
-            let guessed = of(Path::new(name));
+            let guessed = media_type(Path::new(name));
             assert_eq!((&*guessed, is_compressible(&guessed)), (kind, compressible), "{name}");
         }
     }

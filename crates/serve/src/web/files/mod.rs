@@ -43,7 +43,7 @@ use super::below::{Lookup, Root};
 use super::{Call, Handler, page};
 use crate::peer::Peer;
 use cache::Cache;
-use config::Config;
+use config::FilesConfig;
 use find::Finder;
 
 /// The methods that files support.
@@ -87,7 +87,7 @@ const METHODS: &str = "GET, HEAD, OPTIONS";
 /// ```
 #[derive(Clone)]
 pub struct Files {
-    config: Arc<Config>,
+    config: Arc<FilesConfig>,
 }
 
 impl Files {
@@ -102,7 +102,7 @@ impl Files {
     fn with_lookup(folder: &Path, lookup: Lookup) -> io::Result<Files> {
         let root = Root::new(folder, lookup)?;
         let index = vec!["index.html".to_owned()];
-        let config = Config {
+        let config = FilesConfig {
             root,
             index,
             listing: false,
@@ -161,13 +161,13 @@ impl Files {
         self
     }
 
-    fn change(&mut self) -> &mut Config {
+    fn change(&mut self) -> &mut FilesConfig {
         Arc::make_mut(&mut self.config)
     }
 
     /// Returns this thread's cache for these files.
     fn cache(&self) -> Rc<Cache> {
-        type Caches = Vec<(Weak<Config>, Rc<Cache>)>;
+        type Caches = Vec<(Weak<FilesConfig>, Rc<Cache>)>;
         thread_local! {
             static CACHES: RefCell<Caches> = const { RefCell::new(Vec::new()) };
         }
@@ -208,7 +208,7 @@ impl Service for Files {
 
 impl fmt::Debug for Files {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Config { root, index, listing, hidden, clean_urls, compression, cache_control } =
+        let FilesConfig { root, index, listing, hidden, clean_urls, compression, cache_control } =
             &*self.config;
         f.debug_struct("Files")
             .field("folder", &root.path())

@@ -7,7 +7,7 @@ use http::{HeaderValue, StatusCode};
 use overlapped_wire::http::Answer;
 use rustix::io::Errno;
 
-use super::config::Config;
+use super::config::FilesConfig;
 use super::listing;
 use crate::web::target::{self, TargetError};
 use crate::web::{Call, page};
@@ -37,7 +37,7 @@ impl From<Errno> for NotFound {
 
 impl NotFound {
     /// Returns the answer: a redirect, a listing, or a refusal.
-    pub(super) fn answer(self, call: &Call<'_>, config: &Config) -> Answer {
+    pub(super) fn answer(self, call: &Call<'_>, config: &FilesConfig) -> Answer {
         let request = &call.request;
         let status = match self {
             NotFound::BadTarget(TargetError::Malformed) => StatusCode::BAD_REQUEST,

@@ -23,7 +23,7 @@ use overlapped_wire::http::Content;
 use rustix::fs::FileType;
 use rustix::io::Errno;
 
-use super::config::Config;
+use super::config::FilesConfig;
 use super::encoding::Coding;
 use super::mime;
 use crate::web::below::{FileStat, Open, stat};
@@ -73,7 +73,7 @@ fn time((seconds, nanos): (i64, u32)) -> Option<SystemTime> {
 }
 
 /// The content of a resource.
-pub(crate) enum Body {
+pub(crate) enum FileContent {
     /// Bytes in memory.
     Memory(Arc<[u8]>),
     /// An open file.
@@ -94,7 +94,7 @@ pub(crate) struct Resource {
     pub(crate) headers: HeaderMap,
     /// The time of the last change in whole seconds, never in the future.
     pub(crate) modified: Option<SystemTime>,
-    pub(crate) body: Body,
+    pub(crate) body: FileContent,
     /// True if compression makes it smaller.
     pub(crate) compressible: bool,
     /// True if a comparison of metadata notices every later change.
@@ -115,7 +115,7 @@ impl Resource {
     /// `EISDIR` for a folder, `ENOENT` for other files that are not regular; those of opening and
     /// reading.
     pub(crate) fn load(
-        config: &Config,
+        config: &FilesConfig,
         key: &Rc<str>,
         name: &[u8],
         type_name: &[u8],
@@ -141,9 +141,9 @@ impl Resource {
                 (found, after) = (after, stat(&file)?);
             }
             steady = after == found && bytes.len() as u64 == found.size;
-            Body::Memory(bytes.into())
+            FileContent::Memory(bytes.into())
         } else {
-            Body::File(Arc::new(File::from(fd)))
+            FileContent::File(Arc::new(File::from(fd)))
         };
         let now = SystemTime::now();
         let steady = steady && !found.may_change_unnoticed(now);
@@ -169,7 +169,7 @@ impl Resource {
 
     /// Creates the resource for `plain` in `coding`, with the compressed `bytes`.
     pub(crate) fn compressed(
-        config: &Config,
+        config: &FilesConfig,
         plain: &Resource,
         coding: Coding,
         bytes: Vec<u8>,
@@ -182,7 +182,7 @@ impl Resource {
             stat: plain.stat,
             headers: HeaderMap::with_capacity(8),
             modified: plain.modified,
-            body: Body::Memory(bytes.into()),
+            body: FileContent::Memory(bytes.into()),
             compressible: true,
             may_cache: plain.may_cache,
             checked_at: Cell::new(Instant::now()),
@@ -193,8 +193,8 @@ impl Resource {
         resource
     }
 
-    fn set_headers(&mut self, config: &Config, type_name: &[u8], weak: bool) {
-        let kind = mime::of(Path::new(OsStr::from_bytes(type_name)));
+    fn set_headers(&mut self, config: &FilesConfig, type_name: &[u8], weak: bool) {
+        let kind = mime::media_type(Path::new(OsStr::from_bytes(type_name)));
         self.compressible = mime::is_compressible(&kind);
         let headers = &mut self.headers;
         let kind = HeaderValue::try_from(kind);
@@ -227,16 +227,16 @@ impl Resource {
     /// Returns the number of bytes.
     pub(crate) fn len(&self) -> u64 {
         match &self.body {
-            Body::Memory(bytes) => bytes.len() as u64,
-            Body::File(_) => self.stat.size,
+            FileContent::Memory(bytes) => bytes.len() as u64,
+            FileContent::File(_) => self.stat.size,
         }
     }
 
     /// Returns the whole content.
     pub(crate) fn content(&self) -> Content {
         match &self.body {
-            Body::Memory(bytes) => Content::Shared(Arc::clone(bytes)),
-            Body::File(file) => {
+            FileContent::Memory(bytes) => Content::Shared(Arc::clone(bytes)),
+            FileContent::File(file) => {
                 Content::File { file: Arc::clone(file), offset: 0, len: self.stat.size }
             }
         }

@@ -48,12 +48,12 @@ pub(super) struct Buckets {
     /// The secret hash key, so that no client can choose a network that shares a bucket with
     /// another.
     key: RandomState,
-    state: Mutex<State>,
+    state: Mutex<Table>,
 }
 
 /// The times at which buckets will be full again.
 #[derive(Debug, Default)]
-struct State {
+struct Table {
     clients: HashMap<IpAddr, Instant>,
     /// The networks' buckets; empty until the table of clients is full for the first time.
     networks: Vec<Option<Instant>>,
@@ -123,7 +123,7 @@ impl Buckets {
     }
 
     /// Locks the state: for a few instructions, and now and then for a scan.
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, Table> {
         self.state.lock().ignore_poison()
     }
 }
@@ -137,7 +137,7 @@ pub(super) fn network_of(client: IpAddr) -> u64 {
     }
 }
 
-impl State {
+impl Table {
     /// Removes full buckets if the table is full, but not too often.
     fn remove_full(&mut self, now: Instant) {
         let is_due =

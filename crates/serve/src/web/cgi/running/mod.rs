@@ -1,7 +1,7 @@
 //! A running script: its output, its end, its final messages.
 //!
 //! ```text
-//! start ─▶ RunningScript ─┬─ output ─▶ Output, the answer's body ─ read to its end ─▶ finish
+//! start ─▶ RunningScript ─┬─ output ─▶ ScriptOutput, the body ─── read to its end ─▶ finish
 //!                         ├─ finish ─▶ a tasklet waits for the end, until the deadline; another
 //!                         │            one reads the remaining output
 //!                         └─ dropped ◀───────────── everything ends here ───────────────┘
@@ -196,11 +196,11 @@ impl RunningScript {
     }
 
     /// Returns the output, which begins with the bytes `first`.
-    pub(crate) fn output(self, first: Vec<u8>, max: u64, length: Option<u64>) -> Output {
+    pub(crate) fn output(self, first: Vec<u8>, max: u64, length: Option<u64>) -> ScriptOutput {
         let left = max.min(length.unwrap_or(u64::MAX));
         let is_limited = length.is_none_or(|length| length > max);
         let (first, running) = (io::Cursor::new(first), Some(self));
-        Output { first, running, left, is_limited, missing: length }
+        ScriptOutput { first, running, left, is_limited, missing: length }
     }
 
     /// Lets the script run to its end, until the deadline; it keeps its permit. Its remaining
@@ -289,7 +289,7 @@ fn discard(stdout: &mut ChildStdout) -> u64 {
 }
 
 /// The output of a script, as the body of the answer.
-pub(crate) struct Output {
+pub(crate) struct ScriptOutput {
     /// The bytes that were read together with the header.
     first: io::Cursor<Vec<u8>>,
     /// `None` after the end.
@@ -302,7 +302,7 @@ pub(crate) struct Output {
     missing: Option<u64>,
 }
 
-impl Read for Output {
+impl Read for ScriptOutput {
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
         let Some(running) = &mut self.running else { return Ok(0) };
         if buf.is_empty() {
@@ -355,7 +355,7 @@ impl Read for Output {
     }
 }
 
-impl Output {
+impl ScriptOutput {
     fn end(&mut self) {
         if let Some(mut running) = self.running.take() {
             let unread = self.first.get_ref().len() as u64 - self.first.position();
@@ -365,7 +365,7 @@ impl Output {
     }
 }
 
-impl Drop for Output {
+impl Drop for ScriptOutput {
     /// Lets the script run on if the announced length was sent: it may have more to do, as after
     /// the end of its output.
     fn drop(&mut self) {

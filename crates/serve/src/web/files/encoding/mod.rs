@@ -12,7 +12,7 @@ use std::time::SystemTime;
 use http::header::RANGE;
 
 use super::find::Finder;
-use super::resource::{Body, Resource};
+use super::resource::{FileContent, Resource};
 use crate::web::below::stat_path;
 use coding::accepted;
 pub(super) use coding::{Coding, accepted_from_server};
@@ -94,8 +94,8 @@ impl Finder<'_> {
             self.cache.remove(&known);
         }
         let content = match &plain.body {
-            Body::Memory(bytes) => Arc::clone(bytes),
-            Body::File(file) => {
+            FileContent::Memory(bytes) => Arc::clone(bytes),
+            FileContent::File(file) => {
                 let file = overlapped::fs::File::from(file.try_clone().ok()?);
                 let mut bytes = vec![0; usize::try_from(plain.len()).ok()?];
                 file.read_exact_at(&mut bytes, 0).ok()?;

@@ -13,7 +13,7 @@ use http::header::{
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode};
 use overlapped_wire::http::{Answer, Content};
 
-use super::resource::{Body, Resource};
+use super::resource::{FileContent, Resource};
 use crate::web::page;
 use multipart::Multipart;
 use range::Ranges;
@@ -157,10 +157,10 @@ fn partial(
         [range] => {
             let content = match &resource.body {
                 // A range is within the content, so its bounds fit into usize.
-                Body::Memory(bytes) => {
+                FileContent::Memory(bytes) => {
                     Content::Bytes(bytes[range.start as usize..range.end as usize].to_vec().into())
                 }
-                Body::File(file) => Content::File {
+                FileContent::File(file) => Content::File {
                     file: Arc::clone(file),
                     offset: range.start,
                     len: range.end - range.start,

@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use http::header::CONTENT_TYPE;
 
-use crate::web::files::resource::{Body, Resource};
+use crate::web::files::resource::{FileContent, Resource};
 
 /// A reader of such a body.
 pub(crate) struct Multipart {
@@ -41,8 +41,10 @@ impl Multipart {
         let kind = kind.unwrap_or("application/octet-stream");
         let whole = resource.len();
         let disk = match &resource.body {
-            Body::File(file) => Some(Rc::new(overlapped::fs::File::from(File::try_clone(file)?))),
-            Body::Memory(_) => None,
+            FileContent::File(file) => {
+                Some(Rc::new(overlapped::fs::File::from(File::try_clone(file)?)))
+            }
+            FileContent::Memory(_) => None,
         };
         let mut pieces = VecDeque::new();
         for range in ranges {
@@ -53,9 +55,9 @@ impl Multipart {
             );
             pieces.push_back(Piece::Text(text.into_bytes()));
             pieces.push_back(match (&resource.body, &disk) {
-                (Body::File(_), Some(file)) => Piece::Disk(Rc::clone(file), range.clone()),
-                (Body::Memory(bytes), _) => Piece::Memory(Arc::clone(bytes), range.clone()),
-                (Body::File(_), None) => unreachable!("it was opened above"),
+                (FileContent::File(_), Some(file)) => Piece::Disk(Rc::clone(file), range.clone()),
+                (FileContent::Memory(bytes), _) => Piece::Memory(Arc::clone(bytes), range.clone()),
+                (FileContent::File(_), None) => unreachable!("it was opened above"),
             });
         }
         pieces.push_back(Piece::Text(format!("\r\n--{boundary}--\r\n").into_bytes()));

@@ -157,7 +157,7 @@ fn path(rng: &mut Rng, temp: &str) -> String {
 fn try_path(files: &Files, path: &str) -> Option<Got> {
     // A malformed request target does not reach the handler.
     let request = http::Request::get(path).body(()).ok()?;
-    Some(Got::of(files.handle(Call::new(request, &mut std::io::empty(), Peer::default()))))
+    Some(Got::from_answer(files.handle(Call::new(request, &mut std::io::empty(), Peer::default()))))
 }
 
 #[test]

@@ -23,7 +23,7 @@ pub(crate) struct Got {
 }
 
 impl Got {
-    pub(crate) fn of(answer: Answer) -> Got {
+    pub(crate) fn from_answer(answer: Answer) -> Got {
         let (head, content) = answer.into_parts();
         let promised = content.len();
         let mut body = Vec::new();
@@ -60,7 +60,7 @@ pub(crate) fn request(method: &str, path: &str, fields: &[(&str, &str)]) -> http
 
 pub(crate) fn ask(files: &Files, method: &str, path: &str, fields: &[(&str, &str)]) -> Got {
     let request = request(method, path, fields);
-    Got::of(files.handle(Call::new(request, &mut std::io::empty(), Peer::default())))
+    Got::from_answer(files.handle(Call::new(request, &mut std::io::empty(), Peer::default())))
 }
 
 pub(crate) fn get(files: &Files, path: &str) -> Got {

@@ -33,12 +33,12 @@ const WAITING_MAX: usize = 64;
 pub(super) struct HashQueue {
     /// Hashes at a time.
     max: usize,
-    state: Mutex<State>,
+    state: Mutex<QueueState>,
 }
 
 /// The permits in use, and the requests that wait.
 #[derive(Debug, Default)]
-struct State {
+struct QueueState {
     /// Addresses with a hash in progress.
     busy: Vec<IpAddr>,
     known: HashSet<IpAddr>,
@@ -51,12 +51,12 @@ struct State {
 #[derive(Debug, Default)]
 struct Lane {
     order: VecDeque<u64>,
-    networks: HashMap<u64, Network>,
+    networks: HashMap<u64, NetworkQueue>,
 }
 
 /// The addresses of a network that wait, and the requests of each.
 #[derive(Debug, Default)]
-struct Network {
+struct NetworkQueue {
     order: VecDeque<IpAddr>,
     /// Each event is set when its request gets a permit.
     waiting: HashMap<IpAddr, VecDeque<Arc<Event>>>,
@@ -119,12 +119,12 @@ impl HashQueue {
     }
 
     /// Locks the state. The lock is held for a few instructions only, never across a wait.
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, QueueState> {
         self.state.lock().ignore_poison()
     }
 }
 
-impl State {
+impl QueueState {
     /// Returns the number of waiting requests of a client.
     fn waiting(&self, client: IpAddr) -> usize {
         let network = network_of(client);
@@ -135,7 +135,7 @@ impl State {
     }
 
     fn pop(&mut self) -> Option<(IpAddr, Arc<Event>)> {
-        let State { busy, lanes, next, .. } = self;
+        let QueueState { busy, lanes, next, .. } = self;
         let first = *next;
         [first, 1 - first].into_iter().find_map(|lane| {
             let popped = lanes[lane].pop(busy)?;
@@ -182,7 +182,7 @@ impl Lane {
     }
 }
 
-impl Network {
+impl NetworkQueue {
     fn push(&mut self, client: IpAddr, granted: Arc<Event>) {
         let waiting = self.waiting.entry(client).or_default();
         if waiting.is_empty() {
@@ -274,7 +274,7 @@ mod tests {
                         let _permit = queue.acquire(address(request), LONG).unwrap();
                         order.borrow_mut().push(request);
                     });
-                    let waiting = |state: &State| {
+                    let waiting = |state: &QueueState| {
                         let networks = state.lanes.iter().flat_map(|lane| lane.networks.values());
                         let queues = networks.flat_map(|network| network.waiting.values());
                         queues.map(VecDeque::len).sum::<usize>()

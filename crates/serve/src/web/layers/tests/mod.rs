@@ -25,7 +25,7 @@ fn ask_as(
     fields: &[(&str, &str)],
 ) -> Got {
     let request = request(method, path, fields);
-    Got::of(handler.handle(Call::new(request, &mut std::io::empty(), peer)))
+    Got::from_answer(handler.handle(Call::new(request, &mut std::io::empty(), peer)))
 }
 
 fn say(word: &'static str) -> impl Handler {

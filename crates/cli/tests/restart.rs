@@ -183,7 +183,7 @@ impl Service {
     fn restart(&self, present: u32) -> u32 {
         signal(present, Signal::USR2);
         let mut next = present;
-        wait_until("the successor answers", || {
+        wait_until("the new process answers", || {
             next = who(self.web);
             next != present
         });
@@ -276,8 +276,8 @@ fn sigusr2_hands_over_under_load_and_no_client_notices() {
             assert!(!line.is_empty(), "it has not said how it ended: {said}");
             said += &line;
         }
-        assert!(said.contains("stopped by its successor\n"), "{said}");
-        assert!(service.socket.exists(), "the successor's");
+        assert!(said.contains("stopped by the new process\n"), "{said}");
+        assert!(service.socket.exists(), "the new process has it");
         println!("{} answers around a restart, 0 failed ({port})", asked.load(Relaxed));
     });
 }

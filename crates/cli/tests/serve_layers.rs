@@ -169,7 +169,11 @@ fn what_has_moved_is_redirected() {
             }
         },
     );
-    refused("--redirect", &["/old", "old=/new", "/old=//evil", "/a=/b\r\nX: y"], "cannot redirect");
+    refused(
+        "--redirect",
+        &["/old", "old=/new", "/old=//evil", "/a=/b\r\nX: y"],
+        "cannot be redirected",
+    );
 }
 
 #[test]

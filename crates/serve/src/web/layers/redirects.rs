@@ -65,7 +65,7 @@ impl<H: Handler> Redirects<H> {
     pub fn add(&mut self, from: &str, to: &str) -> io::Result<()> {
         let refuse = |why: &str| {
             Err(invalid(format!(
-                "cannot redirect {from:?} to {to:?}: {why}. Write it as /old=/new, or as \
+                "{from:?} cannot be redirected to {to:?}: {why}. Write it as /old=/new, or as \
                  /old/*=https://example.org/new/"
             )))
         };

@@ -107,7 +107,8 @@ impl MinimumRate {
         self.waiting_since.is_some()
     }
 
-    /// Starts a wait for the client.
+    /// Starts a wait for the client. Only transfers by sendfile(2) wait apart from a write.
+    #[cfg(any(target_os = "linux", test))]
     pub(crate) fn begin_wait(&mut self) {
         self.waiting_since = Some(Instant::now());
     }

@@ -7,7 +7,7 @@ use std::io::{self, Read, Write};
 use std::net::{Shutdown, SocketAddr};
 use std::os::fd::{AsFd, BorrowedFd};
 
-use overlapped::net::{TcpStream, send_queue, wait_writable};
+use overlapped::net::{TcpStream, send_queue};
 use overlapped::os::unix::net::UnixStream;
 use overlapped::time::{Duration, expired, timeout};
 use rustix::net::SendFlags;
@@ -120,10 +120,11 @@ impl Socket {
         sent
     }
 
-    /// Waits until the socket is writable, at the client's minimum rate.
+    /// Waits until the socket is writable, at the client's minimum rate. It is for sendfile(2).
+    #[cfg(target_os = "linux")]
     pub(crate) fn wait_writable(&self, rate: &mut MinimumRate) -> io::Result<()> {
         rate.begin_wait();
-        self.in_slices(rate, || wait_writable(self))?;
+        self.in_slices(rate, || overlapped::net::wait_writable(self))?;
         rate.end_wait(self.newly_acknowledged());
         Ok(())
     }

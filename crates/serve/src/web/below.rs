@@ -87,6 +87,7 @@ const PATH_ONLY: OFlags = OFlags::RDONLY.union(OFlags::NONBLOCK).union(OFlags::N
 #[derive(Debug, Clone)]
 pub(crate) struct Root {
     path: PathBuf,
+    #[cfg_attr(not(target_os = "linux"), allow(dead_code, reason = "only Linux has a choice"))]
     lookup: Lookup,
 }
 
@@ -281,7 +282,7 @@ fn significant(path: &[u8]) -> impl DoubleEndedIterator<Item = &[u8]> {
 pub(crate) struct FileStat {
     device: u64,
     inode: u64,
-    pub(crate) mode: u32,
+    pub(crate) mode: rustix::fs::RawMode,
     pub(crate) size: u64,
     /// The time of the last change of the content: seconds since 1970, and nanoseconds.
     pub(crate) modified: (i64, u32),
@@ -315,7 +316,7 @@ impl From<rustix::fs::Stat> for FileStat {
         FileStat {
             device: stat.st_dev as u64,
             inode: stat.st_ino as u64,
-            mode: stat.st_mode.into(),
+            mode: stat.st_mode,
             size: u64::try_from(stat.st_size).unwrap_or(0),
             modified: (stat.st_mtime as i64, stat.st_mtime_nsec as u32),
             changed: (stat.st_ctime as i64, stat.st_ctime_nsec as u32),

@@ -178,7 +178,7 @@ fn set_default(signal: c_int) {
 
 /// Writes the line. One `write`, so that lines of several threads do not mix.
 fn report(overflowing_tasklet: &OverflowingTasklet) {
-    let mut line = Line { bytes: [0; 512], len: 0 };
+    let mut line = ReportLine { bytes: [0; 512], len: 0 };
     line.text(b"overlapped: tasklet ");
     if !overflowing_tasklet.name.is_null() && overflowing_tasklet.name_len > 0 {
         // SAFETY: `install` demands that `lookup` returns readable names.
@@ -205,12 +205,12 @@ fn report(overflowing_tasklet: &OverflowingTasklet) {
 const NAME_MAX: usize = 256;
 
 /// A line that grows in place; text that does not fit is cut.
-struct Line {
+struct ReportLine {
     bytes: [u8; 512],
     len: usize,
 }
 
-impl Line {
+impl ReportLine {
     fn byte(&mut self, byte: u8) {
         // The last place is for the newline.
         if self.len < self.bytes.len() - 1 {

@@ -169,7 +169,7 @@ impl Condvar {
         &self,
         suspended: Suspended<'a, T>,
         until: u64,
-    ) -> Result<Ended<'a, T>, (Suspended<'a, T>, CannotWait)> {
+    ) -> Result<WaitEnd<'a, T>, (Suspended<'a, T>, CannotWait)> {
         let entry = match self.gathering.join(|_| true) {
             Ok(entry) => entry.expect("it always joins"),
             Err(reason) => return Err((suspended, reason)),
@@ -186,7 +186,7 @@ impl Condvar {
 }
 
 /// The end of a wait: the lock again, and whether there was a notification.
-type Ended<'a, T> = (LockResult<MutexGuard<'a, T>>, bool);
+type WaitEnd<'a, T> = (LockResult<MutexGuard<'a, T>>, bool);
 
 /// A waiter, which passes its notification on if it is unwound.
 struct Waiter<'a> {

@@ -12,10 +12,10 @@ use crate::time;
 
 /// `std::thread::Thread`: a handle to a tasklet, or to a plain thread, for any thread.
 #[derive(Clone)]
-pub struct Thread(Kind);
+pub struct Thread(Target);
 
 #[derive(Clone)]
-enum Kind {
+enum Target {
     Tasklet(Arc<Identity>),
     Plain(std::thread::Thread),
 }
@@ -115,30 +115,30 @@ impl Identity {
 
 impl Thread {
     pub(super) fn of(identity: Arc<Identity>) -> Thread {
-        Thread(Kind::Tasklet(identity))
+        Thread(Target::Tasklet(identity))
     }
 
     /// Makes the token available, if it is not, and so ends one [`park`], now or later.
     pub fn unpark(&self) {
         match &self.0 {
-            Kind::Tasklet(identity) => identity.unpark(),
-            Kind::Plain(thread) => thread.unpark(),
+            Target::Tasklet(identity) => identity.unpark(),
+            Target::Plain(thread) => thread.unpark(),
         }
     }
 
     /// Its number.
     pub fn id(&self) -> ThreadId {
         ThreadId(match &self.0 {
-            Kind::Tasklet(identity) => Id::Tasklet(identity.id),
-            Kind::Plain(thread) => Id::Plain(thread.id()),
+            Target::Tasklet(identity) => Id::Tasklet(identity.id),
+            Target::Plain(thread) => Id::Plain(thread.id()),
         })
     }
 
     /// Its name.
     pub fn name(&self) -> Option<&str> {
         match &self.0 {
-            Kind::Tasklet(identity) => identity.name.as_deref(),
-            Kind::Plain(thread) => thread.name(),
+            Target::Tasklet(identity) => identity.name.as_deref(),
+            Target::Plain(thread) => thread.name(),
         }
     }
 }
@@ -147,8 +147,8 @@ impl Thread {
 #[must_use]
 pub fn current() -> Thread {
     Thread(match Identity::here() {
-        Some(identity) => Kind::Tasklet(identity),
-        None => Kind::Plain(std::thread::current()),
+        Some(identity) => Target::Tasklet(identity),
+        None => Target::Plain(std::thread::current()),
     })
 }
 

@@ -147,7 +147,7 @@ impl<T> State<T> {
     }
 
     /// Returns the oldest value, or why there is none. Values taken out `ahead` are older.
-    fn look(&mut self, ahead: Option<&Ahead<T>>) -> Result<(T, Wakers), NotReceived> {
+    fn take_oldest(&mut self, ahead: Option<&Ahead<T>>) -> Result<(T, Wakers), NotReceived> {
         let taken = match ahead {
             Some(ahead) => {
                 if ahead.is_empty() {
@@ -237,8 +237,8 @@ impl<T> Shared<T> {
         if let Some(value) = ahead.and_then(Ahead::pop) {
             return Ok(value);
         }
-        let looked = lock(&self.state).look(ahead);
-        let (value, wakers) = looked?;
+        let taken = lock(&self.state).take_oldest(ahead);
+        let (value, wakers) = taken?;
         wake_all(wakers.into_iter().flatten());
         Ok(value)
     }
@@ -258,7 +258,7 @@ impl<T> Shared<T> {
             }
             let (wait, waker) = prepare().map_err(|_| NotReceived::Refused)?;
             let mut state = lock(&self.state);
-            if let Ok((value, wakers)) = state.look(ahead) {
+            if let Ok((value, wakers)) = state.take_oldest(ahead) {
                 drop(state);
                 wake_all(wakers.into_iter().flatten());
                 return Ok(value);

@@ -40,8 +40,8 @@ pub(crate) fn begin_call() -> bool {
     here().is_none_or(|here| checkpoint_without_error(here).is_ok())
 }
 
-/// Makes a call that never waits, as an operation that ends at once: kills, deadlines and the turn
-/// of the others are seen to, so that a loop of such calls holds nobody up.
+/// Makes a call that never waits, as an operation that ends at once. It obeys kills and deadlines,
+/// and lets others run from time to time, so a loop of such calls holds no tasklet up.
 ///
 /// # Errors
 /// [`Cancelled`](crate::task::Cancelled); `f` has not been called then.

@@ -136,8 +136,8 @@ impl<T> Tasklet<T> {
     ///   ([`no_switch`](crate::task::no_switch)), or give the whole call to
     ///   [`unblock`](crate::task::unblock).
     /// - destructors that panic.
-    /// - destructors that lock what a neighbour has locked: who unwinds cannot wait. Use `try_lock`
-    ///   there, or drop guards before what may be killed.
+    /// - destructors that lock what a neighbour has locked: a tasklet that unwinds cannot wait. Use
+    ///   `try_lock` there, or drop guards before what may be killed.
     ///
     /// A [`scope`](crate::scope) in a destructor runs its tasklets one after another, in place. A
     /// kill can unwind only if the program is built with `panic = "unwind"`.

@@ -98,10 +98,10 @@ impl<'scope> Scope<'scope, '_> {
         }
     }
 
-    /// Returns when no tasklet of the scope is left. `payload`: what `f` unwound with.
+    /// Waits until no tasklet of the scope is left. `payload`: the payload of `f`, if it unwound.
     fn wait(&self, here: Here, payload: Option<&Box<dyn Any + Send>>) {
         let me = here.me();
-        // The body was killed, or the tasklets are: they will not be waited for to finish.
+        // The body was killed, or this tasklet is: the children are not left to finish.
         let exit = payload.is_some_and(|payload| payload.is::<crate::task::TaskletExit>());
         if exit || (me.killed.get() && me.shields.get() == 0) {
             self.state.each(|child| here.kill(child));
@@ -109,8 +109,8 @@ impl<'scope> Scope<'scope, '_> {
         if self.state.first.get().is_none() {
             return;
         }
-        // Where this could not wait there is nobody to wait for: `spawn_scoped` refuses, or the
-        // tasklet has run already. But a tasklet that unwinds may have queued some inside
+        // A caller that could not wait has no children to wait for: `spawn_scoped` refused them, or
+        // they have run already. But a tasklet that unwinds may have queued some inside
         // `kill_as_error`, and has left that since: then it waits as it could there.
         let unwinds = thread::panicking();
         let before = me.kill_errors.get();
@@ -153,9 +153,10 @@ impl Builder {
         }
         let state = NonNull::from(&scope.state);
         // SAFETY: `scope()` returns only when no tasklet of it is left, that is after the closure
-        // has run and dropped its captures; if one is parked for good, so is its parent. The result
-        // is either dropped by the tasklet before that, or taken through the handle, which cannot
-        // outlive 'scope; and what a leaked handle leaves in the block is never touched again.
+        // has run and dropped its captures; if a tasklet is parked for good, so is its parent. The
+        // result is either dropped by the tasklet before that, or taken through the handle, which
+        // cannot outlive 'scope; and what a leaked handle leaves in the block is never touched
+        // again.
         let made = unsafe { make(here.intake(), self.origin.unwrap_or(Location::caller()), f) };
         here.block(made.tcb).deadline.set(here.me().deadline.get());
         let made = if thread::panicking() && is_held_by_panic(here.me()) {
@@ -167,23 +168,23 @@ impl Builder {
     }
 }
 
-/// Runs a new tasklet on the caller's stack, as a part of the caller, to its end. For a caller that
-/// unwinds and so cannot wait for it: a destructor with a scope.
+/// Runs a new tasklet on the caller's stack, as a part of the caller, to its end: for a caller that
+/// unwinds and so cannot wait for it, in a destructor with a scope.
 #[cold]
 fn run_in_place<T>(here: Here, made: Made<T>, scope: NonNull<ScopeState>) -> Made<T> {
     let block = here.block(made.tcb);
     block.scope.set(Some(scope));
-    // SAFETY: it was made just now and is in no queue, so this is its one run; the stack is a
-    // tasklet's.
+    // SAFETY: the tasklet was made just now and is in no queue, so this is its one run; the stack
+    // is a tasklet's.
     unsafe { (block.vtable.run)(made.tcb) };
     block.state.set(State::Done);
-    // SAFETY: the scheduler's reference, which it was not given. The handle keeps its own.
+    // SAFETY: this is the scheduler's reference, which it was not given. The handle keeps its own.
     unsafe { release(made.tcb) };
     made
 }
 
 impl<T> ScopedTasklet<'_, T> {
-    /// As [`Tasklet::join`].
+    /// Joins the tasklet, as [`Tasklet::join`] does.
     ///
     /// # Errors
     /// As [`Tasklet::join`].
@@ -191,12 +192,13 @@ impl<T> ScopedTasklet<'_, T> {
         self.tasklet.join()
     }
 
-    /// For this crate only: whoever swaps it for another could take it out of its scope.
+    /// Returns the handle inside, for this crate only: code that swaps it for another could take it
+    /// out of its scope.
     pub(in crate::task) fn tasklet_mut(&mut self) -> &mut Tasklet<T> {
         &mut self.tasklet
     }
 
-    /// The handle's other methods.
+    /// Returns the handle inside, for the handle's other methods.
     pub fn handle(&self) -> &Tasklet<T> {
         &self.tasklet
     }

@@ -549,7 +549,7 @@ fn a_wait_for_a_lock_while_unwinding_names_the_tasklet_and_the_remedy() {
     }
     let output = again(NAME).output().unwrap();
     let said = support::said(&output);
-    let who = "overlapped: tasklet 2 'victim' is unwinding and would have to wait for the lock of \
-               standard output, which another one holds";
-    assert!(said.contains(who) && said.contains("Write by the handle instead"), "{said}");
+    let text = "overlapped: tasklet 2 'victim' is unwinding and would have to wait for the lock of \
+                standard output, which another caller holds";
+    assert!(said.contains(text) && said.contains("Write by the handle instead"), "{said}");
 }

@@ -6,6 +6,7 @@
 //! ci         what a change must pass, as steps that can be chosen
 //! counted    the results of test programs
 //! suite      the test programs of the workspace, several at a time; what failed is run again
+//! new_op     the files that lack an arm for a new operation, by the compiler
 //! torture    the danger tests with their full figures; writes the table in RELIABILITY.md
 //! std_items  what std's blocking types have, as a list
 //! std_tests  std's own tests and examples, over this library
@@ -23,6 +24,7 @@ pub mod clients;
 mod counted;
 pub mod exec;
 mod libtest;
+pub mod new_op;
 pub mod std_items;
 pub mod std_tests;
 pub mod suite;

@@ -5,7 +5,7 @@
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use xtask::{ci, clients, exec, std_items, std_tests, suites, tidy, torture};
+use xtask::{ci, clients, exec, new_op, std_items, std_tests, suites, tidy, torture};
 
 #[derive(Parser)]
 #[command(name = "cargo xtask", about = "Programs that hold the rules of this repository")]
@@ -27,6 +27,9 @@ enum Program {
         #[arg(long, value_enum, value_delimiter = ',')]
         without: Vec<ci::Step>,
     },
+    /// Adds an operation to a copy of the library and compares the compiler's list of the files that
+    /// lack an arm with the one in CONTRIBUTING.md.
+    NewOp,
     /// Lists what std's blocking types have, from the installed documentation.
     StdItems,
     /// Runs std's own tests and examples over this library.
@@ -81,6 +84,7 @@ fn main() -> anyhow::Result<ExitCode> {
             report.passed()
         }
         Program::Ci { steps, without } => ci::run(&root, &steps, &without)?,
+        Program::NewOp => new_op::run(&root)?,
         Program::StdItems => {
             println!("std-items: {} items", std_items::write(&root)?);
             true

@@ -12,13 +12,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::sync::mpsc::{self, Receiver, Sender};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use overlapped::sync::{self, Barrier, Condvar, Event, Mutex, RwLock, Semaphore, oneshot};
 use overlapped::task::{self, Placed, TaskletGroup, shield, unblock};
 use overlapped::time::sleep;
 use overlapped::{Channel, Config, JoinError, Select, run, scope, spawn, yield_now};
 use rustix::fs::{FlockOperation, flock};
+use support::eventually;
 
 const GRACE: Duration = Duration::from_millis(30);
 const FOR_EVER: Duration = Duration::from_secs(100_000);
@@ -329,9 +330,7 @@ fn all_waiters_are_answered(name: &'static str, wait: Box<dyn FnOnce() + Send>) 
             own.send(overlapped::current().remote()).unwrap();
             shield(task::pause);
         });
-        while has_begun.try_recv().is_err() {
-            sleep(Duration::from_millis(1));
-        }
+        eventually("it has begun", || has_begun.try_recv().is_ok());
         uses_the_time_up();
         let counted = || Counted(Arc::clone(dropped));
         let neighbours = (0..NEIGHBOURS).map(|_| {
@@ -580,11 +579,7 @@ fn what_comes_of_a_job_is_dropped_if_its_waiter_was_abandoned() {
         }));
     });
     drop(release);
-    let late = Instant::now() + Duration::from_secs(30);
-    while dropped.load(SeqCst) == 0 {
-        assert!(Instant::now() < late, "the job's result is leaked");
-        thread::sleep(Duration::from_millis(1));
-    }
+    eventually("the job's result is dropped", || dropped.load(SeqCst) > 0);
 }
 
 #[test]
@@ -761,11 +756,7 @@ fn lends_and_is_abandoned(local: &'static thread::LocalKey<Lent>) {
 
 /// Waits until a thread is at its end, and a moment longer.
 fn wait_for_the_end_of_a_thread() {
-    let late = Instant::now() + Duration::from_secs(30);
-    while THREADS_END.load(SeqCst) == 0 {
-        assert!(Instant::now() < late, "no thread ends");
-        thread::sleep(Duration::from_millis(1));
-    }
+    eventually("a thread ends", || THREADS_END.load(SeqCst) > 0);
     thread::sleep(Duration::from_millis(500));
 }
 

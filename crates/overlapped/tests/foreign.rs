@@ -9,18 +9,9 @@ use std::time::{Duration, Instant};
 use overlapped::task::{UnblockError, dump, unblock};
 use overlapped::time::sleep;
 use overlapped::{Channel, Config, run, spawn};
-use support::ms;
+use support::{eventually, ms};
 use tracing::span::{Attributes, Id, Record};
 use tracing::{Event, Level, Metadata, Subscriber};
-
-/// Waits, as a tasklet or a thread does, until `is` holds; false after a minute.
-fn comes(is: impl Fn() -> bool) -> bool {
-    let late = Instant::now() + Duration::from_secs(30);
-    while !is() && Instant::now() < late {
-        sleep(ms(5));
-    }
-    is()
-}
 
 /// A stream that is full when the first name of a function is written: it waits to be read.
 struct Full {
@@ -47,7 +38,7 @@ fn a_dump_that_waits_to_be_written_keeps_nobody_from_looking_up_symbols() {
         let (is_waiting, read) = (std::rc::Rc::default(), Channel::new());
         let mut stream = Full { is_waiting: std::rc::Rc::clone(&is_waiting), read: read.clone() };
         let dumps = spawn(move || write!(stream, "{:#}", dump()));
-        assert!(comes(|| is_waiting.get()), "a dump has names of functions");
+        eventually("a dump has names of functions", || is_waiting.get());
         let other = std::thread::spawn(|| {
             let mut names = 0;
             backtrace::trace(|frame| {

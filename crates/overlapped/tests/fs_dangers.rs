@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use overlapped::fs::{self, File, OpenOptions};
 use overlapped::time::{sleep, timeout};
 use overlapped::{JoinError, run, spawn, yield_now};
+use support::eventually;
 
 mod support;
 
@@ -35,15 +36,6 @@ fn has_writer(path: &Path) -> bool {
     let mut file = options.read(true).custom_flags(libc::O_NONBLOCK).open(path).unwrap();
     // A FIFO that is empty and has no writer is at its end.
     file.read(&mut [0]).is_err()
-}
-
-/// Waits for a condition that is soon true, but not at once.
-fn soon(mut what: impl FnMut() -> bool) {
-    let late = Instant::now() + Duration::from_secs(10);
-    while !what() {
-        assert!(Instant::now() < late, "it never comes");
-        sleep(Duration::from_millis(2));
-    }
 }
 
 #[test]
@@ -75,7 +67,7 @@ fn p15_a_thousand_opens_that_wait_hold_up_no_other_and_can_be_killed() {
             fs::write(folder.path().join("new"), "made").unwrap();
             slowest = slowest.max(begin.elapsed());
             // All of them have begun: the last ones can be observed from outside.
-            soon(|| has_reader(&fifos[98]) && has_writer(&fifos[99]));
+            eventually("both are open", || has_reader(&fifos[98]) && has_writer(&fifos[99]));
             let begin = Instant::now();
             waiters.iter().for_each(|waiter| waiter.kill());
             for (i, waiter) in waiters.into_iter().enumerate() {
@@ -94,8 +86,12 @@ fn p15_a_thousand_opens_that_wait_hold_up_no_other_and_can_be_killed() {
                 begin.elapsed()
             );
             // No open is left in a queue of the kernel.
-            soon(|| !fifos.iter().step_by(2).any(|fifo| has_reader(fifo)));
-            soon(|| !fifos.iter().skip(1).step_by(2).any(|fifo| has_writer(fifo)));
+            eventually("no reader is left", || {
+                !fifos.iter().step_by(2).any(|fifo| has_reader(fifo))
+            });
+            eventually("no writer is left", || {
+                !fifos.iter().skip(1).step_by(2).any(|fifo| has_writer(fifo))
+            });
         })
         .unwrap();
     }

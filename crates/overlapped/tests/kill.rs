@@ -14,7 +14,7 @@ use overlapped::{
     Channel, Config, JoinError, RunError, Tasklet, current, net, run, run_until, scope, spawn,
     yield_now,
 };
-use support::quiet_panic;
+use support::{eventually, quiet_panic};
 
 const FOR_EVER: Duration = Duration::MAX;
 
@@ -115,9 +115,7 @@ fn cell(state: State, manner: Manner, held: bool, moment: Moment) {
             }
             Moment::After => complete(),
         }
-        while !remote.is_finished() {
-            sleep(Duration::from_millis(1));
-        }
+        eventually("it has ended", || remote.is_finished());
         if moment == Moment::After {
             kill();
         }

@@ -6,7 +6,7 @@ use std::error::Error;
 use std::io::{BufRead, BufReader, ErrorKind, Read};
 use std::os::unix::process::CommandExt as _;
 use std::process::Stdio;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use overlapped::os::unix::process::{ChildExt, CommandExt};
 use overlapped::process::{Child, Command, PartialOutput};
@@ -23,12 +23,9 @@ fn runs(id: u32) -> bool {
 }
 
 /// Waits for the end of a process.
-fn ends(id: u32) -> bool {
-    let begin = Instant::now();
-    while runs(id) && begin.elapsed() < FOR_EVER {
-        std::thread::sleep(Duration::from_millis(2));
-    }
-    !runs(id)
+#[track_caller]
+fn ends(id: u32) {
+    testkit::eventually("the process has ended", || !runs(id));
 }
 
 /// A shell in a group of its own that has started a process in the background, prints its number,
@@ -60,7 +57,9 @@ fn kill_on_drop_ends_a_group_that_the_child_leads() {
         let mut child = family("sleep 600").kill_on_drop(true).spawn().unwrap();
         let (id, grandchild) = (child.id(), grandchild(&mut child));
         drop(child);
-        assert!(ends(id) && ends(grandchild), "dropped");
+        // Dropped.
+        ends(id);
+        ends(grandchild);
         let ids = overlapped::Channel::new();
         let sender = ids.clone();
         let waiter = spawn(move || {
@@ -72,13 +71,13 @@ fn kill_on_drop_ends_a_group_that_the_child_leads() {
         yield_now();
         waiter.kill();
         assert!(matches!(waiter.join(), Err(JoinError::Killed)));
-        assert!(ends(grandchild), "its waiter was killed");
+        ends(grandchild); // its waiter was killed
     })
     .unwrap();
     let mut child = family("sleep 600").kill_on_drop(true).spawn().unwrap();
     let grandchild = grandchild(&mut child);
     drop(child);
-    assert!(ends(grandchild), "outside a scheduler");
+    ends(grandchild); // outside a scheduler
 }
 
 #[test]
@@ -86,9 +85,9 @@ fn kill_on_drop_ends_a_group_whose_leader_has_ended_and_was_not_waited_for() {
     run(|| {
         let mut child = family("exit").kill_on_drop(true).spawn().unwrap();
         let grandchild = grandchild(&mut child);
-        assert!(ends(child.id()), "a zombie now");
+        ends(child.id()); // a zombie now
         drop(child);
-        assert!(ends(grandchild));
+        ends(grandchild);
     })
     .unwrap();
 }
@@ -101,7 +100,7 @@ fn kill_on_drop_of_a_child_without_a_group_is_about_the_child_alone() {
         let mut child = shell.stdout(Stdio::piped()).kill_on_drop(true).spawn().unwrap();
         let (id, grandchild) = (child.id(), grandchild(&mut child));
         drop(child);
-        assert!(ends(id));
+        ends(id);
         assert!(runs(grandchild));
         kill(grandchild);
     })
@@ -114,7 +113,7 @@ fn a_group_is_killed_before_its_leader_is_released_and_never_after() {
         let mut child = family("sleep 600").spawn().unwrap();
         let grandchild = grandchild(&mut child);
         child.kill_process_group().unwrap();
-        assert!(ends(grandchild));
+        ends(grandchild);
         assert!(!child.wait().unwrap().success());
         child.kill_process_group().unwrap();
 
@@ -225,5 +224,5 @@ fn ctrl_c_ends_all_that_children_have_started() {
     assert_eq!(unsafe { libc::kill(program.id().cast_signed(), libc::SIGINT) }, 0);
     said.read_to_string(&mut String::new()).unwrap();
     assert!(program.wait().unwrap().success());
-    assert!(grandchildren.into_iter().all(ends), "none is left");
+    grandchildren.into_iter().for_each(ends);
 }

@@ -25,16 +25,10 @@ fn state(id: u32) -> Option<char> {
     stat.rsplit_once(')')?.1.trim_start().chars().next()
 }
 
-/// Waits, at most 5 s, until the process is gone or a zombie, as asked.
-fn becomes(id: u32, wanted: Option<char>) -> bool {
-    let begin = Instant::now();
-    while state(id) != wanted {
-        if begin.elapsed() > Duration::from_secs(5) {
-            return false;
-        }
-        std::thread::sleep(ms(2));
-    }
-    true
+/// Waits until the process is gone or a zombie, as asked.
+#[track_caller]
+fn becomes(id: u32, wanted: Option<char>) {
+    testkit::eventually("the process ends", || state(id) == wanted);
 }
 
 /// Runs one scenario on std's `Command` and on this library's, with the same result.
@@ -275,7 +269,7 @@ fn a_dropped_child_runs_on_as_in_std() {
         sleep(ms(20));
         assert!(matches!(state(id), Some('S' | 'R')), "{:?}", state(id));
         drop(stdin);
-        assert!(becomes(id, Some('Z')), "no call has waited for it");
+        becomes(id, Some('Z')); // nobody has waited for it
     })
     .unwrap();
 }
@@ -290,12 +284,12 @@ fn kill_on_drop_leaves_neither_a_process_nor_a_zombie() {
     let child = spawn_one();
     let outside = child.id();
     drop(child);
-    assert!(becomes(outside, None), "outside a scheduler");
+    becomes(outside, None); // outside a scheduler
     run(|| {
         let child = spawn_one();
         let id = child.id();
         drop(child);
-        assert!(becomes(id, None), "dropped");
+        becomes(id, None); // dropped
         let ids = overlapped::Channel::new();
         let sender = ids.clone();
         let waiter = spawn(move || {
@@ -307,8 +301,8 @@ fn kill_on_drop_leaves_neither_a_process_nor_a_zombie() {
         yield_now();
         waiter.kill();
         assert!(matches!(waiter.join(), Err(JoinError::Killed)));
-        assert!(becomes(id, None), "its waiter was killed");
-        // A child that has been waited for is not killed: its number may be another's.
+        becomes(id, None); // its waiter was killed
+        // One that has been waited for is not killed: its number may be another's.
         let mut ended = Command::new("true").kill_on_drop(true).spawn().unwrap();
         assert!(ended.wait().unwrap().success());
         drop(ended);

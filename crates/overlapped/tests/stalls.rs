@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use overlapped::task::{Stall, running_on};
 use overlapped::time::sleep;
 use overlapped::{Builder, Config, spawn, yield_now};
-use support::ms;
+use support::{eventually, ms};
 
 static WARNINGS: AtomicUsize = AtomicUsize::new(0);
 
@@ -34,11 +34,7 @@ impl Write for Counted {
 
 /// Waits for a warning: looking up symbols for the first time takes a while.
 fn wait_for_warnings(count: usize) {
-    let begin = Instant::now();
-    while WARNINGS.load(Relaxed) < count {
-        assert!(begin.elapsed() < Duration::from_secs(60), "no warning");
-        sleep(ms(5));
-    }
+    eventually("a warning is told", || WARNINGS.load(Relaxed) >= count);
 }
 
 /// Has warnings written to standard error, as programs do.
@@ -315,11 +311,8 @@ fn a_program_is_told_of_stalls_and_keeps_them_from_the_log() {
             .run(|| {
                 let sleeps = || std::thread::sleep(ms(500));
                 Builder::new().name("sleeps").spawn(sleeps).unwrap().join().unwrap();
-                let begin = Instant::now();
-                while TOLD.lock().unwrap().last().is_none_or(|last| last != "over") {
-                    assert!(begin.elapsed() < Duration::from_secs(60));
-                    sleep(ms(5));
-                }
+                let is_over = || TOLD.lock().unwrap().last().is_some_and(|last| last == "over");
+                eventually("the end is told", is_over);
             })
             .unwrap();
         let told = TOLD.lock().unwrap();

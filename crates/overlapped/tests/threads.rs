@@ -1,5 +1,7 @@
 //! Many schedulers, one per thread.
 
+mod support;
+
 use std::collections::HashSet;
 use std::io::{Read, Write};
 use std::rc::Rc;
@@ -11,6 +13,7 @@ use std::time::{Duration, Instant};
 use overlapped::net::{BindOptions, TcpListener, TcpStream};
 use overlapped::task::{self, Placed, place, place_on, place_on_each, spawner};
 use overlapped::{Channel, Config, JoinError, RunError, SpawnError, spawn, time, yield_now};
+use support::eventually;
 
 fn threads(n: usize) -> Config {
     Config::new().threads(n)
@@ -74,9 +77,7 @@ fn work_goes_where_the_fewest_placed_tasklets_are() {
                 .map(|_| {
                     let release = release.clone();
                     place(move || {
-                        while !release.load(SeqCst) {
-                            time::sleep(Duration::from_millis(1));
-                        }
+                        eventually("it is let go", || release.load(SeqCst));
                         thread::current().id()
                     })
                 })
@@ -142,9 +143,7 @@ fn run_until_kills_all_tasklets_on_all_threads() {
                 }
             })
             .unwrap();
-            while begun.load(SeqCst) < 3 {
-                time::sleep(Duration::from_millis(1));
-            }
+            eventually("all have begun", || begun.load(SeqCst) >= 3);
             drop(all);
         })
         .unwrap();
@@ -208,9 +207,7 @@ fn a_plain_thread_may_join_what_it_placed() {
             });
             tell.send(placed.unwrap().join().unwrap()).unwrap();
         });
-        while !thread.is_finished() {
-            time::sleep(Duration::from_millis(1));
-        }
+        eventually("the thread ends", || thread.is_finished());
         assert_eq!(told.recv().unwrap(), 7);
     })
     .unwrap();
@@ -251,9 +248,7 @@ fn the_grace_time_holds_on_every_thread() {
                 });
                 drop(kept);
             });
-            while !has_begun.load(SeqCst) {
-                time::sleep(Duration::from_millis(1));
-            }
+            eventually("it has begun", || has_begun.load(SeqCst));
             stubborn.unwrap()
         })
         .unwrap()
@@ -311,9 +306,7 @@ fn one_address_is_served_on_every_scheduler() {
         })
         .unwrap();
         for _ in 0..servers.len() {
-            while listening.try_recv().is_err() {
-                time::sleep(Duration::from_millis(1));
-            }
+            eventually("a server listens", || listening.try_recv().is_ok());
         }
         let clients: Vec<_> = (0..CLIENTS)
             .map(|_| {

@@ -5,8 +5,8 @@
 
 use super::report::{File, Report};
 use super::table::{
-    CONVERSIONS, COROSENSEI_ROOMS, CRATES, CRATES_WITH_UNSAFE, ELSEWHERE, FOLDERS_OF_ANY_SIZE,
-    FOREIGN, FOREIGN_TO_WIRE, Foreign, ROOMS_THAT_CALL, TABLE, UNUSED,
+    BOTH_WAYS, CONVERSIONS, COROSENSEI_ROOMS, CRATES, CRATES_WITH_UNSAFE, ELSEWHERE,
+    FOLDERS_OF_ANY_SIZE, FOREIGN, FOREIGN_TO_WIRE, Foreign, ROOMS_THAT_CALL, TABLE, UNUSED,
 };
 
 pub(crate) fn check(files: &[File], report: &mut Report) {
@@ -43,6 +43,7 @@ fn rows() -> Vec<(&'static str, String)> {
         foreign("FOREIGN_TO_WIRE", FOREIGN_TO_WIRE),
         named("ROOMS_THAT_CALL", ROOMS_THAT_CALL),
         named("CONVERSIONS", CONVERSIONS),
+        named("BOTH_WAYS", BOTH_WAYS),
         named("CRATES_WITH_UNSAFE", CRATES_WITH_UNSAFE),
         named("COROSENSEI_ROOMS", COROSENSEI_ROOMS),
         named("FOLDERS_OF_ANY_SIZE", FOLDERS_OF_ANY_SIZE),

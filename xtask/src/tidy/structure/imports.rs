@@ -1,18 +1,20 @@
-//! Imports between the rooms of a crate point one way.
+//! Imports between the rooms of a crate point one way, and so do the rows that allow them.
 //!
 //! A name that the crate's root re-exports counts as one of the room that it comes from, in crates
 //! that may take names from there. A name that the root defines itself is of the room `lib` or
 //! `main`.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
+use super::graph::components;
 use crate::tidy::report::Report;
 use crate::tidy::source::Source;
 use crate::tidy::source::paths::{self, Path};
-use crate::tidy::table::{CRATES, Crate, IMPORTS};
+use crate::tidy::table::{BOTH_WAYS, CRATES, Crate, IMPORTS};
 
 pub(crate) fn check(sources: &[Source<'_>], report: &mut Report) {
     for of_crate in CRATES {
+        check_order(of_crate, report);
         let root = Root::new(of_crate, sources);
         for source in sources {
             if let Some(room) = source.room_of(of_crate.folder) {
@@ -20,6 +22,29 @@ pub(crate) fn check(sources: &[Source<'_>], report: &mut Report) {
             }
         }
     }
+}
+
+/// Checks that the rows of a crate lead one way: no room comes back to itself.
+fn check_order(of_crate: &Crate, report: &mut Report) {
+    let both_ways = both_ways(of_crate.rooms);
+    for (room, _) in of_crate.rooms {
+        let row = of_crate.row(room);
+        let returns = both_ways.contains(room);
+        let holds = !returns || BOTH_WAYS.contains(&row.as_str());
+        let what = format!("`{row}` comes back to itself by the rooms that it may import");
+        report.check_table(holds, &IMPORTS, "xtask/src/tidy/table.rs", what);
+        if returns {
+            report.uses("BOTH_WAYS", &row);
+        }
+    }
+}
+
+/// Finds the rooms that come back to themselves.
+fn both_ways<'a>(rooms: &[(&'a str, &[&str])]) -> BTreeSet<&'a str> {
+    let place = |name: &&str| rooms.iter().position(|(room, _)| room == name);
+    let arrows: Vec<BTreeSet<usize>> =
+        rooms.iter().map(|(_, others)| others.iter().filter_map(place).collect()).collect();
+    components(&arrows).into_iter().flatten().map(|at| rooms[at].0).collect()
 }
 
 /// The names that rooms may take from the root of their crate.
@@ -130,4 +155,18 @@ fn module_of(of_crate: &Crate, file: &str) -> Vec<String> {
     let path = path.strip_suffix(".rs").unwrap_or(path);
     let path = path.strip_suffix("/mod").unwrap_or(path);
     path.split('/').map(str::to_owned).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rooms_that_come_back_to_themselves_are_found() {
+        let down: [(&str, &[&str]); 3] = [("a", &["b", "c"]), ("b", &["c"]), ("c", &[])];
+        assert_eq!(both_ways(&down), BTreeSet::new());
+        let round: [(&str, &[&str]); 4] =
+            [("a", &["b"]), ("b", &["c"]), ("c", &["d"]), ("d", &["b"])];
+        assert_eq!(both_ways(&round), BTreeSet::from(["b", "c", "d"]));
+    }
 }

@@ -3,25 +3,19 @@
 use std::any::Any;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::thread;
-use std::time::{Duration, Instant};
 
 use overlapped::port::{Port, PortChoice};
 use overlapped::{Config, spawn, task};
-use support::open_descriptors;
+use support::{eventually, open_descriptors};
 
 mod support;
 
-/// Another thread may just be about to leave what has ended.
+/// Waits until as many descriptors are open as before: another thread may just be about to leave
+/// what has ended.
+#[track_caller]
 fn wait_for(before: usize, what: &str) {
-    let late = Instant::now() + Duration::from_secs(10);
-    while open_descriptors() != before {
-        assert!(
-            Instant::now() < late,
-            "{what}: {before} descriptors before, now {}",
-            open_descriptors()
-        );
-        thread::sleep(Duration::from_millis(1));
-    }
+    let what = format!("{before} descriptors are open: {what}");
+    eventually(&what, || open_descriptors() == before);
 }
 
 /// One handle of each kind that may be kept.

@@ -86,17 +86,11 @@ fn listed(addr: SocketAddr) -> usize {
     lines.filter(|words| words[2].ends_with(&port) && words[3] == "02").count()
 }
 
-/// Tells whether exactly `count` connects to it are soon under way: a connect to a silent address
-/// goes on for minutes.
-fn settles_at(addr: SocketAddr, count: usize) -> bool {
-    let begin = Instant::now();
-    while under_way(addr) != count {
-        if begin.elapsed() > ms(10_000) {
-            return false;
-        }
-        sleep(ms(10));
-    }
-    true
+/// Waits until exactly `count` connects to it are under way: a connect to a silent address would go
+/// on for minutes.
+#[track_caller]
+fn settles_at(addr: SocketAddr, count: usize) {
+    eventually("no other connect goes on", || under_way(addr) == count);
 }
 
 /// Connects. Returns the address and the time that it took.
@@ -114,7 +108,7 @@ fn an_address_that_does_not_answer_costs_a_quarter_of_a_second() {
         let (peer, took) = connect(Name(vec![first.addr, addr]));
         assert_eq!(peer, addr);
         assert!(took >= ms(240) && took < support::within(ms(600)), "{took:?}");
-        assert!(settles_at(first.addr, before), "the loser goes on");
+        settles_at(first.addr, before);
     };
     run(body).unwrap();
     // Outside a scheduler, too.
@@ -220,7 +214,8 @@ fn a_kill_or_a_deadline_ends_all_attempts() {
         let late = timeout(ms(300), || TcpStream::connect(name()));
         assert_eq!(late.unwrap_err().kind(), ErrorKind::TimedOut);
         assert!(begin.elapsed() < support::within(ms(600)));
-        assert!(settles_at(a.addr, before[0]) && settles_at(b.addr, before[1]), "one goes on");
+        settles_at(a.addr, before[0]);
+        settles_at(b.addr, before[1]);
         let stuck = no_switch(|| TcpStream::connect(name()));
         assert_eq!(stuck.unwrap_err().kind(), ErrorKind::WouldBlock);
         let name = name();
@@ -229,7 +224,8 @@ fn a_kill_or_a_deadline_ends_all_attempts() {
         eventually("both are under way", || [under_way(a.addr), under_way(b.addr)] == both);
         connecting.kill();
         assert!(connecting.join().is_err());
-        assert!(settles_at(a.addr, before[0]) && settles_at(b.addr, before[1]), "one goes on");
+        settles_at(a.addr, before[0]);
+        settles_at(b.addr, before[1]);
     })
     .unwrap();
 }

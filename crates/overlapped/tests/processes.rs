@@ -269,7 +269,7 @@ fn a_dropped_child_runs_on_as_in_std() {
         sleep(ms(20));
         assert!(matches!(state(id), Some('S' | 'R')), "{:?}", state(id));
         drop(stdin);
-        becomes(id, Some('Z')); // nobody has waited for it
+        becomes(id, Some('Z')); // no call has waited for it
     })
     .unwrap();
 }
@@ -302,7 +302,7 @@ fn kill_on_drop_leaves_neither_a_process_nor_a_zombie() {
         waiter.kill();
         assert!(matches!(waiter.join(), Err(JoinError::Killed)));
         becomes(id, None); // its waiter was killed
-        // One that has been waited for is not killed: its number may be another's.
+        // A child that has been waited for is not killed: its number may be another's.
         let mut ended = Command::new("true").kill_on_drop(true).spawn().unwrap();
         assert!(ended.wait().unwrap().success());
         drop(ended);

@@ -347,14 +347,8 @@ fn a_stall_is_never_told_to_be_longer_than_it_was() {
                 let begin = Instant::now();
                 spawn(|| std::thread::sleep(ms(400))).join().unwrap();
                 let held = begin.elapsed();
-                let over = loop {
-                    assert!(begin.elapsed() < Duration::from_secs(60));
-                    if let Some(over) = *OVER.lock().unwrap() {
-                        break over;
-                    }
-                    sleep(ms(5));
-                };
-                (held, over)
+                eventually("its end is told", || OVER.lock().unwrap().is_some());
+                (held, OVER.lock().unwrap().unwrap())
             })
             .unwrap();
         return assert!(over >= ms(100) && over <= held, "{over:?} of {held:?}");
@@ -406,15 +400,13 @@ fn a_thread_says_which_tasklet_it_runs_to_those_who_ask() {
             });
         };
         let scheduler = scope.spawn(move || Config::new().shown(true).run(run).unwrap());
-        let begin = Instant::now();
-        let running = loop {
+        let mut running = None;
+        eventually("it runs there", || {
             let thread = number.load(Relaxed) as u32;
-            if let Some(running) = running_on(thread).filter(|_| thread != 0) {
-                break running;
-            }
-            assert!(begin.elapsed() < Duration::from_secs(60));
-            std::thread::sleep(ms(1));
-        };
+            running = running_on(thread).filter(|_| thread != 0);
+            running.is_some()
+        });
+        let running = running.unwrap();
         assert_eq!(running.name.as_deref(), Some("works"));
         over.store(1, Relaxed);
         scheduler.join().unwrap();

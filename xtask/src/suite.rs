@@ -332,6 +332,17 @@ mod tests {
     const ONE: (&str, u8) = ("test a ... FAILED\ntest result: FAILED. 1 passed; 1 failed", 101);
 
     #[test]
+    fn a_package_is_built_and_its_programs_run_in_its_folder() {
+        let cargo = Invocation::cargo("test -p overlapped-testkit --all-targets");
+        let programs = build(&crate::root(), &cargo, LIMIT).unwrap().unwrap();
+        assert_eq!(programs.len(), 1);
+        assert_eq!(programs[0].name(), "testkit/testkit");
+        let outcome = run(&programs, |path, _| shown(path)).unwrap();
+        assert_eq!((outcome.failure, outcome.failures.count()), (None, 0));
+        assert!(outcome.counted.passed >= 5, "{:?}", outcome.counted);
+    }
+
+    #[test]
     fn the_results_of_all_programs_are_summed() {
         let outcome = suite(&[GOOD, GOOD, GOOD, GOOD], GOOD);
         assert_eq!((outcome.failure, outcome.failures.count()), (None, 0));

@@ -27,8 +27,8 @@ enum Program {
         #[arg(long, value_enum, value_delimiter = ',')]
         without: Vec<ci::Step>,
     },
-    /// Adds an operation to a copy of the library and compares the compiler's list of the files that
-    /// lack an arm with the one in CONTRIBUTING.md.
+    /// Adds an operation to a copy of the library, and compares the files that lack an arm for it
+    /// with the list in CONTRIBUTING.md.
     NewOp,
     /// Lists what std's blocking types have, from the installed documentation.
     StdItems,

@@ -22,7 +22,7 @@ const MARK: &str = "<!-- cargo xtask new-op: type, then the files that lack an a
 /// The name of the added variant.
 const VARIANT: &str = "AddedByXtask";
 
-/// What a manifest of the workspace needs, and nothing else: what the library is built from.
+/// The parts that the library is built from.
 const PARTS: [&str; 3] = ["crates/overlapped", "crates/testkit", "examples"];
 
 /// The limit of one check.

@@ -8,6 +8,7 @@ use clap::ValueEnum;
 
 use crate::counted::Counted;
 use crate::exec::{self, Invocation};
+use crate::new_op;
 use crate::suite::{self, Failures};
 use crate::systems::{self, Systems};
 use crate::tidy;
@@ -23,6 +24,8 @@ pub enum Step {
     Clippy,
     /// The crates compile for other systems.
     Systems,
+    /// The files that lack an arm for a new operation are those of CONTRIBUTING.md.
+    NewOp,
     /// The documentation, with every link.
     Doc,
     /// All tests, on the port that this machine chooses.
@@ -156,6 +159,11 @@ fn perform(root: &Path, step: Step) -> anyhow::Result<Verdict> {
                 println!("SKIPPED: nothing has shown that the crates compile for other systems");
                 Verdict::Skipped(remedy)
             }
+        }),
+        Step::NewOp => Ok(match new_op::run(root) {
+            Ok(true) => Verdict::Passed(Seen::default()),
+            Ok(false) => Verdict::Failed("the lists differ".to_owned(), Failures::default()),
+            Err(error) => Verdict::Failed(format!("{error:#}"), Failures::default()),
         }),
         Step::Doc => {
             let doc = Invocation::cargo("doc --workspace --exclude overlapped-bench --no-deps");

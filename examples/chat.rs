@@ -160,7 +160,7 @@ mod tests {
     }
 
     #[test]
-    fn everybody_hears_everybody_and_echoes_come_back() {
+    fn every_member_receives_every_message_and_echoes_come_back() {
         let (tell, told) = std::sync::mpsc::channel();
         let running = std::thread::spawn(move || {
             let (server, addresses) = serve("127.0.0.1:0", "127.0.0.1:0").unwrap();

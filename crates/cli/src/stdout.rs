@@ -21,7 +21,7 @@ pub(crate) fn print(text: impl std::fmt::Display) -> anyhow::Result<()> {
     write!(out, "{text}").and_then(|()| out.flush()).context(StdoutError)
 }
 
-/// Tells whether [`print`] failed because nobody reads standard output any more.
+/// Tells whether [`print`] failed because the reader of standard output is gone.
 pub(crate) fn is_broken_pipe(error: &anyhow::Error) -> bool {
     let closed = |error: &io::Error| error.kind() == io::ErrorKind::BrokenPipe;
     error.is::<StdoutError>() && error.root_cause().downcast_ref().is_some_and(closed)

@@ -137,12 +137,15 @@ fn h16_a_generator_of_load_sees_no_script_refused() {
         let mut ab = Command::new("ab");
         ab.args(["-q", "-c", "64", "-n", &count.to_string(), &url(&server, "quick")]);
         let begin = Instant::now();
-        let (said, complaint) = text(&ab.output().unwrap());
+        let (message, stderr) = text(&ab.output().unwrap());
         let each = count as f64 / begin.elapsed().as_secs_f64();
-        assert!(said.contains(&format!("Complete requests:      {count}\n")), "{said}{complaint}");
         assert!(
-            !said.contains("Non-2xx") && said.contains("Failed requests:        0\n"),
-            "{said}"
+            message.contains(&format!("Complete requests:      {count}\n")),
+            "{message}{stderr}"
+        );
+        assert!(
+            !message.contains("Non-2xx") && message.contains("Failed requests:        0\n"),
+            "{message}"
         );
         println!(
             "RELIABILITY H16 {count} {port}: ab -c 64 on a script, 0 refused, {each:.0} a second"
@@ -171,9 +174,9 @@ git clone -q --mirror \"$URL\" second
 git -C second fsck --strict >/dev/null 2>&1
 git -C second show main:data | cmp - first/data
 git -C second for-each-ref | wc -l
-if git ls-remote \"${URL%a.git}none.git\" 2>complaint; then exit 1; fi
-grep -q 'not found' complaint
-echo missing is told so
+if git ls-remote \"${URL%a.git}none.git\" 2>stderr; then exit 1; fi
+grep -q 'not found' stderr
+echo missing is results so
 ";
 
 #[test]
@@ -189,9 +192,9 @@ fn git_clones_and_pushes_megabytes_in_chunks_and_packed_requests() {
         let mut shell = Command::new("sh");
         shell.args(["-c", GIT]).current_dir(folder.path()).env("URL", url(&server, "git/a.git"));
         let output = shell.output().unwrap();
-        let (said, complaint) = text(&output);
-        assert!(output.status.success(), "{said}{complaint}");
-        assert!(said.ends_with("61\nmissing is told so\n"), "{said}{complaint}");
+        let (message, stderr) = text(&output);
+        assert!(output.status.success(), "{message}{stderr}");
+        assert!(message.ends_with("61\nmissing is told so\n"), "{message}{stderr}");
         let trace = fs::read_to_string(folder.path().join("trace")).unwrap().to_ascii_lowercase();
         for sent in ["header: transfer-encoding: chunked", "header: content-encoding: gzip"] {
             assert!(trace.contains(&format!("=> send {sent}")), "git has not sent {sent}");
@@ -334,7 +337,7 @@ fn a_script_that_has_answered_and_works_on_keeps_its_place_until_its_time_is_ove
     assert!(ask(&server, "long").ends_with("\r\n\r\nanswered\n"));
     wait_until("it works on", || scripts.join("began").exists());
     assert!(ask(&server, "quick").starts_with("HTTP/1.1 503 "), "it still counts");
-    server.wait_for_stderr(|said| said.contains("--cgi-scripts"));
+    server.wait_for_stderr(|message| message.contains("--cgi-scripts"));
     fs::write(scripts.join("go"), "").unwrap();
     wait_until("its place is free", || ask(&server, "quick").ends_with("quick\n"));
     assert!(scripts.join("done").exists(), "it has come to its end");
@@ -343,7 +346,8 @@ fn a_script_that_has_answered_and_works_on_keeps_its_place_until_its_time_is_ove
     assert!(ask(&server, "stuck").ends_with("\r\n\r\nanswered\n"));
     wait_until("it works on", || scripts.join("stuck-began").exists());
     wait_until("it is killed", || ask(&server, "quick").ends_with("quick\n"));
-    server.wait_for_stderr(|said| said.contains("--cgi-timeout") && said.contains("stuck"));
+    server
+        .wait_for_stderr(|message| message.contains("--cgi-timeout") && message.contains("stuck"));
 }
 
 #[test]
@@ -377,7 +381,7 @@ fn a_limit_that_a_script_has_met_is_named_by_its_flag() {
         });
         let mut client = begun.unwrap();
         let _ = client.read_to_end(&mut Vec::new());
-        server.wait_for_stderr(|said| said.contains(flag));
+        server.wait_for_stderr(|message| message.contains(flag));
     }
 }
 

@@ -101,7 +101,7 @@ fn the_target_is_chosen_as_cp_does() {
         ] {
             assert_eq!(fs::read_to_string(at(name)).unwrap(), contents, "{name}");
         }
-        for (arguments, said) in [
+        for (arguments, message) in [
             (&["tree", "tree/sub/new"][..], "into itself"),
             (&["tree", "."], "the same folder"),
             (&["one", "two", "three"], "mkdir -p three"),
@@ -110,7 +110,7 @@ fn the_target_is_chosen_as_cp_does() {
             let output = copy(port, folder.path(), arguments);
             let (stdout, stderr) = text(&output);
             assert_eq!((output.status.code(), &*stdout), (Some(1), ""), "{arguments:?}");
-            assert!(stderr.contains(said), "{arguments:?}: {stderr}");
+            assert!(stderr.contains(message), "{arguments:?}: {stderr}");
         }
         let before = names(folder.path());
         assert_eq!(copy(port, folder.path(), &["one"]).status.code(), Some(2));
@@ -134,7 +134,7 @@ fn names_that_begin_with_a_dash_stand_behind_two() {
 }
 
 #[test]
-fn what_cannot_be_copied_is_listed_and_the_rest_goes_on() {
+fn failures_are_listed_and_the_rest_is_copied() {
     on_each_port(|port| {
         let folder = tempfile::tempdir().unwrap();
         let at = |name: &str| folder.path().join(name);
@@ -175,7 +175,7 @@ fn what_cannot_be_copied_is_listed_and_the_rest_goes_on() {
 }
 
 #[test]
-fn what_is_there_is_replaced_kept_or_protected() {
+fn existing_files_are_replaced_kept_or_protected() {
     on_each_port(|port| {
         let folder = tempfile::tempdir().unwrap();
         let at = |name: &str| folder.path().join(name);
@@ -235,7 +235,7 @@ fn the_rights_of_the_source_s_owner_are_not_given_to_the_copy_s() {
 }
 
 #[test]
-fn what_may_not_be_read_or_written_is_said_with_a_remedy() {
+fn permission_errors_are_reported_with_a_remedy() {
     on_each_port(|port| {
         let folder = tempfile::tempdir().unwrap();
         let at = |name: &str| folder.path().join(name);
@@ -359,8 +359,8 @@ fn a_file_that_grows_meanwhile_is_copied_as_it_was_and_named() {
                     stdout.contains("2 files") && stdout.contains("; 1 file changed"),
                     "{stdout}"
                 );
-                let said = "changed during the copy: growing: it had ";
-                assert!(stderr.contains(said), "{stderr}");
+                let message = "changed during the copy: growing: it had ";
+                assert!(stderr.contains(message), "{stderr}");
                 assert!(stderr.contains("it again when no program writes to it."), "{stderr}");
             });
             assert_eq!(names(&folder.path().join("into")), ["calm", "growing"]);
@@ -395,7 +395,7 @@ fn names_that_steer_a_terminal_are_escaped() {
 }
 
 #[test]
-fn whoever_reads_the_name_sees_the_old_file_or_the_new_one() {
+fn a_reader_of_the_name_sees_the_old_file_or_the_new_one() {
     on_each_port(|port| {
         let folder = tempfile::tempdir().unwrap();
         let contents = [bytes(1, 5_000_000), bytes(2, 5_000_000)];
@@ -481,13 +481,13 @@ fn data_and_holes_are_counted_apart() {
                 return;
             }
         }
-        for (name, said) in [("small", " of holes\n"), ("large", "; 64.00 MiB of holes\n")] {
+        for (name, message) in [("small", " of holes\n"), ("large", "; 64.00 MiB of holes\n")] {
             let output = copy(port, folder.path(), &[name, &format!("{name} copy")]);
             let (stdout, stderr) = text(&output);
             assert_eq!(output.status.code(), Some(0), "{stdout}{stderr}");
             let bytes = stdout.split(" in ").next().unwrap().to_owned();
             assert!(bytes.starts_with("1 file, ") && bytes.ends_with("KiB"), "{stdout}");
-            assert!(stdout.ends_with(said), "{stdout}");
+            assert!(stdout.ends_with(message), "{stdout}");
         }
     });
 }

@@ -258,7 +258,7 @@ fn a_folder_that_hands_down_lists_does_not_change_what_is_archived() {
 }
 
 #[test]
-fn what_an_ordinary_user_cannot_keep_is_said_once() {
+fn attributes_that_an_ordinary_user_cannot_keep_are_reported_once() {
     on_each_port(|port| {
         let folder = tempfile::tempdir().unwrap();
         let at = |name: &str| folder.path().join(name);
@@ -287,8 +287,9 @@ fn what_an_ordinary_user_cannot_keep_is_said_once() {
         let output = command.output().unwrap();
         let (stdout, stderr) = text(&output);
         assert_eq!(output.status.code(), Some(0), "{stdout}{stderr}");
-        let said = "not kept: the owner or group, and set-ID bits with it, of 4 copies: Operation";
-        assert_eq!(stderr.matches(said).count(), 1, "{stderr}");
+        let message =
+            "not kept: the owner or group, and set-ID bits with it, of 4 copies: Operation";
+        assert_eq!(stderr.matches(message).count(), 1, "{stderr}");
         let mode = |name: &str| fs::metadata(at("into/tree").join(name)).unwrap().mode() & 0o7777;
         assert_eq!(mode("own"), 0o6755);
         assert_eq!((mode("root's"), mode("a user's")), (0o755, 0o755), "others' rights");
@@ -338,7 +339,7 @@ fn several_names_stay_one_file_where_names_are_taken_too() {
 /// Like cp: what is mounted inside the source is left out, its mount point is not, and a
 /// source that is itself a mount point is copied.
 #[test]
-fn what_is_on_other_file_systems_can_be_left_out() {
+fn other_file_systems_can_be_left_out() {
     on_each_port(|port| {
         let folder = tempfile::tempdir().unwrap();
         fs::create_dir_all(folder.path().join("tree/inside/deeper")).unwrap();
@@ -346,9 +347,9 @@ fn what_is_on_other_file_systems_can_be_left_out() {
         let script = format!(
             "mount -t tmpfs none tree/inside || exit
              mkdir tree/inside/sub; echo y > tree/inside/sub/y
-             {PROGRAM} --port {port} copy tree whole > said || exit
-             {PROGRAM} --port {port} copy -x tree part > said || exit
-             {PROGRAM} --port {port} copy -x tree/inside mounted > said || exit
+             {PROGRAM} --port {port} copy tree whole > message || exit
+             {PROGRAM} --port {port} copy -x tree part > message || exit
+             {PROGRAM} --port {port} copy -x tree/inside mounted > message || exit
              cp -ax tree by-cp || exit
              find whole part mounted by-cp | sort"
         );
@@ -368,7 +369,7 @@ fn what_is_on_other_file_systems_can_be_left_out() {
 }
 
 #[test]
-fn every_name_of_a_file_is_copied_whoever_comes_first() {
+fn every_name_of_a_file_is_copied_in_any_order() {
     let folder = tempfile::tempdir().unwrap();
     let from = folder.path().join("from");
     for day in ["0", "1", "2"] {

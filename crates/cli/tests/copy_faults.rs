@@ -27,7 +27,7 @@ fn tree(folder: &Path) {
 fn t1_what_closing_or_syncing_a_copy_reports_is_a_failure() {
     on_each_port(|port| {
         let mut checked = 0;
-        for (fault, options, said) in [
+        for (fault, options, message) in [
             (
                 "close=ENOSPC",
                 &[][..],
@@ -66,7 +66,7 @@ fn t1_what_closing_or_syncing_a_copy_reports_is_a_failure() {
             let (stdout, stderr) = text(&output);
             assert_eq!(output.status.code(), Some(1), "{fault}: {stdout}{stderr}");
             // Some calls also fail for the two folders.
-            let failed = stderr.matches(said).count();
+            let failed = stderr.matches(message).count();
             assert!(failed == 4 || failed == 6, "{fault}: {stdout}{stderr}");
             assert!(stdout.starts_with("0 files"), "{stdout}");
             assert_eq!(names(&faulty.back.join("tree/sub")), [""; 0], "none has a name");
@@ -169,7 +169,7 @@ fn t1_files_are_read_to_their_end_whatever_they_claim() {
 }
 
 #[test]
-fn where_names_are_not_counted_a_copy_ends() {
+fn a_copy_ends_if_links_are_not_counted() {
     on_each_port(|port| {
         for options in [&[][..], &["-a"]] {
             let folder = tempfile::tempdir().unwrap();
@@ -200,7 +200,7 @@ fn where_names_are_not_counted_a_copy_ends() {
 }
 
 #[test]
-fn what_the_destination_cannot_keep_is_said_once() {
+fn attributes_that_the_destination_cannot_keep_are_reported_once() {
     on_each_port(|port| {
         for options in [&[][..], &["-a"]] {
             let folder = tempfile::tempdir().unwrap();
@@ -275,7 +275,7 @@ fn a_tree_with_protected_folders_is_copied_again_by_an_ordinary_user() {
 }
 
 #[test]
-fn where_nothing_can_be_without_a_name_copies_are_the_same() {
+fn copies_are_the_same_without_unnamed_files() {
     let folder = tempfile::tempdir().unwrap();
     tree(&folder.path().join("tree"));
     let mut command = copy_command("poll", folder.path(), &["-a", "tree", "copy"]);
@@ -293,8 +293,8 @@ fn a_source_that_cannot_be_read_to_its_end_gets_no_copy() {
         let output = copy(port, folder.path(), &["mount/tree", "copy"]);
         let (stdout, stderr) = text(&output);
         assert_eq!(output.status.code(), Some(1), "{stdout}{stderr}");
-        let said = "of 3145728: cannot be read: Input/output error";
-        assert!(stderr.contains(said), "{stderr}");
+        let message = "of 3145728: cannot be read: Input/output error";
+        assert!(stderr.contains(message), "{stderr}");
         assert!(!folder.path().join("copy/sub/of 3145728").exists());
         assert!(folder.path().join("copy/sub/of 1").exists(), "the rest goes on");
     });

@@ -150,12 +150,12 @@ fn t1_two_sources_with_one_name_on_the_target_are_not_both_copied() {
                 let output = copy(port, folder.path(), &arguments);
                 let (stdout, stderr) = text(&output);
                 assert_eq!(output.status.code(), Some(1), "{arguments:?}: {stdout}{stderr}");
-                let said = stderr.matches("was created during this run").count();
+                let message = stderr.matches("was created during this run").count();
                 let kept = usize::from(is_there && options == ["--no-clobber"]);
-                assert_eq!(said, 41 - kept, "{arguments:?}: {stdout}{stderr}");
+                assert_eq!(message, 41 - kept, "{arguments:?}: {stdout}{stderr}");
                 assert_eq!(names(&at("back/tree")).len(), 41, "and no draft");
                 fs::remove_dir_all(at("back/tree")).unwrap();
-                lost += said;
+                lost += message;
             }
         }
         drop(faulty);

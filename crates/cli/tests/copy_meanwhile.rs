@@ -72,7 +72,7 @@ fn many_files(folder: &Path) {
 }
 
 #[test]
-fn a_target_that_is_moved_away_meanwhile_is_said_with_its_new_place() {
+fn a_target_moved_during_the_copy_is_reported_with_its_new_place() {
     on_each_port(|port| {
         let folder = tempfile::tempdir().unwrap();
         let at = |name: &str| folder.path().join(name);
@@ -128,7 +128,7 @@ fn a_target_that_is_moved_away_meanwhile_is_said_with_its_new_place() {
 }
 
 #[test]
-fn a_folder_that_is_moved_away_after_it_was_finished_is_said() {
+fn a_folder_moved_after_it_was_finished_is_reported() {
     on_each_port(|port| {
         let folder = tempfile::tempdir().unwrap();
         let at = |name: &str| folder.path().join(name);
@@ -152,11 +152,11 @@ fn a_folder_that_is_moved_away_after_it_was_finished_is_said() {
                 return;
             };
             assert_eq!(code, Some(1), "{from} {replacement:?}: {stdout}{stderr}");
-            let said = format!(
+            let message = format!(
                 "failed: {from}: no longer names the folder that was copied into, which was moved \
                  or removed after it had been copied"
             );
-            assert!(stderr.contains(&said), "{stderr}");
+            assert!(stderr.contains(&message), "{stderr}");
             assert_eq!(stderr.matches("failed: ").count(), 1, "once: {stderr}");
         }
         let there_and_back = || {
@@ -170,7 +170,7 @@ fn a_folder_that_is_moved_away_after_it_was_finished_is_said() {
 }
 
 #[test]
-fn what_is_said_after_a_stop_copies_the_rest() {
+fn the_command_printed_after_a_stop_copies_the_rest() {
     on_each_port(|port| {
         let folder = tempfile::tempdir().unwrap();
         many_files(folder.path());
@@ -199,32 +199,32 @@ fn what_is_said_after_a_stop_copies_the_rest() {
             None
         };
         for arguments in [&[][..], &["-n"]] {
-            let Some(said) = stop(arguments) else { return };
-            let again = said.lines().last().unwrap().trim().replacen("overlapped", PROGRAM, 1);
+            let Some(message) = stop(arguments) else { return };
+            let again = message.lines().last().unwrap().trim().replacen("overlapped", PROGRAM, 1);
             let mut shell = Command::new("sh");
             let output = shell.args(["-c", &again]).current_dir(folder.path()).output().unwrap();
             let (stdout, stderr) = text(&output);
-            assert_eq!(output.status.code(), Some(0), "{said}{stdout}{stderr}");
+            assert_eq!(output.status.code(), Some(0), "{message}{stdout}{stderr}");
             assert_eq!(names(&folder.path().join("into/tree/d")).len(), FILES);
             assert!(
                 stdout.contains(" existed already"),
                 "what is whole is not copied again: {stdout}"
             );
         }
-        let Some(said) = stop(&["--force"]) else { return };
-        assert!(said.contains("The same command copies everything again"), "{said}");
+        let Some(message) = stop(&["--force"]) else { return };
+        assert!(message.contains("The same command copies everything again"), "{message}");
     });
 }
 
 /// The copy of `tree` is called `into`, which exists when the rest is copied.
 #[test]
-fn what_is_said_after_a_stop_copies_the_rest_to_the_same_name() {
+fn the_command_printed_after_a_stop_copies_the_rest_to_the_same_name() {
     on_each_port(|port| {
         let folder = tempfile::tempdir().unwrap();
         many_files(folder.path());
         let at = |name: &str| folder.path().join(name);
         fs::set_permissions(at("tree"), fs::Permissions::from_mode(0o750)).unwrap();
-        for (arguments, said) in [
+        for (arguments, message) in [
             (&["tree", "into"][..], "copy --no-clobber -j 1 tree/. into"),
             (&["-a", "tree/", "into/"], "copy --no-clobber -j 1 -a tree/. into/"),
             (&["--force", "--", "tree", "into"], "copy -j 1 --force -- tree/. into"),
@@ -250,7 +250,7 @@ fn what_is_said_after_a_stop_copies_the_rest_to_the_same_name() {
                 return;
             };
             let again = stopped.lines().last().unwrap().trim();
-            assert!(again.ends_with(said), "{arguments:?}: {stopped}");
+            assert!(again.ends_with(message), "{arguments:?}: {stopped}");
             let mut shell = Command::new("sh");
             let again = again.replacen("overlapped", PROGRAM, 1);
             let output = shell.args(["-c", &again]).current_dir(folder.path()).output().unwrap();

@@ -83,7 +83,7 @@ fn idle_connections_are_closed_for_clients_that_ask_and_for_their_files() {
 }
 
 #[test]
-fn connections_that_say_nothing_are_closed_for_those_who_ask() {
+fn silent_connections_are_closed_for_clients_with_requests() {
     on_each_port(|port| {
         let folder = tempfile::tempdir().unwrap();
         let watch = folder.path().join("watch");

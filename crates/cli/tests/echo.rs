@@ -35,12 +35,12 @@ fn c1_many_megabytes_come_back_with_the_same_sha256() {
         let server = Server::start(port, &[]);
         let megabytes: u64 = if common::torture() { 1024 } else { 64 };
         let begin = Instant::now();
-        let Some(said) = python("bulk.py", &target(&server, &[megabytes.to_string()])) else {
+        let Some(message) = python("bulk.py", &target(&server, &[megabytes.to_string()])) else {
             return;
         };
         let seconds = begin.elapsed().as_secs_f64();
-        let [sent, received, count] = said.split_whitespace().collect::<Vec<_>>()[..] else {
-            panic!("the client said {said:?}")
+        let [sent, received, count] = message.split_whitespace().collect::<Vec<_>>()[..] else {
+            panic!("the client said {message:?}")
         };
         assert_eq!(sent, received);
         assert_eq!(count.parse(), Ok(megabytes << 20));
@@ -91,8 +91,10 @@ fn c2_a_thousand_clients_half_of_them_killed_in_mid_transfer_leave_nothing_behin
     on_each_port(|port| {
         let server = Server::start(port, &[]);
         let before = server.descriptors_at_rest();
-        let Some(said) = python("crowd.py", &target(&server, &["1000".to_owned()])) else { return };
-        assert_eq!(said, "answered 1000\n500 500\n");
+        let Some(message) = python("crowd.py", &target(&server, &["1000".to_owned()])) else {
+            return;
+        };
+        assert_eq!(message, "answered 1000\n500 500\n");
         let after = server.settle(before);
         assert_eq!(after, before, "descriptors are left open");
         round_trip(&mut server.connect(), b"still alive");
@@ -116,9 +118,9 @@ fn p8_without_free_descriptors_the_acceptor_idles_and_goes_on_when_there_are_som
         else {
             return;
         };
-        let mut said = String::new();
-        BufReader::new(crowd.stdout.as_mut().unwrap()).read_line(&mut said).unwrap();
-        assert_eq!(said, "held 1000\n");
+        let mut message = String::new();
+        BufReader::new(crowd.stdout.as_mut().unwrap()).read_line(&mut message).unwrap();
+        assert_eq!(message, "held 1000\n");
         let begin = Instant::now();
         while server.descriptors() < LIMIT - 2 {
             let (full, limit) = (server.descriptors(), within(Duration::from_secs(3)));

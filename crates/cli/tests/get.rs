@@ -14,7 +14,7 @@ use common::{on_each_port, text};
 use site::{Authority, Site, Then, answer, bytes, get, get_with_input, names};
 
 /// Returns the exit code and both streams.
-fn told(output: &std::process::Output) -> (Option<i32>, String, String) {
+fn results(output: &std::process::Output) -> (Option<i32>, String, String) {
     let (stdout, stderr) = text(output);
     (output.status.code(), stdout, stderr)
 }
@@ -37,7 +37,7 @@ fn twenty_slow_pages_overlap() {
         let urls: Vec<_> = (0..20).map(|page| site.url(&format!("/page-{page}"))).collect();
         let mut arguments = vec!["--compare"];
         arguments.extend(urls.iter().map(String::as_str));
-        let (code, stdout, stderr) = told(&get(port, folder.path(), &arguments));
+        let (code, stdout, stderr) = results(&get(port, folder.path(), &arguments));
         assert_eq!(code, Some(0), "{stdout}{stderr}");
         for page in 0..20 {
             let saved = fs::read(folder.path().join(format!("page-{page}"))).unwrap();
@@ -63,7 +63,7 @@ fn no_more_at_a_time_than_jobs() {
         let urls: Vec<_> = (0..12).map(|page| site.url(&format!("/page-{page}"))).collect();
         let mut arguments = vec!["--jobs", "3"];
         arguments.extend(urls.iter().map(String::as_str));
-        let (code, stdout, stderr) = told(&get(port, folder.path(), &arguments));
+        let (code, stdout, stderr) = results(&get(port, folder.path(), &arguments));
         assert_eq!(code, Some(0), "{stdout}{stderr}");
         assert_eq!(site.peak(), 3);
         assert!(site.connections() <= 3, "connections are used again: {}", site.connections());
@@ -72,7 +72,7 @@ fn no_more_at_a_time_than_jobs() {
 }
 
 #[test]
-fn failures_are_listed_and_the_rest_goes_on() {
+fn failures_are_listed_and_the_rest_is_downloaded() {
     on_each_port(|port| {
         let folder = tempfile::tempdir().unwrap();
         let site = Site::start(|request, out| match request.path.as_str() {
@@ -87,7 +87,7 @@ fn failures_are_listed_and_the_rest_goes_on() {
         let urls = ["/missing", "/good", "/gone", "/broken"].map(|path| site.url(path));
         let [missing, good, gone, broken] = &urls;
         let all = ["--retries", "2", missing, good, gone, broken, &nobody, "gopher://host/x"];
-        let (code, stdout, stderr) = told(&get(port, folder.path(), &all));
+        let (code, stdout, stderr) = results(&get(port, folder.path(), &all));
         assert_eq!(code, Some(1));
         assert!(stdout.contains("1 of 6 saved"), "{stdout}");
         let failed: Vec<_> = stderr.lines().filter(|line| line.starts_with("failed: ")).collect();
@@ -115,7 +115,7 @@ fn a_server_that_recovers_is_asked_again() {
             _ => answer(out, "200 OK", "", b"here"),
         });
         let url = site.url("/busy");
-        let (code, stdout, stderr) = told(&get(port, folder.path(), &[&url]));
+        let (code, stdout, stderr) = results(&get(port, folder.path(), &[&url]));
         assert_eq!(code, Some(0), "{stdout}{stderr}");
         assert_eq!(fs::read(folder.path().join("busy")).unwrap(), b"here");
         let asked = site.requests().len();
@@ -149,7 +149,7 @@ fn no_name_leads_out_of_the_folder() {
         });
         let urls: Vec<_> = EVIL.iter().map(|(path, ..)| site.url(path)).collect();
         let urls: Vec<_> = urls.iter().map(String::as_str).collect();
-        let (code, stdout, stderr) = told(&get(port, &folder, &urls));
+        let (code, stdout, stderr) = results(&get(port, &folder, &urls));
         assert_eq!(code, Some(0), "{stdout}{stderr}");
         for (path, _, name) in EVIL {
             assert_eq!(fs::read(folder.join(name)).unwrap(), path.as_bytes(), "{name}");
@@ -163,7 +163,7 @@ fn no_name_leads_out_of_the_folder() {
 }
 
 #[test]
-fn a_file_that_is_there_is_kept_unless_told() {
+fn an_existing_file_is_kept_unless_told() {
     on_each_port(|port| {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("file");
@@ -171,15 +171,15 @@ fn a_file_that_is_there_is_kept_unless_told() {
         let site = Site::start(|_, out| answer(out, "200 OK", "", b"new"));
         let url = site.url("/file");
 
-        let (code, _, stderr) = told(&get(port, folder.path(), &[&url]));
+        let (code, _, stderr) = results(&get(port, folder.path(), &[&url]));
         assert_eq!(code, Some(1));
         assert!(stderr.contains("file exists; --overwrite"), "{stderr}");
-        let (code, stdout, _) = told(&get(port, folder.path(), &["--resume", &url]));
+        let (code, stdout, _) = results(&get(port, folder.path(), &["--resume", &url]));
         assert_eq!(code, Some(0), "it is there: nothing to resume");
         assert!(stdout.contains("exists  file"), "{stdout}");
         assert_eq!(fs::read(&path).unwrap(), b"old");
 
-        let (code, ..) = told(&get(port, folder.path(), &["--overwrite", &url]));
+        let (code, ..) = results(&get(port, folder.path(), &["--overwrite", &url]));
         assert_eq!(code, Some(0));
         assert_eq!(fs::read(&path).unwrap(), b"new");
         assert_eq!(names(folder.path()), ["file"]);
@@ -192,7 +192,7 @@ fn output_is_a_file_for_one_url_and_else_a_folder() {
     let proposed = "Content-Disposition: attachment; filename=proposed\r\n";
     let site = Site::start(move |_, out| answer(out, "200 OK", proposed, b"text"));
     let (a, b) = (site.url("/a"), site.url("/b"));
-    let get = |arguments: &[&str]| told(&get("poll", folder.path(), arguments));
+    let get = |arguments: &[&str]| results(&get("poll", folder.path(), arguments));
     assert_eq!(get(&["-o", "mine", &a]).0, Some(0));
     assert_eq!(names(folder.path()), ["mine"], "the user's name counts");
     assert_eq!(get(&["-o", "many", &a, &b]).0, Some(0));
@@ -218,13 +218,14 @@ fn lists_come_from_files_and_from_standard_input() {
     writeln!(list, "# three\n{a}\n\n  {b}\n{a}").unwrap();
     let arguments = ["-i", "list.txt", "-o", "x/", "-"];
     let output = get_with_input("poll", folder.path(), &arguments, &format!("{c}\n{b}\n"));
-    let (code, stdout, stderr) = told(&output);
+    let (code, stdout, stderr) = results(&output);
     assert_eq!(code, Some(0), "{stdout}{stderr}");
     assert!(stdout.contains("3 of 3 saved"), "each once: {stdout}");
     assert_eq!(names(&folder.path().join("x")), ["a", "b", "c"]);
     assert_eq!(site.requests().len(), 3);
 
-    let (code, _, stderr) = told(&get_with_input("poll", folder.path(), &["-i", "-"], "# none\n"));
+    let (code, _, stderr) =
+        results(&get_with_input("poll", folder.path(), &["-i", "-"], "# none\n"));
     assert_eq!(code, Some(1));
     assert!(stderr.contains("has no URLs"), "{stderr}");
     assert_eq!(get("poll", folder.path(), &[]).status.code(), Some(2));
@@ -241,7 +242,7 @@ fn redirects_are_followed_but_not_in_circles() {
             _ => answer(out, "302 Found", "Location: /circle\r\n", b""),
         });
         let (start, circle) = (site.url("/start"), site.url("/circle"));
-        let (code, stdout, stderr) = told(&get(port, folder.path(), &[&start, &circle]));
+        let (code, stdout, stderr) = results(&get(port, folder.path(), &[&start, &circle]));
         assert_eq!(code, Some(1));
         assert!(stderr.contains("too many redirects"), "{stderr}{stdout}");
         assert!(site.requests_for("/circle").len() <= 11);
@@ -251,7 +252,7 @@ fn redirects_are_followed_but_not_in_circles() {
 }
 
 #[test]
-fn what_is_saved_is_what_the_server_has() {
+fn saved_files_equal_the_servers() {
     let folder = tempfile::tempdir().unwrap();
     let packed = "Content-Encoding: gzip\r\n";
     let site = Site::start(move |_, out| answer(out, "200 OK", packed, b"\x1f\x8bnot unpacked"));
@@ -261,7 +262,7 @@ fn what_is_saved_is_what_the_server_has() {
 }
 
 #[test]
-fn a_server_that_says_nothing_is_given_up() {
+fn a_silent_server_is_given_up() {
     on_each_port(|port| {
         let folder = tempfile::tempdir().unwrap();
         let site = Site::start(|request, out| {
@@ -275,7 +276,7 @@ fn a_server_that_says_nothing_is_given_up() {
         let (head, body) = (site.url("/head"), site.url("/body"));
         let begin = Instant::now();
         let arguments = ["--timeout", "1s", "--retries", "1", &head, &body];
-        let (code, _, stderr) = told(&get(port, folder.path(), &arguments));
+        let (code, _, stderr) = results(&get(port, folder.path(), &arguments));
         assert_eq!(code, Some(1));
         assert!(stderr.contains("/head: timed out waiting for the response head"), "{stderr}");
         assert!(stderr.contains("/body: timed out waiting for more, after 5 bytes"), "{stderr}");
@@ -294,14 +295,14 @@ fn a_head_without_end_is_refused() {
         }
         answer(out, "200 OK", "", b"")
     });
-    let (code, _, stderr) = told(&get("poll", folder.path(), &[&site.url("/x")]));
+    let (code, _, stderr) = results(&get("poll", folder.path(), &[&site.url("/x")]));
     assert_eq!(code, Some(1), "{stderr}");
     assert!(stderr.contains("failed: "), "{stderr}");
     assert_eq!(names(folder.path()), [""; 0]);
 }
 
 #[test]
-fn tls_needs_somebody_to_trust() {
+fn tls_needs_a_trusted_certificate() {
     on_each_port(|port| {
         let folder = tempfile::tempdir().unwrap();
         let authority = Authority::new("trusted");
@@ -313,7 +314,7 @@ fn tls_needs_somebody_to_trust() {
         let with = |cacert: &Path| ["--cacert", cacert.to_str().unwrap(), &url].map(str::to_owned);
         let get = |arguments: &[String]| {
             let arguments: Vec<_> = arguments.iter().map(String::as_str).collect();
-            told(&get(port, folder.path(), &arguments))
+            results(&get(port, folder.path(), &arguments))
         };
 
         let (code, stdout, stderr) = get(&with(&trusted));
@@ -350,7 +351,7 @@ fn many_over_tls_at_once() {
         fs::write(&list, urls.join("\n")).unwrap();
         let arguments = ["--cacert", trusted.to_str().unwrap(), "-j", "120", "-i", "list"];
         let output = get(port, folder.path(), &[&arguments[..], &["-o", "pages"]].concat());
-        let (code, stdout, stderr) = told(&output);
+        let (code, stdout, stderr) = results(&output);
         assert_eq!(code, Some(0), "{stdout}{stderr}");
         assert_eq!(names(&folder.path().join("pages")).len(), 120);
     });
@@ -360,12 +361,13 @@ fn many_over_tls_at_once() {
 fn a_file_without_certificates_is_reported() {
     let folder = tempfile::tempdir().unwrap();
     fs::write(folder.path().join("empty.pem"), "nothing").unwrap();
-    for (file, said) in
+    for (file, message) in
         [("none.pem", "cannot read --cacert none.pem"), ("empty.pem", "contains no certificate")]
     {
-        let (code, _, stderr) = told(&get("poll", folder.path(), &["--cacert", file, "http://h/"]));
+        let (code, _, stderr) =
+            results(&get("poll", folder.path(), &["--cacert", file, "http://h/"]));
         assert_eq!(code, Some(1));
-        assert!(stderr.contains(said), "{stderr}");
+        assert!(stderr.contains(message), "{stderr}");
     }
 }
 
@@ -376,7 +378,7 @@ fn trusted_certificates_that_a_variable_names_are_read_or_missed() {
     let trusted = authority.write(folder.path());
     let site = Site::start_tls(&authority, |_, out| answer(out, "200 OK", "", b"x"));
     fs::create_dir(folder.path().join("empty")).unwrap();
-    for (variable, value, said) in [
+    for (variable, value, message) in [
         ("SSL_CERT_FILE", "/nowhere", "SSL_CERT_FILE: cannot read /nowhere: No such file"),
         ("SSL_CERT_DIR", "/nowhere", "SSL_CERT_DIR: cannot read /nowhere: No such file"),
         ("SSL_CERT_DIR", "empty", "SSL_CERT_DIR: no certificates found"),
@@ -384,8 +386,8 @@ fn trusted_certificates_that_a_variable_names_are_read_or_missed() {
     ] {
         let mut command = site::command("poll", folder.path(), &[&site.url("/x")]);
         command.env_remove("SSL_CERT_FILE").env_remove("SSL_CERT_DIR").env(variable, value);
-        let (_, stdout, stderr) = told(&command.output().unwrap());
-        assert!((stdout + &stderr).contains(said), "{variable}={value}: {stderr}");
+        let (_, stdout, stderr) = results(&command.output().unwrap());
+        assert!((stdout + &stderr).contains(message), "{variable}={value}: {stderr}");
     }
 }
 
@@ -399,7 +401,7 @@ fn few_descriptors_are_enough_for_a_long_list() {
         let mut command = std::process::Command::new("sh");
         let line = "ulimit -n 30 && exec \"$0\" --port \"$1\" get --retries 0 -i list";
         command.args(["-c", line, common::PROGRAM, port]).current_dir(folder.path());
-        let (code, stdout, stderr) = told(&command.output().unwrap());
+        let (code, stdout, stderr) = results(&command.output().unwrap());
         assert_eq!(code, Some(0), "{stdout}{stderr}");
         assert!(stdout.contains("300 of 300 saved"), "{stdout}{stderr}");
         assert!(stderr.contains("the limit on open files is 30 (`ulimit -n`)"), "{stderr}");
@@ -418,7 +420,7 @@ fn files_are_on_the_disk_where_that_is_asked_for() {
         let mut strace = std::process::Command::new("strace");
         strace.args(["-f", "-qq", "-e", "trace=syncfs,fsync,fdatasync", common::PROGRAM]);
         strace.args(["--port", "poll", "get", flag]).args(&urls).current_dir(folder.path());
-        let (code, _, stderr) = told(&strace.output().unwrap());
+        let (code, _, stderr) = results(&strace.output().unwrap());
         if stderr.contains("ptrace") {
             println!("SKIPPED: files on the disk, by strace: {stderr}");
             return;
@@ -432,7 +434,7 @@ fn files_are_on_the_disk_where_that_is_asked_for() {
 fn without_a_terminal_no_bars() {
     let folder = tempfile::tempdir().unwrap();
     let site = Site::start(|_, out| answer(out, "200 OK", "", &bytes(100_000)));
-    let (code, stdout, stderr) = told(&get("poll", folder.path(), &[&site.url("/x")]));
+    let (code, stdout, stderr) = results(&get("poll", folder.path(), &[&site.url("/x")]));
     assert_eq!(code, Some(0));
     assert_eq!(stderr, "");
     let lines: Vec<_> = stdout.lines().collect();

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant, SystemTime};
 use common::{on_each_port, text};
 use site::{Authority, Site, Then, answer, answer_range, bytes, get, names};
 
-fn told(output: &std::process::Output) -> (Option<i32>, String, String) {
+fn results(output: &std::process::Output) -> (Option<i32>, String, String) {
     let (stdout, stderr) = text(output);
     (output.status.code(), stdout, stderr)
 }
@@ -39,7 +39,7 @@ fn a_kept_connection_that_is_dead_is_no_attempt() {
             let arguments = ["--retries", "0", "-j1", "--cacert", trusted.to_str().unwrap()];
             let list = ["-o", "./", "-i", list.to_str().unwrap()];
             let output = get(port, folder.path(), &[&arguments[..], &list].concat());
-            let (code, stdout, stderr) = told(&output);
+            let (code, stdout, stderr) = results(&output);
             assert_eq!(code, Some(0), "{stdout}{stderr}");
             assert_eq!(names(folder.path()).len(), COUNT);
             assert!(site.connections() >= COUNT, "each was used twice");
@@ -74,7 +74,7 @@ fn progress_renews_the_patience() {
             Ok(Then::Close)
         });
         let arguments = ["--retries", "2", &site.url("/file")];
-        let (code, stdout, stderr) = told(&get(port, folder.path(), &arguments));
+        let (code, stdout, stderr) = results(&get(port, folder.path(), &arguments));
         assert_eq!(code, Some(0), "{stdout}{stderr}");
         assert!(fs::read(folder.path().join("file")).unwrap() == bytes(WHOLE));
         assert_eq!(site.requests().len(), 10);
@@ -96,7 +96,7 @@ fn a_server_that_says_at_which_time_to_come_again_is_obeyed() {
         }
         _ => answer(out, "200 OK", "", b"here"),
     });
-    let (code, stdout, stderr) = told(&get("poll", folder.path(), &[&site.url("/file")]));
+    let (code, stdout, stderr) = results(&get("poll", folder.path(), &[&site.url("/file")]));
     assert_eq!(code, Some(0), "{stdout}{stderr}");
     assert!(begin.elapsed() >= Duration::from_secs(2), "{:?}", begin.elapsed());
 }
@@ -110,7 +110,7 @@ fn a_server_that_never_continues_is_given_up() {
         Some(start) => answer_range(out, "ETag: \"b\"\r\n", &bytes(200_000), start),
     });
     let arguments = ["--retries", "2", &site.url("/file")];
-    let (code, _, stderr) = told(&get("poll", folder.path(), &arguments));
+    let (code, _, stderr) = results(&get("poll", folder.path(), &arguments));
     assert_eq!(code, Some(1), "{stderr}");
     assert!(site.requests().len() < 12, "{}", site.requests().len());
 }
@@ -123,7 +123,7 @@ fn a_limit_on_the_rate_is_one_for_all_downloads() {
         let site = Site::start(|_, out| answer(out, "200 OK", "", &bytes(100_000)));
         let begin = Instant::now();
         let arguments = ["--rate-limit", "100000", &site.url("/a"), &site.url("/b")];
-        let (code, stdout, stderr) = told(&get(port, folder.path(), &arguments));
+        let (code, stdout, stderr) = results(&get(port, folder.path(), &arguments));
         assert_eq!(code, Some(0), "{stdout}{stderr}");
         assert!(begin.elapsed() >= Duration::from_millis(1900), "{:?}", begin.elapsed());
         assert!(fs::read(folder.path().join("b")).unwrap() == bytes(100_000));

@@ -10,7 +10,7 @@ use std::process::Command;
 use common::{PROGRAM, on_each_port, text};
 use site::{Site, answer, get, names};
 
-fn told(output: &std::process::Output) -> (Option<i32>, String, String) {
+fn results(output: &std::process::Output) -> (Option<i32>, String, String) {
     let (stdout, stderr) = text(output);
     (output.status.code(), stdout, stderr)
 }
@@ -23,16 +23,16 @@ fn a_name_that_is_taken_costs_no_request() {
     for name in ["mine", "a"] {
         fs::write(folder.path().join(name), "old").unwrap();
     }
-    let (code, _, stderr) = told(&get("poll", folder.path(), &["-o", "mine", &a]));
+    let (code, _, stderr) = results(&get("poll", folder.path(), &["-o", "mine", &a]));
     assert_eq!(code, Some(1));
     assert!(stderr.contains("mine exists; --overwrite replaces it"), "{stderr}");
     // Otherwise everything would be downloaded once before the failure.
-    let (code, _, stderr) = told(&get("poll", folder.path(), &["--compare", &b, &a]));
+    let (code, _, stderr) = results(&get("poll", folder.path(), &["--compare", &b, &a]));
     assert_eq!(code, Some(1));
     assert!(stderr.contains("a exists; --overwrite replaces it"), "{stderr}");
     assert_eq!(site.requests().len(), 0);
     assert_eq!(names(folder.path()), ["a", "mine"]);
-    let (code, _, stderr) = told(&get("poll", folder.path(), &["--compare", "--overwrite", &a]));
+    let (code, _, stderr) = results(&get("poll", folder.path(), &["--compare", "--overwrite", &a]));
     assert_eq!(code, Some(0), "{stderr}");
     assert_eq!(fs::read(folder.path().join("a")).unwrap(), b"new");
     let output = get("poll", folder.path(), &["--compare", "--resume", &b]);
@@ -40,7 +40,7 @@ fn a_name_that_is_taken_costs_no_request() {
 }
 
 #[test]
-fn a_folder_that_cannot_be_written_to_is_said_before_a_request() {
+fn an_unwritable_folder_is_reported_before_a_request() {
     let folder = tempfile::tempdir().unwrap();
     fs::create_dir(folder.path().join("closed")).unwrap();
     fs::write(folder.path().join("closed/there"), "x").unwrap();
@@ -50,7 +50,7 @@ fn a_folder_that_cannot_be_written_to_is_said_before_a_request() {
         let mut command = Command::new("setpriv");
         command.args(["--reuid=65534", "--regid=65534", "--clear-groups", PROGRAM]);
         command.args(["get", "-o", "/proc/self/cwd/closed/"]).args(arguments);
-        told(&command.current_dir(folder.path()).output().unwrap())
+        results(&command.current_dir(folder.path()).output().unwrap())
     };
     // Other users may list it.
     let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
@@ -65,8 +65,8 @@ fn a_folder_that_cannot_be_written_to_is_said_before_a_request() {
     }
     let (code, _, stderr) = run(&[&file]);
     assert_eq!(code, Some(1), "{stderr}");
-    let said = "cannot write to the folder /proc/self/cwd/closed/: Permission denied; --output";
-    assert!(stderr.contains(said), "{stderr}");
+    let message = "cannot write to the folder /proc/self/cwd/closed/: Permission denied; --output";
+    assert!(stderr.contains(message), "{stderr}");
     assert_eq!(site.requests().len(), 0);
     // Nothing has to be written.
     let (code, stdout, stderr) = run(&["--resume", &there]);
@@ -88,11 +88,11 @@ fn a_link_that_the_user_names_stays_and_its_file_is_replaced() {
         };
         let url = site.url("/link");
         reset();
-        let (code, _, stderr) = told(&get(port, folder.path(), &["-o", "link", &url]));
+        let (code, _, stderr) = results(&get(port, folder.path(), &["-o", "link", &url]));
         assert_eq!(code, Some(1));
         assert!(stderr.contains("link exists; --overwrite replaces it"), "{stderr}");
         let (code, _, stderr) =
-            told(&get(port, folder.path(), &["--overwrite", "-o", "link", &url]));
+            results(&get(port, folder.path(), &["--overwrite", "-o", "link", &url]));
         assert_eq!(code, Some(0), "{stderr}");
         assert!(fs::symlink_metadata(at("link")).unwrap().is_symlink(), "it stays");
         assert_eq!(fs::read(at("data/file")).unwrap(), b"new");
@@ -116,7 +116,7 @@ fn a_link_that_the_user_names_stays_and_its_file_is_replaced() {
             symlink(at(end), at("data/next")).unwrap();
             symlink("data/next", at("link")).unwrap();
             let output = get(port, folder.path(), &["--overwrite", "-o", "link", &url]);
-            assert_eq!(output.status.code(), Some(code), "{end}: {:?}", told(&output));
+            assert_eq!(output.status.code(), Some(code), "{end}: {:?}", results(&output));
             assert_eq!(at(end).exists(), code == 0);
             assert!(fs::symlink_metadata(at("link")).unwrap().is_symlink(), "it stays");
         }

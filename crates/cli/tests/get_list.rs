@@ -11,7 +11,7 @@ use site::{Site, Then, answer, answer_cut, answer_range, bytes, get, get_with_in
 const ABC: &str = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
 const WHOLE: usize = 300_000;
 
-fn told(output: &std::process::Output) -> (Option<i32>, String, String) {
+fn results(output: &std::process::Output) -> (Option<i32>, String, String) {
     let (stdout, stderr) = text(output);
     (output.status.code(), stdout, stderr)
 }
@@ -44,7 +44,7 @@ fn a_list_gives_names_and_checksums_to_its_urls() {
         ];
         let arguments = ["-o", "into/", "-j1", "-i", "-"];
         let output = get_with_input(port, folder.path(), &arguments, &lines.join("\n"));
-        let (code, stdout, stderr) = told(&output);
+        let (code, stdout, stderr) = results(&output);
         assert_eq!(code, Some(1), "{stdout}{stderr}");
         let into = folder.path().join("into");
         assert_eq!(names(&into), ["given name.txt", "proposed", "proposed-1", "proposed-2"]);
@@ -52,37 +52,37 @@ fn a_list_gives_names_and_checksums_to_its_urls() {
             assert_eq!(fs::read_to_string(into.join(name)).unwrap(), contents);
         }
         let failed: Vec<_> = stderr.lines().filter(|line| line.starts_with("failed")).collect();
-        for (line, said) in failed.iter().zip([
+        for (line, message) in failed.iter().zip([
             "/escaped: its name in line 5 of the list is not a plain file name",
             "/again: the list gives the name given name.txt to two URLs",
             "/named: the list has this URL twice, with different names or checksums",
             "/broken: its checksum in line 8 of the list is malformed: a SHA-256 has 64 hexa",
             "/wrong: the SHA-256 is ",
         ]) {
-            assert!(line.contains(said), "{line}");
+            assert!(line.contains(message), "{line}");
         }
         assert_eq!(failed.len(), 5, "{stderr}");
     });
 }
 
 #[test]
-fn two_urls_on_one_line_are_said_with_its_number() {
+fn two_urls_on_one_line_are_reported_with_its_number() {
     let folder = tempfile::tempdir().unwrap();
     let site = Site::start(|_, out| answer(out, "200 OK", "", b"x"));
     let (a, b) = (site.url("/a"), site.url("/b"));
     for between in [" ", "\t", "  ", "\t\t"] {
         let list = format!("# a comment\n\n{}\n{a}{between}{b}\n", site.url("/c"));
         let arguments = ["--overwrite", "-o", "into/", "-i", "-"];
-        let (code, _, stderr) = told(&get_with_input("poll", folder.path(), &arguments, &list));
+        let (code, _, stderr) = results(&get_with_input("poll", folder.path(), &arguments, &list));
         assert_eq!(code, Some(1), "{between:?}: {stderr}");
         assert_eq!(names(&folder.path().join("into")), ["c"]);
-        let said = match between {
+        let message = match between {
             "\t\t" => "its checksum in line 4 of the list is malformed",
             _ => "line 4 of the list has more than one URL: write each on its own line",
         };
-        assert!(stderr.contains(said), "{between:?}: {stderr}");
+        assert!(stderr.contains(message), "{between:?}: {stderr}");
     }
-    let (_, _, stderr) = told(&get("poll", folder.path(), &[&format!("{a} {b}")]));
+    let (_, _, stderr) = results(&get("poll", folder.path(), &[&format!("{a} {b}")]));
     assert!(
         stderr.contains("more than one URL in one argument: give each as an argument"),
         "{stderr}"
@@ -95,27 +95,27 @@ fn a_file_with_another_checksum_does_not_get_its_name() {
     let folder = tempfile::tempdir().unwrap();
     let site = Site::start(|_, out| answer(out, "200 OK", "ETag: \"a\"\r\n", b"abc"));
     let url = site.url("/file");
-    let (code, _, stderr) = told(&get("poll", folder.path(), &["--sha256", ABC, &url]));
+    let (code, _, stderr) = results(&get("poll", folder.path(), &["--sha256", ABC, &url]));
     assert_eq!(code, Some(0), "{stderr}");
     // An existing file is checked, too.
     let output = get("poll", folder.path(), &["--resume", "--sha256", ABC, &url]);
     assert!(text(&output).0.contains("exists"));
     fs::write(folder.path().join("file"), b"abd").unwrap();
-    let (code, _, stderr) = told(&get("poll", folder.path(), &["-c", "--sha256", ABC, &url]));
+    let (code, _, stderr) = results(&get("poll", folder.path(), &["-c", "--sha256", ABC, &url]));
     assert_eq!(code, Some(1));
     assert!(stderr.contains(&format!("instead of {ABC}; --overwrite replaces it")), "{stderr}");
     let other = ABC.replace('b', "c");
     for output in ["new", "-"] {
         let arguments = ["--sha256", &other, "-o", output, &url];
-        let (code, _, stderr) = told(&get("poll", folder.path(), &arguments));
+        let (code, _, stderr) = results(&get("poll", folder.path(), &arguments));
         assert_eq!(code, Some(1));
         assert!(stderr.contains(&format!("the SHA-256 is {ABC} instead of {other}")), "{stderr}");
         assert_eq!(names(folder.path()), ["file"]);
     }
-    let (code, _, stderr) = told(&get("poll", folder.path(), &["--sha256", ABC, &url, &url]));
+    let (code, _, stderr) = results(&get("poll", folder.path(), &["--sha256", ABC, &url, &url]));
     assert_eq!(code, Some(1), "the name exists: {stderr}");
     let (code, _, stderr) =
-        told(&get("poll", folder.path(), &["--sha256", ABC, &url, &site.url("/b")]));
+        results(&get("poll", folder.path(), &["--sha256", ABC, &url, &site.url("/b")]));
     assert_ne!(code, Some(0));
     assert!(stderr.contains("--sha256 is for one URL, not 2"), "{stderr}");
 }
@@ -147,7 +147,7 @@ fn a_checksum_is_of_the_whole_file_however_it_came() {
             let mut code = None;
             for _ in 0..2 {
                 let arguments = ["--resume", "--retries", retries, "--sha256", &sum, &url];
-                let (ended, stdout, stderr) = told(&get(port, folder.path(), &arguments));
+                let (ended, stdout, stderr) = results(&get(port, folder.path(), &arguments));
                 assert!(!stderr.contains("SHA-256"), "{stdout}{stderr}");
                 code = ended;
             }

@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use common::{on_each_port, text};
 use site::{Site, answer, get, names};
 
-fn told(output: &std::process::Output) -> (Option<i32>, String, String) {
+fn results(output: &std::process::Output) -> (Option<i32>, String, String) {
     let (stdout, stderr) = text(output);
     (output.status.code(), stdout, stderr)
 }
@@ -46,12 +46,13 @@ fn the_file_of_one_url_is_never_taken_for_that_of_another() {
         let (site, is_broken) = site_of_reports();
         let (a, b) = (site.url("/a"), site.url("/b"));
         is_broken.store(true, SeqCst);
-        let (code, ..) = told(&get(port, folder.path(), &["--retries", "0", &a, &b]));
+        let (code, ..) = results(&get(port, folder.path(), &["--retries", "0", &a, &b]));
         assert_eq!(code, Some(1));
         assert_eq!(contents(folder.path()), pairs(&[("report.pdf", "/b")]));
 
         is_broken.store(false, SeqCst);
-        let (code, stdout, stderr) = told(&get(port, folder.path(), &["--resume", "-j1", &a, &b]));
+        let (code, stdout, stderr) =
+            results(&get(port, folder.path(), &["--resume", "-j1", &a, &b]));
         assert_eq!(code, Some(0), "{stdout}{stderr}");
         let both = pairs(&[("report-1.pdf", "/a"), ("report.pdf", "/b")]);
         assert_eq!(contents(folder.path()), both, "{stdout}{stderr}");
@@ -62,7 +63,7 @@ fn the_file_of_one_url_is_never_taken_for_that_of_another() {
         for urls in [&[&b, &a][..], &[&a], &[&b]] {
             let mut arguments = vec!["--resume"];
             arguments.extend(urls.iter().map(|url| url.as_str()));
-            let (code, stdout, stderr) = told(&get(port, folder.path(), &arguments));
+            let (code, stdout, stderr) = results(&get(port, folder.path(), &arguments));
             assert_eq!(code, Some(0), "{stdout}{stderr}");
             assert_eq!(contents(folder.path()), both, "{stdout}{stderr}");
         }
@@ -76,11 +77,11 @@ fn names_from_urls_belong_to_them_whatever_the_list() {
     let site = Site::start(|request, out| answer(out, "200 OK", "", request.path.as_bytes()));
     let (a, b) = (site.url("/a/x"), site.url("/b/x"));
     assert_eq!(get("poll", folder.path(), &[&a]).status.code(), Some(0));
-    let (code, stdout, stderr) = told(&get("poll", folder.path(), &["--resume", &b, &a]));
+    let (code, stdout, stderr) = results(&get("poll", folder.path(), &["--resume", &b, &a]));
     assert_eq!(code, Some(0), "{stdout}{stderr}");
     assert_eq!(contents(folder.path()), pairs(&[("x", "/a/x"), ("x-1", "/b/x")]));
     // A name given by the user is not replaced by another one.
-    let (code, _, stderr) = told(&get("poll", folder.path(), &["--resume", "-o", "x", &b]));
+    let (code, _, stderr) = results(&get("poll", folder.path(), &["--resume", "-o", "x", &b]));
     assert_eq!(code, Some(1));
     assert!(stderr.contains("x was saved from another URL; --overwrite"), "{stderr}");
     // A removed file is downloaded again, under its name.
@@ -90,12 +91,13 @@ fn names_from_urls_belong_to_them_whatever_the_list() {
 }
 
 #[test]
-fn what_is_overwritten_is_ones_own() {
+fn only_own_files_are_overwritten() {
     let folder = tempfile::tempdir().unwrap();
     let (site, is_broken) = site_of_reports();
     let (a, b) = (site.url("/a"), site.url("/b"));
     assert_eq!(get("poll", folder.path(), &[&b]).status.code(), Some(0));
-    let (code, stdout, stderr) = told(&get("poll", folder.path(), &["--overwrite", "-j1", &a, &b]));
+    let (code, stdout, stderr) =
+        results(&get("poll", folder.path(), &["--overwrite", "-j1", &a, &b]));
     assert_eq!(code, Some(0), "{stdout}{stderr}");
     let both = pairs(&[("report-1.pdf", "/a"), ("report.pdf", "/b")]);
     assert_eq!(contents(folder.path()), both);
@@ -105,7 +107,7 @@ fn what_is_overwritten_is_ones_own() {
 }
 
 #[test]
-fn a_file_shorter_than_it_was_is_not_there() {
+fn a_file_shorter_than_recorded_is_incomplete() {
     let folder = tempfile::tempdir().unwrap();
     let (site, _) = site_of_reports();
     let b = site.url("/b");
@@ -116,7 +118,7 @@ fn a_file_shorter_than_it_was_is_not_there() {
         .unwrap()
         .set_len(1)
         .unwrap();
-    let (code, _, stderr) = told(&get("poll", folder.path(), &["--resume", &b]));
+    let (code, _, stderr) = results(&get("poll", folder.path(), &["--resume", &b]));
     assert_eq!(code, Some(1));
     assert!(stderr.contains("report.pdf has 1 byte, and had 2 when it was saved"), "{stderr}");
     assert_eq!(get("poll", folder.path(), &["--overwrite", &b]).status.code(), Some(0));
@@ -124,19 +126,19 @@ fn a_file_shorter_than_it_was_is_not_there() {
 }
 
 #[test]
-fn only_a_file_is_there() {
+fn only_a_file_counts_as_existing() {
     let folder = tempfile::tempdir().unwrap();
     let (site, _) = site_of_reports();
     let b = site.url("/b");
     fs::create_dir(folder.path().join("report.pdf")).unwrap();
     for flags in [&[][..], &["--resume"], &["--overwrite"]] {
-        let (code, _, stderr) = told(&get("poll", folder.path(), &[flags, &[&b]].concat()));
+        let (code, _, stderr) = results(&get("poll", folder.path(), &[flags, &[&b]].concat()));
         assert_eq!(code, Some(1), "{flags:?}");
         assert!(stderr.contains("report.pdf is a folder"), "{flags:?} {stderr}");
     }
     fs::remove_dir(folder.path().join("report.pdf")).unwrap();
     std::os::unix::fs::symlink("nowhere", folder.path().join("report.pdf")).unwrap();
-    let (code, _, stderr) = told(&get("poll", folder.path(), &["--resume", &b]));
+    let (code, _, stderr) = results(&get("poll", folder.path(), &["--resume", &b]));
     assert_eq!(code, Some(1));
     assert!(stderr.contains("report.pdf is a dangling link"), "{stderr}");
 }
@@ -176,7 +178,7 @@ fn a_file_system_without_attributes_gets_a_list_of_its_files() {
     let mut command = std::process::Command::new("unshare");
     command.args(["-rm", "sh", "-c", RUN, common::PROGRAM, &site.url("/a"), &site.url("/b")]);
     let output = command.current_dir(folder.path()).output().unwrap();
-    let (code, stdout, stderr) = told(&output);
+    let (code, stdout, stderr) = results(&output);
     assert_eq!(code, Some(0), "{stdout}{stderr}");
     let copied = folder.path().join("copied");
     assert_eq!(names(&copied), [".overlapped-get", "report-1.pdf", "report.pdf"]);

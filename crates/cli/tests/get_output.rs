@@ -16,7 +16,7 @@ use site::{Site, Then, answer, answer_cut, answer_range, bytes, command, get, na
 const WHOLE: usize = 1_000_000;
 const TAG: &str = "ETag: \"v1\"\r\n";
 
-fn told(output: &std::process::Output) -> (Option<i32>, String, String) {
+fn results(output: &std::process::Output) -> (Option<i32>, String, String) {
     let (stdout, stderr) = text(output);
     (output.status.code(), stdout, stderr)
 }
@@ -36,16 +36,17 @@ fn a_device_is_written_to_and_stays_one() {
         let url = site.url("/file");
         for flags in [&[][..], &["--overwrite"]] {
             let arguments = [flags, &["-o", "null", &url]].concat();
-            let (code, stdout, stderr) = told(&get(port, folder.path(), &arguments));
+            let (code, stdout, stderr) = results(&get(port, folder.path(), &arguments));
             assert_eq!(code, Some(0), "{flags:?}: {stdout}{stderr}");
             assert!(fs::symlink_metadata(&null).unwrap().is_symlink(), "{flags:?}");
             assert!(fs::metadata(&null).unwrap().file_type().is_char_device());
             assert_eq!(names(folder.path()), ["null"]);
         }
-        let (code, stdout, _) = told(&get(port, folder.path(), &["-o", "/dev/null", &url, &url]));
+        let (code, stdout, _) =
+            results(&get(port, folder.path(), &["-o", "/dev/null", &url, &url]));
         assert_eq!(code, Some(0));
         assert!(stdout.contains("1 of 1 saved"), "{stdout}");
-        let (code, _, stderr) = told(&get(port, folder.path(), &["-o", "/dev/full", &url]));
+        let (code, _, stderr) = results(&get(port, folder.path(), &["-o", "/dev/full", &url]));
         assert_eq!(code, Some(1));
         assert!(stderr.contains("No space left on device"), "{stderr}");
     });
@@ -61,7 +62,7 @@ fn a_named_pipe_is_written_to() {
         let child = start_get(port, folder.path(), &["--overwrite", "-o", "pipe", &site.url("/x")]);
         let mut got = Vec::new();
         fs::File::open(&pipe).unwrap().read_to_end(&mut got).unwrap();
-        assert_eq!(told(&child.wait_with_output().unwrap()).0, Some(0));
+        assert_eq!(results(&child.wait_with_output().unwrap()).0, Some(0));
         assert!(got == bytes(WHOLE));
         assert!(fs::metadata(&pipe).unwrap().file_type().is_fifo());
     });
@@ -93,12 +94,12 @@ fn standard_output_gets_the_bytes_and_nothing_else() {
         assert!(fs::read(folder.path().join("file")).unwrap() == bytes(WHOLE));
         assert_eq!(names(folder.path()), ["file"]);
         let arguments = ["-o", "-", &site.url("/1"), &site.url("/2")];
-        let (code, _, stderr) = told(&get(port, folder.path(), &arguments));
+        let (code, _, stderr) = results(&get(port, folder.path(), &arguments));
         assert_eq!(code, Some(1));
         assert!(stderr.contains("takes one URL, not 2"), "{stderr}");
         // The bytes already written to it are unknown.
         let arguments = ["--resume", "-o", "-", &site.url("/1")];
-        let (code, stdout, stderr) = told(&get(port, folder.path(), &arguments));
+        let (code, stdout, stderr) = results(&get(port, folder.path(), &arguments));
         assert_eq!((code, stdout.as_str()), (Some(1), ""));
         assert!(stderr.contains("--resume is for files"), "{stderr}");
     });
@@ -123,13 +124,13 @@ fn a_transfer_coding_that_was_not_asked_for_is_refused() {
                 Ok(Then::Close)
             });
             let output = get(port, folder.path(), &["-o", "file", &site.url("/x")]);
-            let (status, stdout, stderr) = told(&output);
+            let (status, stdout, stderr) = results(&output);
             assert_eq!(status, Some(code), "{coding}: {stdout}{stderr}");
             if code == 0 {
                 assert_eq!(fs::read(folder.path().join("file")).unwrap(), b"body");
             } else {
-                let said = "transfer coding";
-                assert!(stdout.contains(said) || stderr.contains(said), "{stdout}{stderr}");
+                let message = "transfer coding";
+                assert!(stdout.contains(message) || stderr.contains(message), "{stdout}{stderr}");
                 assert_eq!(names(folder.path()), [""; 0], "{coding}");
                 assert_eq!(site.requests().len(), 1, "once: {coding}");
             }
@@ -231,7 +232,7 @@ fn no_password_is_shown() {
         thread::sleep(Duration::from_millis(10));
     }
     send(&child, Signal::INT);
-    let (code, stdout, stderr) = told(&child.wait_with_output().unwrap());
+    let (code, stdout, stderr) = results(&child.wait_with_output().unwrap());
     assert_eq!(code, Some(130), "{stdout}{stderr}");
     assert!(stderr.contains("USER:PASSWORD@localhost"), "{stderr}");
     assert!(stderr.contains("/x?token=***&a=b"), "{stderr}");

@@ -138,8 +138,8 @@ fn plain_http_goes_through_a_proxy_with_its_whole_url() {
     let urls = ["a", "b?c=d", "../e"].map(|path| format!("http://server.invalid:81/x/{path}"));
     let variable = proxy.url("http").replace("//", "//us%40er:p%3Ass@");
     let arguments = ["-j1", &urls[0], &urls[1], &urls[2]];
-    let (code, told) = get(folder.path(), &[("http_proxy", &variable)], &arguments);
-    assert_eq!(code, Some(0), "{told}");
+    let (code, results) = get(folder.path(), &[("http_proxy", &variable)], &arguments);
+    assert_eq!(code, Some(0), "{results}");
     assert_eq!(names(folder.path()), ["a", "b", "e"]);
     let asked = proxy.asked();
     let first = |head: &String| head.lines().next().unwrap().to_owned();
@@ -168,7 +168,7 @@ fn https_goes_through_a_tunnel_by_every_kind_of_proxy() {
     let (proxy, port) = (Proxy::start(site.port()), site.port());
     let url = site.url("/file");
     let connect = format!("CONNECT localhost:{port} HTTP/1.1\r\nHost: localhost:{port}\r\n");
-    for (variable, scheme, told) in [
+    for (variable, scheme, results) in [
         ("https_proxy", "http", &*connect),
         ("HTTPS_PROXY", "http", &connect),
         ("all_proxy", "http", &connect),
@@ -178,21 +178,21 @@ fn https_goes_through_a_tunnel_by_every_kind_of_proxy() {
         ("ALL_PROXY", "socks5", "socks5 ["),
     ] {
         let arguments = ["--overwrite", "--cacert", trusted.to_str().unwrap(), &url];
-        let (code, said) = get(folder.path(), &[(variable, &proxy.url(scheme))], &arguments);
-        assert_eq!(code, Some(0), "{variable} {scheme}: {said}");
+        let (code, message) = get(folder.path(), &[(variable, &proxy.url(scheme))], &arguments);
+        assert_eq!(code, Some(0), "{variable} {scheme}: {message}");
         let asked = proxy.asked();
-        assert!(asked.len() == 1 && asked[0].starts_with(told), "{scheme}: {asked:?}");
+        assert!(asked.len() == 1 && asked[0].starts_with(results), "{scheme}: {asked:?}");
         assert_eq!(fs::read(folder.path().join("file")).unwrap(), b"tunnelled");
     }
     let variable = proxy.url("socks5h").replace("//", "//user:p%40ss@");
     let arguments = ["--overwrite", "--cacert", trusted.to_str().unwrap(), &url];
-    let (code, said) = get(folder.path(), &[("ALL_PROXY", &variable)], &arguments);
-    assert_eq!(code, Some(0), "{said}");
+    let (code, message) = get(folder.path(), &[("ALL_PROXY", &variable)], &arguments);
+    assert_eq!(code, Some(0), "{message}");
     assert_eq!(proxy.asked(), ["socks5 localhost user:p@ss"]);
 }
 
 #[test]
-fn what_is_exempt_from_the_proxy_is_asked_directly() {
+fn hosts_exempt_from_the_proxy_are_connected_directly() {
     let folder = tempfile::tempdir().unwrap();
     let site = Site::start(|_, out| answer(out, "200 OK", "", b"directly"));
     let proxy = Proxy::start(site.port());
@@ -210,14 +210,14 @@ fn what_is_exempt_from_the_proxy_is_asked_directly() {
         if variable == "HTTP_PROXY" {
             variables.remove(0);
         }
-        let (code, told) = get(folder.path(), &variables, &["--overwrite", url]);
-        assert_eq!(code, Some(0), "{told}");
+        let (code, results) = get(folder.path(), &variables, &["--overwrite", url]);
+        assert_eq!(code, Some(0), "{results}");
         assert_eq!(proxy.asked(), [""; 0], "{variable}={list}");
     }
     for list in ["host", "ocalhost", "localhost.evil", "10.0.0.0/8"] {
         let variables = [("http_proxy", &*http), ("no_proxy", list)];
-        let (code, told) = get(folder.path(), &variables, &["--overwrite", &by_name]);
-        assert_eq!(code, Some(0), "{told}");
+        let (code, results) = get(folder.path(), &variables, &["--overwrite", &by_name]);
+        assert_eq!(code, Some(0), "{results}");
         assert_eq!(proxy.asked().len(), 1, "{list}");
     }
 }
@@ -227,16 +227,16 @@ fn a_proxy_that_refuses_is_told_from_a_server_that_does() {
     let folder = tempfile::tempdir().unwrap();
     let proxy = Proxy::start(0);
     let variables = [("https_proxy", &*proxy.url("http"))];
-    let (code, told) = get(folder.path(), &variables, &["https://forbidden.invalid/x"]);
+    let (code, results) = get(folder.path(), &variables, &["https://forbidden.invalid/x"]);
     assert_eq!(code, Some(1));
-    let said = format!("/x: the proxy {}: it refuses: 403 Forbidden\n", proxy.addr);
-    assert!(told.contains(&said), "{told}");
+    let message = format!("/x: the proxy {}: it refuses: 403 Forbidden\n", proxy.addr);
+    assert!(results.contains(&message), "{results}");
     let variables = [("https_proxy", "http://user:secret@host:99999")];
-    let (code, told) = get(folder.path(), &variables, &["https://h.invalid/x"]);
+    let (code, results) = get(folder.path(), &variables, &["https://h.invalid/x"]);
     assert_eq!(code, Some(1));
     assert!(
-        told.contains("invalid proxy in variable https_proxy") && !told.contains("secret"),
-        "{told}"
+        results.contains("invalid proxy in variable https_proxy") && !results.contains("secret"),
+        "{results}"
     );
 }
 
@@ -259,7 +259,7 @@ fn a_proxy_that_fails_is_named() {
     let (mute, mail) = (hanging_up(b""), hanging_up(b"220 mail.example ESMTP\r\n\r\n"));
     let bad = hanging_up(b"HTTP/1.1 502 Bad Gateway\r\nContent-Length: 0\r\n\r\n");
     let (http, https) = ("http://server.invalid/x", "https://server.invalid/x");
-    for (url, variable, scheme, addr, said) in [
+    for (url, variable, scheme, addr, message) in [
         (http, "http_proxy", "http", nobody, ": connection refused"),
         (https, "https_proxy", "http", nobody, ": connection refused"),
         (https, "https_proxy", "https", nobody, ": connection refused"),
@@ -295,15 +295,18 @@ fn a_proxy_that_fails_is_named() {
         (https, "https_proxy", "http", bad, ": it refuses: 502 Bad Gateway"),
     ] {
         let value = format!("{scheme}://user:secret@{addr}");
-        let (code, told) = get(folder.path(), &[(variable, &value)], &["--retries", "0", url]);
-        assert_eq!(code, Some(1), "{variable} {value}: {told}");
-        let said = format!("the proxy {addr}{said}");
-        assert!(told.contains(&said) && !told.contains("secret"), "{variable} {value}: {told}");
+        let (code, results) = get(folder.path(), &[(variable, &value)], &["--retries", "0", url]);
+        assert_eq!(code, Some(1), "{variable} {value}: {results}");
+        let message = format!("the proxy {addr}{message}");
+        assert!(
+            results.contains(&message) && !results.contains("secret"),
+            "{variable} {value}: {results}"
+        );
     }
     let value = "http://user:secret@no-proxy.invalid:3128";
-    let (_, told) = get(folder.path(), &[("http_proxy", value)], &["--retries", "0", http]);
-    let said = "/x: the proxy no-proxy.invalid:3128: unknown host name";
-    assert!(told.contains(said) && !told.contains("secret"), "{told}");
+    let (_, results) = get(folder.path(), &[("http_proxy", value)], &["--retries", "0", http]);
+    let message = "/x: the proxy no-proxy.invalid:3128: unknown host name";
+    assert!(results.contains(message) && !results.contains("secret"), "{results}");
 }
 
 /// With the default configuration CONNECT is allowed only to some ports.
@@ -382,7 +385,7 @@ fn silent(addr: SocketAddr) -> Option<(SocketAddr, Vec<TcpStream>, socket2::Sock
 }
 
 #[test]
-fn an_address_that_does_not_answer_holds_nobody_up() {
+fn an_address_that_does_not_answer_delays_nothing() {
     let folder = tempfile::tempdir().unwrap();
     let site = Site::start(|_, out| answer(out, "200 OK", "", b"here"));
     let addr = format!("[::1]:{}", site.port()).parse().unwrap();
@@ -434,7 +437,7 @@ fn a_limit_is_one_for_all_redirects() {
         }
     });
     let arguments = ["--timeout", "2s", "--retries", "0", &site.url("/1")];
-    let (code, told) = get(folder.path(), &[], &arguments);
-    assert_eq!(code, Some(1), "{told}");
-    assert!(told.contains("timed out waiting for the response head"), "{told}");
+    let (code, results) = get(folder.path(), &[], &arguments);
+    assert_eq!(code, Some(1), "{results}");
+    assert!(results.contains("timed out waiting for the response head"), "{results}");
 }

@@ -25,7 +25,7 @@ const DATED: &str = "Last-Modified: Sun, 06 Nov 1994 08:49:37 GMT\r\n\
                      Date: Sun, 06 Nov 1994 09:00:00 GMT\r\n";
 const TAGGED_AND_DATED: &str = "ETag: \"v1\"\r\nLast-Modified: Sun, 06 Nov 1994 08:49:37 GMT\r\n";
 
-fn told(output: &std::process::Output) -> (Option<i32>, String, String) {
+fn results(output: &std::process::Output) -> (Option<i32>, String, String) {
     let (stdout, stderr) = text(output);
     (output.status.code(), stdout, stderr)
 }
@@ -66,7 +66,7 @@ fn a_cut_connection_is_gone_on_with_in_the_same_run() {
     on_each_port(|port| {
         let folder = tempfile::tempdir().unwrap();
         let site = site_that_cuts_first(TAG, |request, out| continues(request, out, TAG, "\"v1\""));
-        let (code, stdout, stderr) = told(&get(port, folder.path(), &[&site.url("/file")]));
+        let (code, stdout, stderr) = results(&get(port, folder.path(), &[&site.url("/file")]));
         assert_eq!(code, Some(0), "{stdout}{stderr}");
         assert_eq!(fs::read(folder.path().join("file")).unwrap(), bytes(WHOLE));
         assert_eq!(names(folder.path()), ["file"]);
@@ -79,18 +79,18 @@ fn a_cut_connection_is_gone_on_with_in_the_same_run() {
 }
 
 #[test]
-fn a_later_run_goes_on_where_the_first_ended() {
+fn a_later_run_continues_where_the_first_ended() {
     on_each_port(|port| {
         let folder = tempfile::tempdir().unwrap();
         let site = site_that_cuts_first(TAG, |request, out| continues(request, out, TAG, "\"v1\""));
         let url = site.url("/file");
-        let (code, _, stderr) = told(&get(port, folder.path(), &["--retries", "0", &url]));
+        let (code, _, stderr) = results(&get(port, folder.path(), &["--retries", "0", &url]));
         assert_eq!(code, Some(1));
         assert!(stderr.contains("after 400,000 bytes"), "{stderr}");
         assert!(stderr.contains("the next run continues with file."), "{stderr}");
         assert_eq!(unfinished(folder.path()), CUT as u64);
 
-        let (code, stdout, stderr) = told(&get(port, folder.path(), &["--resume", &url]));
+        let (code, stdout, stderr) = results(&get(port, folder.path(), &["--resume", &url]));
         assert_eq!(code, Some(0), "{stdout}{stderr}");
         assert_eq!(site.requests().last().unwrap().range(), Some(CUT));
         assert_eq!(fs::read(folder.path().join("file")).unwrap(), bytes(WHOLE));
@@ -99,7 +99,7 @@ fn a_later_run_goes_on_where_the_first_ended() {
 }
 
 #[test]
-fn no_run_throws_away_what_an_earlier_one_has_left() {
+fn no_run_discards_what_an_earlier_one_has_left() {
     on_each_port(|port| {
         for flags in [&[][..], &["--overwrite"]] {
             let folder = tempfile::tempdir().unwrap();
@@ -108,11 +108,11 @@ fn no_run_throws_away_what_an_earlier_one_has_left() {
             let url = site.url("/file");
             assert_eq!(get(port, folder.path(), &["--retries", "0", &url]).status.code(), Some(1));
             let (code, stdout, stderr) =
-                told(&get(port, folder.path(), &[flags, &[&url]].concat()));
+                results(&get(port, folder.path(), &[flags, &[&url]].concat()));
             assert_eq!(code, Some(0), "{stderr}");
             assert_eq!(site.requests().last().unwrap().range(), Some(CUT));
-            let said = "  file (after 390.62 KiB of an earlier run)\n";
-            assert!(stdout.contains(said), "{stdout}");
+            let message = "  file (after 390.62 KiB of an earlier run)\n";
+            assert!(stdout.contains(message), "{stdout}");
             assert_eq!(fs::read(folder.path().join("file")).unwrap(), bytes(WHOLE));
             assert_eq!(names(folder.path()), ["file"]);
         }
@@ -127,30 +127,30 @@ fn bytes_of_an_earlier_run_that_are_of_another_version_are_dropped_aloud() {
     });
     let url = site.url("/file");
     assert_eq!(get("poll", folder.path(), &["--retries", "0", &url]).status.code(), Some(1));
-    let (code, stdout, stderr) = told(&get("poll", folder.path(), &[&url]));
+    let (code, stdout, stderr) = results(&get("poll", folder.path(), &[&url]));
     assert_eq!(code, Some(0), "{stderr}");
-    let said = "(from the first byte: the 390.62 KiB of an earlier run are of another version)";
-    assert!(stdout.contains(said), "{stdout}");
+    let message = "(from the first byte: the 390.62 KiB of an earlier run are of another version)";
+    assert!(stdout.contains(message), "{stdout}");
     assert_eq!(fs::read(folder.path().join("file")).unwrap(), bytes(WHOLE));
 }
 
 #[test]
-fn a_server_that_cannot_continue_is_not_said_to_have_another_version() {
+fn a_server_that_cannot_continue_is_not_reported_as_changed() {
     let folder = tempfile::tempdir().unwrap();
     let site = site_that_cuts_first(TAG, |_, out| answer(out, "200 OK", TAG, &bytes(WHOLE)));
     let url = site.url("/file");
     assert_eq!(get("poll", folder.path(), &["--retries", "0", &url]).status.code(), Some(1));
-    let (code, stdout, stderr) = told(&get("poll", folder.path(), &["-c", &url]));
+    let (code, stdout, stderr) = results(&get("poll", folder.path(), &["-c", &url]));
     assert_eq!(code, Some(0), "{stderr}");
-    let said = "(from the first byte: the server cannot continue after the 390.62 KiB of an \
+    let message = "(from the first byte: the server cannot continue after the 390.62 KiB of an \
                 earlier run)";
-    assert!(stdout.contains(said), "{stdout}");
+    assert!(stdout.contains(message), "{stdout}");
     assert_eq!(fs::read(folder.path().join("file")).unwrap(), bytes(WHOLE));
 }
 
 /// Without a validator each attempt starts at the first byte.
 #[test]
-fn the_size_that_is_said_is_that_of_the_file() {
+fn the_printed_size_is_that_of_the_file() {
     let folder = tempfile::tempdir().unwrap();
     let asked = AtomicUsize::new(0);
     let site = Site::start(move |_, out| match asked.fetch_add(1, Ordering::SeqCst) {
@@ -158,11 +158,11 @@ fn the_size_that_is_said_is_that_of_the_file() {
         1 => answer_cut(out, "", &bytes(102_400), 81_920, Then::Close),
         _ => answer(out, "200 OK", "", &bytes(102_400)),
     });
-    let (code, stdout, stderr) = told(&get("poll", folder.path(), &[&site.url("/file")]));
+    let (code, stdout, stderr) = results(&get("poll", folder.path(), &[&site.url("/file")]));
     assert_eq!(code, Some(0), "{stderr}");
     assert!(stdout.contains(" 100.00 KiB  file\n"), "{stdout}");
-    let said = "1 of 1 saved: 100.00 KiB (220.00 KiB received, some of it more than once) in ";
-    assert!(stdout.contains(said), "{stdout}");
+    let message = "1 of 1 saved: 100.00 KiB (220.00 KiB received, some of it more than once) in ";
+    assert!(stdout.contains(message), "{stdout}");
 }
 
 #[test]
@@ -238,7 +238,7 @@ fn bytes_of_two_versions_never_meet() {
             None => answer(out, "200 OK", "ETag: \"v2\"\r\n", &other()),
         });
         let (code, stdout, stderr) =
-            told(&get("poll", folder.path(), &["--retries", "2", &site.url("/file")]));
+            results(&get("poll", folder.path(), &["--retries", "2", &site.url("/file")]));
         assert_eq!(code, Some(0), "{name}: {stdout}{stderr}");
         let is_other = fs::read(folder.path().join("file")).unwrap() == other();
         assert!(is_other, "bytes of two versions in one file: the server {name}");
@@ -264,7 +264,7 @@ fn a_part_that_is_complete_is_only_renamed() {
             answer(out, "416 Range Not Satisfiable", &range, b"")
         }
     });
-    let (code, stdout, stderr) = told(&get("poll", folder.path(), &[&site.url("/file")]));
+    let (code, stdout, stderr) = results(&get("poll", folder.path(), &[&site.url("/file")]));
     assert_eq!(code, Some(0), "{stdout}{stderr}");
     assert_eq!(fs::read(folder.path().join("file")).unwrap(), bytes(WHOLE));
     assert_eq!(names(folder.path()), ["file"]);
@@ -272,7 +272,7 @@ fn a_part_that_is_complete_is_only_renamed() {
 
 /// Bodies that end too early, in every framing.
 #[test]
-fn what_is_cut_never_gets_its_name() {
+fn an_incomplete_file_never_gets_its_name() {
     on_each_port(|port| {
         let folder = tempfile::tempdir().unwrap();
         let body = || bytes(WHOLE);
@@ -306,7 +306,7 @@ fn what_is_cut_never_gets_its_name() {
             let urls = paths.map(|path| site.url(path));
             let mut arguments = vec!["--retries", "1", "--cacert", trusted.to_str().unwrap()];
             arguments.extend(urls.iter().map(String::as_str));
-            let (code, stdout, stderr) = told(&get(port, folder.path(), &arguments));
+            let (code, stdout, stderr) = results(&get(port, folder.path(), &arguments));
             assert_eq!(code, Some(1), "{stdout}{stderr}");
             assert!(stdout.contains("0 of 5 saved"), "{stdout}{stderr}");
             assert_eq!(names(folder.path()), [""; 0], "{stderr}");
@@ -327,9 +327,9 @@ fn an_end_of_tls_without_close_notify_is_an_error() {
         Ok(if request.path == "/said" { Then::Close } else { Then::Cut })
     });
     let arguments = ["--retries", "0", "--cacert", trusted.to_str().unwrap()];
-    let (said, cut) = (site.url("/said"), site.url("/cut"));
+    let (message, cut) = (site.url("/said"), site.url("/cut"));
     let (code, _, stderr) =
-        told(&get("poll", folder.path(), &[&arguments[..], &[&said, &cut]].concat()));
+        results(&get("poll", folder.path(), &[&arguments[..], &[&message, &cut]].concat()));
     assert_eq!(code, Some(1));
     assert!(stderr.contains("/cut: connection lost: "), "{stderr}");
     assert_eq!(names(folder.path()), ["authority.pem", "said"]);
@@ -357,7 +357,7 @@ fn bodies_in_chunks_and_until_the_close_are_whole() {
             Ok(Then::Close)
         });
         let (chunked, close) = (site.url("/chunked"), site.url("/close"));
-        let (code, stdout, stderr) = told(&get(port, folder.path(), &[&chunked, &close]));
+        let (code, stdout, stderr) = results(&get(port, folder.path(), &[&chunked, &close]));
         assert_eq!(code, Some(0), "{stdout}{stderr}");
         for name in ["chunked", "close"] {
             assert!(fs::read(folder.path().join(name)).unwrap() == bytes(WHOLE), "{name}");
@@ -383,11 +383,11 @@ fn two_processes_do_not_write_into_one_file() {
     let url = site.url("/file");
     let first = start_get("poll", folder.path(), &[&url]);
     wait_for(|| !names(folder.path()).is_empty());
-    let (code, _, stderr) = told(&get("poll", folder.path(), &[&url]));
+    let (code, _, stderr) = results(&get("poll", folder.path(), &[&url]));
     assert_eq!(code, Some(1));
     assert!(stderr.contains("is being written by another process"), "{stderr}");
     drop(refused);
-    assert_eq!(told(&first.wait_with_output().unwrap()).0, Some(0));
+    assert_eq!(results(&first.wait_with_output().unwrap()).0, Some(0));
     assert!(fs::read(folder.path().join("file")).unwrap() == bytes(WHOLE));
 }
 
@@ -400,7 +400,7 @@ fn wait_for(mut condition: impl FnMut() -> bool) {
 }
 
 #[test]
-fn ctrl_c_keeps_what_has_come_and_says_how_to_go_on() {
+fn ctrl_c_keeps_received_bytes_and_prints_how_to_resume() {
     on_each_port(|port| {
         let folder = tempfile::tempdir().unwrap();
         let asked = Arc::new(AtomicUsize::new(0));
@@ -430,7 +430,7 @@ fn ctrl_c_keeps_what_has_come_and_says_how_to_go_on() {
         wait_for(|| folder.path().join("small").exists());
         let begin = Instant::now();
         send(&child, Signal::INT);
-        let (code, stdout, stderr) = told(&child.wait_with_output().unwrap());
+        let (code, stdout, stderr) = results(&child.wait_with_output().unwrap());
         assert!(begin.elapsed() < within(Duration::from_secs(2)), "{:?}", begin.elapsed());
         assert_eq!(code, Some(130), "{stdout}{stderr}");
         assert!(stdout.contains("1 of 2 saved"), "{stdout}");
@@ -447,7 +447,7 @@ fn ctrl_c_keeps_what_has_come_and_says_how_to_go_on() {
         let again = again.replacen("overlapped", common::PROGRAM, 1);
         let mut shell = std::process::Command::new("sh");
         let output = shell.args(["-c", &again]).current_dir(folder.path()).output().unwrap();
-        assert_eq!(told(&output).0, Some(0), "{:?}", told(&output));
+        assert_eq!(results(&output).0, Some(0), "{:?}", results(&output));
         assert_eq!(fs::read(folder.path().join("file")).unwrap(), bytes(WHOLE));
         assert_eq!(names(folder.path()), ["file", "small"]);
         assert_eq!(seen.load(Ordering::SeqCst), 2);
@@ -503,7 +503,7 @@ fn c3_no_half_file_whenever_it_is_stopped() {
                     break;
                 }
                 stops += 1;
-                assert!(interruption < 50, "it never ends: {:?}", told(&output));
+                assert!(interruption < 50, "it never ends: {:?}", results(&output));
             }
             assert_eq!(names(folder.path()).len(), 6);
             round += 1;

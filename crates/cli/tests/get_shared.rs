@@ -14,7 +14,7 @@ use site::{Site, Then, answer, bytes, get, names};
 const LARGE: usize = 400_000;
 const TAG: &str = "ETag: \"v1\"\r\n";
 
-fn told(output: &std::process::Output) -> (Option<i32>, String, String) {
+fn results(output: &std::process::Output) -> (Option<i32>, String, String) {
     let (stdout, stderr) = text(output);
     (output.status.code(), stdout, stderr)
 }
@@ -34,7 +34,7 @@ fn a_name_that_another_program_takes_meanwhile_is_a_failure() {
             });
             let url = site.url("/x");
             let arguments = if resume { vec!["--resume", &url] } else { vec![&*url] };
-            let (code, stdout, stderr) = told(&get(port, folder.path(), &arguments));
+            let (code, stdout, stderr) = results(&get(port, folder.path(), &arguments));
             assert_eq!(code, Some(1), "{stdout}{stderr}");
             assert!(stderr.contains("x was created by another program during"), "{stderr}");
             assert_eq!(fs::read_to_string(&name).unwrap(), "another's");
@@ -54,7 +54,8 @@ fn a_file_saved_meanwhile_from_the_same_url_counts_as_existing() {
         }
         answer(out, "200 OK", TAG, b"contents")
     });
-    let (code, stdout, stderr) = told(&get("poll", folder.path(), &["--resume", &site.url("/x")]));
+    let (code, stdout, stderr) =
+        results(&get("poll", folder.path(), &["--resume", &site.url("/x")]));
     assert_eq!(code, Some(0), "{stdout}{stderr}");
     assert!(stdout.contains("exists  x\n"), "{stdout}");
 }
@@ -69,7 +70,7 @@ fn unfinished(port: &str) -> (tempfile::TempDir, PathBuf, PathBuf) {
     });
     // The server's port is part of the URL, and so of the name: the same port is used again.
     let url = site.url("/big");
-    let (code, ..) = told(&get(port, folder.path(), &["--retries", "0", &url]));
+    let (code, ..) = results(&get(port, folder.path(), &["--retries", "0", &url]));
     assert_eq!(code, Some(1));
     let of = |ending: &str| {
         let found = names(folder.path()).into_iter().find(|name| name.ends_with(ending));
@@ -103,12 +104,12 @@ fn a_note_is_never_written_through_somebodys_link() {
         });
         let url = site.url("/big");
         // A stale partial file of this URL, so that the new one is on the disk at once.
-        let (first, ..) = told(&get(port, &saved, &["-o", "big", &url]));
+        let (first, ..) = results(&get(port, &saved, &["-o", "big", &url]));
         assert_eq!(first, Some(0));
         let stale = format!("big.{}.part", key_of(&saved.join("big")));
         fs::remove_file(saved.join("big")).unwrap();
         fs::write(saved.join(&stale), "stale").unwrap();
-        let (code, stdout, stderr) = told(&get(port, &saved, &["-o", "big", &url]));
+        let (code, stdout, stderr) = results(&get(port, &saved, &["-o", "big", &url]));
         assert_eq!(code, Some(0), "{stdout}{stderr}");
         assert_eq!(fs::read_to_string(&victim).unwrap(), "untouched");
         assert!(fs::read(saved.join("big")).unwrap() == bytes(LARGE));
@@ -126,7 +127,7 @@ fn key_of(file: &Path) -> String {
 }
 
 #[test]
-fn a_damaged_note_is_as_none() {
+fn a_damaged_note_is_ignored() {
     on_each_port(|port| {
         let (folder, part, note) = unfinished(port);
         fs::write(&note, b"\xff\xfe").unwrap();
@@ -134,12 +135,12 @@ fn a_damaged_note_is_as_none() {
         // The partial file now belongs to another URL, so it is renamed for this one.
         let url = site.url("/big");
         let probe = tempfile::tempdir().unwrap();
-        assert_eq!(told(&get(port, probe.path(), &[&url])).0, Some(0));
+        assert_eq!(results(&get(port, probe.path(), &[&url])).0, Some(0));
         let key = key_of(&probe.path().join("big"));
         let renamed = folder.path().join(format!("big.{key}.part"));
         fs::rename(&part, &renamed).unwrap();
         fs::rename(&note, renamed.with_extension("part.note")).unwrap();
-        let (code, stdout, stderr) = told(&get(port, folder.path(), &[&url]));
+        let (code, stdout, stderr) = results(&get(port, folder.path(), &[&url]));
         assert_eq!(code, Some(0), "{stdout}{stderr}");
         assert_eq!(names(folder.path()), ["big"]);
     });
@@ -153,7 +154,7 @@ fn a_name_may_be_as_long_as_the_file_system_takes() {
     for more in [&[][..], &["--overwrite"]] {
         let url = site.url("/x");
         let arguments = [more, &["-o", &name, &url]].concat();
-        let (code, stdout, stderr) = told(&get("poll", folder.path(), &arguments));
+        let (code, stdout, stderr) = results(&get("poll", folder.path(), &arguments));
         assert_eq!(code, Some(0), "{stdout}{stderr}");
         assert_eq!(names(folder.path()), [&*name]);
     }

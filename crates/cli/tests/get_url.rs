@@ -12,7 +12,7 @@ use base64::prelude::BASE64_STANDARD;
 use common::{has_client, on_each_port, text};
 use site::{Authority, Site, Then, answer, command, get, names};
 
-fn told(output: &std::process::Output) -> (Option<i32>, String, String) {
+fn results(output: &std::process::Output) -> (Option<i32>, String, String) {
     let (stdout, stderr) = text(output);
     (output.status.code(), stdout, stderr)
 }
@@ -29,7 +29,7 @@ fn a_user_and_a_password_are_decoded_and_stay_with_their_host() {
     });
     let with_user = |path: &str| site.url(path).replace("//", "//user:p%40ss%3A@");
     let (here, away) = (with_user("/here"), with_user("/away"));
-    let (code, stdout, stderr) = told(&get("poll", folder.path(), &["-j1", &here, &away]));
+    let (code, stdout, stderr) = results(&get("poll", folder.path(), &["-j1", &here, &away]));
     assert_eq!(code, Some(0), "{stdout}{stderr}");
     for request in site.requests() {
         // user:p@ss:
@@ -62,7 +62,7 @@ fn a_redirect_may_be_written_in_any_way() {
         ("/folder/dots", "/end"),
     ] {
         let arguments = ["--overwrite", "-o", "file", &site.url(path)];
-        let (code, stdout, stderr) = told(&get("poll", folder.path(), &arguments));
+        let (code, stdout, stderr) = results(&get("poll", folder.path(), &arguments));
         assert_eq!(code, Some(0), "{path}: {stdout}{stderr}");
         assert_eq!(fs::read_to_string(folder.path().join("file")).unwrap(), end);
     }
@@ -74,7 +74,7 @@ fn a_host_beyond_ascii_is_asked_for_as_the_name_system_has_it() {
     let proxy = Site::start(|request, out| answer(out, "200 OK", "", request.path.as_bytes()));
     let mut command = command("poll", folder.path(), &["http://Bücher.example/straße"]);
     let output = command.env("http_proxy", proxy.url("")).output().unwrap();
-    let (code, stdout, stderr) = told(&output);
+    let (code, stdout, stderr) = results(&output);
     assert_eq!(code, Some(0), "{stdout}{stderr}");
     assert_eq!(proxy.requests()[0].path, "http://xn--bcher-kva.example/stra%C3%9Fe");
     assert_eq!(names(folder.path()), ["straße"]);
@@ -85,7 +85,7 @@ fn a_percent_sign_that_encodes_nothing_is_encoded() {
     let folder = tempfile::tempdir().unwrap();
     let site = Site::start(|request, out| answer(out, "200 OK", "", request.path.as_bytes()));
     let output = get("poll", folder.path(), &[&site.url("/100%.txt?of=5%&x=%20")]);
-    assert_eq!(output.status.code(), Some(0), "{:?}", told(&output));
+    assert_eq!(output.status.code(), Some(0), "{:?}", results(&output));
     assert_eq!(names(folder.path()), ["100%.txt"]);
     assert_eq!(site.requests()[0].path, "/100%25.txt?of=5%25&x=%20");
 }
@@ -98,7 +98,7 @@ fn a_list_in_any_encoding_is_read() {
     let list = [&a[..], b"\n", &latin, b"\xe9\r\n", &z].concat();
     fs::write(folder.path().join("list"), list).unwrap();
     let arguments = ["-i", "list", "-o", "into/"];
-    let (code, stdout, stderr) = told(&get("poll", folder.path(), &arguments));
+    let (code, stdout, stderr) = results(&get("poll", folder.path(), &arguments));
     assert_eq!(code, Some(0), "{stdout}{stderr}");
     assert_eq!(site.requests_for("/%E9").len(), 1);
     assert_eq!(names(&folder.path().join("into")).len(), 3);
@@ -123,18 +123,18 @@ fn a_server_may_be_trusted_by_its_own_certificate() {
                 answer(out, "200 OK", "", b"mine")
             });
             let arguments = ["--cacert", "cert.pem", "--retries", "0", &site.url("/file")];
-            let (got, stdout, stderr) = told(&get(port, folder.path(), &arguments));
+            let (got, stdout, stderr) = results(&get(port, folder.path(), &arguments));
             assert_eq!(got, Some(code), "{extension} {host}: {stdout}{stderr}");
             assert_eq!(folder.path().join("file").exists(), code == 0);
             if code == 1 {
-                let said = "certificate is for other.test, not for localhost";
-                assert!(stderr.contains(said), "{stderr}");
+                let message = "certificate is for other.test, not for localhost";
+                assert!(stderr.contains(message), "{stderr}");
             }
             // The certificate of another server is not trusted here.
             let other = Authority::new("other").write(folder.path());
             let arguments = ["--cacert", other.to_str().unwrap(), "--retries", "0"];
             let output = get(port, folder.path(), &[&arguments[..], &[&site.url("/x")]].concat());
-            let (got, _, stderr) = told(&output);
+            let (got, _, stderr) = results(&output);
             assert_eq!(got, Some(1));
             assert!(stderr.contains("certificate") && !stderr.contains("Other"), "{stderr}");
         }
@@ -155,7 +155,7 @@ fn certify(folder: &Path, extension: &str, host: &str) {
 
 /// Expired, for another name, of an unknown issuer, and of an authority itself.
 #[test]
-fn a_certificate_that_is_refused_is_said_with_the_reason_and_the_remedy() {
+fn a_refused_certificate_is_reported_with_reason_and_remedy() {
     let folder = tempfile::tempdir().unwrap();
     let key = rcgen::KeyPair::generate().unwrap();
     let certificate = |name: &str, last: i32, is_ca: bool| {
@@ -168,7 +168,7 @@ fn a_certificate_that_is_refused_is_said_with_the_reason_and_the_remedy() {
         parameters.self_signed(&key).unwrap().pem()
     };
     let other = Authority::new("other").write(folder.path());
-    for (name, last, is_ca, is_trusted, said) in [
+    for (name, last, is_ca, is_trusted, message) in [
         ("localhost", 2002, false, true, "expired on Sun, 03 Feb 2002"),
         ("other.test", 2100, false, true, "is for other.test, not for localhost"),
         ("localhost", 2100, false, false, "if you trust it, give its certificate: --ca"),
@@ -180,9 +180,9 @@ fn a_certificate_that_is_refused_is_said_with_the_reason_and_the_remedy() {
         let site = Site::start_tls_with(pem.as_bytes(), key.serialize_pem().as_bytes(), handler);
         let cacert = if is_trusted { "own.pem" } else { other.to_str().unwrap() };
         let arguments = ["--cacert", cacert, &site.url("/x")];
-        let (code, _, stderr) = told(&get("poll", folder.path(), &arguments));
+        let (code, _, stderr) = results(&get("poll", folder.path(), &arguments));
         assert_eq!(code, Some(1), "{stderr}");
-        assert!(stderr.contains(said), "{stderr}");
+        assert!(stderr.contains(message), "{stderr}");
         assert!(!stderr.contains("attempts"), "another attempt would end the same way: {stderr}");
     }
 }
@@ -197,7 +197,7 @@ fn credentials_that_are_missing_are_told_from_those_that_are_refused() {
     fs::write(folder.path().join("list"), "machine localhost login me password S3cret").unwrap();
     let with_user = url.replace("//", "//user:S3cret@");
     let (missing, refused) = ("asks for a user and a password", "rejects the given user");
-    for (arguments, netrc, said) in [
+    for (arguments, netrc, message) in [
         (&[&*url][..], "none", missing),
         (&["-H", "Authorization: Basic S3cret", &url], "none", refused),
         (&["--netrc", &url], "list", refused),
@@ -205,9 +205,9 @@ fn credentials_that_are_missing_are_told_from_those_that_are_refused() {
     ] {
         let mut command = command("poll", folder.path(), arguments);
         command.env("NETRC", format!("{home}/{netrc}"));
-        let (code, _, stderr) = told(&command.output().unwrap());
+        let (code, _, stderr) = results(&command.output().unwrap());
         assert_eq!(code, Some(1));
-        assert!(stderr.contains(said) && !stderr.contains("S3cret"), "{arguments:?}: {stderr}");
+        assert!(stderr.contains(message) && !stderr.contains("S3cret"), "{arguments:?}: {stderr}");
     }
 }
 
@@ -217,14 +217,14 @@ fn http_to_a_port_of_tls_is_told_to_write_https() {
         let folder = tempfile::tempdir().unwrap();
         let site = Site::start_tls(&Authority::new("a"), |_, out| answer(out, "200 OK", "", b""));
         let url = site.url("/x").replace("https:", "http:");
-        let (code, _, stderr) = told(&get(port, folder.path(), &[&url]));
+        let (code, _, stderr) = results(&get(port, folder.path(), &[&url]));
         assert_eq!(code, Some(1));
         assert!(stderr.contains("/x: this port uses TLS: write https:// instead"), "{stderr}");
     });
 }
 
 #[test]
-fn errors_are_said_in_words() {
+fn errors_are_reported_in_words() {
     let folder = tempfile::tempdir().unwrap();
     let site = Site::start(|request, out| {
         match request.path.as_str() {
@@ -254,7 +254,7 @@ fn errors_are_said_in_words() {
         // Until it has been read.
         std::io::copy(&mut client, &mut std::io::sink())
     });
-    for (url, said) in [
+    for (url, message) in [
         ("http://localhost:74536/", "invalid port 74536: the highest one is 65535"),
         ("http://user:secret@localhost:74536/", "invalid port 74536"),
         ("http://does-not-exist.invalid/", "unknown host name"),
@@ -266,9 +266,9 @@ fn errors_are_said_in_words() {
         (&site.url("/tls"), "400 Bad Request: this port uses TLS: write https://"),
         (&plain, "invalid HTTP from the server"),
     ] {
-        let (code, _, stderr) = told(&get("poll", folder.path(), &["--retries", "0", url]));
+        let (code, _, stderr) = results(&get("poll", folder.path(), &["--retries", "0", url]));
         assert_eq!(code, Some(1), "{url}");
-        assert!(stderr.contains(said), "{url}: {stderr}");
+        assert!(stderr.contains(message), "{url}: {stderr}");
         for jargon in ["os error", "Error", "io:", "secret"] {
             assert!(!stderr.contains(jargon), "{url}: {stderr}");
         }
@@ -286,7 +286,8 @@ fn fields_of_the_user_are_sent_and_secret_ones_stay_with_their_host() {
     });
     let fields = ["-H", "Authorization: Bearer S3cret", "-H", "Cookie: a=b", "--header=X-Own: c d"];
     let rest = ["-A", "me/1", "--quiet", &site.url("/file")];
-    let (code, stdout, stderr) = told(&get("poll", folder.path(), &[&fields[..], &rest].concat()));
+    let (code, stdout, stderr) =
+        results(&get("poll", folder.path(), &[&fields[..], &rest].concat()));
     assert_eq!((code, &*stdout, &*stderr), (Some(0), "", ""));
     let (here, there) = (&site.requests()[0], &other.requests()[0]);
     for (name, value, goes_on) in [
@@ -321,7 +322,7 @@ fn users_and_passwords_may_stand_in_a_file() {
         let arguments = ["--netrc", "--overwrite", "--retries", "0", url];
         let mut command = site::command("poll", folder.path(), &arguments);
         command.env("HOME", folder.path()).env_remove("NETRC");
-        told(&command.output().unwrap())
+        results(&command.output().unwrap())
     };
     let url = site.url("/file");
     let (code, _, stderr) = run(Some("machine localhost login me password S3cret"), &url);
@@ -337,9 +338,10 @@ fn users_and_passwords_may_stand_in_a_file() {
     let basic = |text: &str| Some(format!("Basic {}", BASE64_STANDARD.encode(text)));
     assert_eq!(sent(&site), [basic("me:S3cret"), basic("you:yours")]);
     assert_eq!(sent(&other), [None, basic("a:b")]);
-    for (contents, said) in [(Some("machine localhost S3cret"), "line 1"), (None, "cannot read")] {
+    for (contents, message) in [(Some("machine localhost S3cret"), "line 1"), (None, "cannot read")]
+    {
         let (code, _, stderr) = run(contents, &url);
         assert_ne!(code, Some(0));
-        assert!(stderr.contains(said) && !stderr.contains("S3cret"), "{stderr}");
+        assert!(stderr.contains(message) && !stderr.contains("S3cret"), "{stderr}");
     }
 }

@@ -99,8 +99,8 @@ fn h12_curl_keeps_its_connection_and_gets_ranges_and_conditions_and_heads() {
             (["--path-as-is", "--get", &url(&server, "/../scripts/sum")], "400"),
             (["--path-as-is", "--get", &url(&server, "/.secret")], "404"),
         ] {
-            let said = fetch(&[&status[..], &more[..]].concat());
-            assert_eq!(said, code, "{more:?}");
+            let message = fetch(&[&status[..], &more[..]].concat());
+            assert_eq!(message, code, "{more:?}");
         }
         assert!(fetch(&[&url(&server, "/")]).contains("hello.txt"), "the listing");
         let stopped = server.stop(Signal::TERM);
@@ -128,9 +128,9 @@ fn h12_curl_uploads_in_chunks_to_a_script_and_every_byte_arrives() {
         let mut shell = Command::new("sh");
         shell.args(["-c", &script]).current_dir(folder.path());
         let output = shell.output().unwrap();
-        let (said, complaint) = text(&output);
-        let words: Vec<&str> = said.split_whitespace().collect();
-        let [sent, count, received] = words[..] else { panic!("{said:?} {complaint}") };
+        let (message, stderr) = text(&output);
+        let words: Vec<&str> = message.split_whitespace().collect();
+        let [sent, count, received] = words[..] else { panic!("{message:?} {stderr}") };
         assert_eq!((count, received), (&*(megabytes << 20).to_string(), sent));
         println!("RELIABILITY H12 1 {port}: curl: {megabytes} MiB in chunks to a script");
     });
@@ -189,8 +189,8 @@ fn h12_curl_and_openssl_speak_https() {
             input.write_all(request).unwrap();
             let output = child.wait_with_output().unwrap();
             drop(input);
-            let (said, complaint) = text(&output);
-            assert!(said.ends_with("\r\n\r\nhello\n"), "{said}{complaint}");
+            let (message, stderr) = text(&output);
+            assert!(message.ends_with("\r\n\r\nhello\n"), "{message}{stderr}");
             checks += 1;
         }
         println!("RELIABILITY H12 {checks} {port}: HTTPS by curl and openssl");
@@ -203,9 +203,9 @@ fn h12_pythons_client_sends_many_requests_on_one_connection() {
         let folder = folder();
         let server = serve(port, folder.path(), &[]);
         let (host, tcp) = (server.addr.ip().to_string(), server.addr.port().to_string());
-        let said = python("http_client.py", &[host, tcp, "10".to_owned()]);
-        let Some(said) = said else { return };
-        assert_eq!(said, "answered 30\n");
+        let message = python("http_client.py", &[host, tcp, "10".to_owned()]);
+        let Some(message) = message else { return };
+        assert_eq!(message, "answered 30\n");
         let stopped = server.stop(Signal::TERM);
         assert_eq!(stopped.count("accepted"), 1);
         println!("RELIABILITY H12 30 {port}: python3's http.client, on one connection");
@@ -216,17 +216,18 @@ fn h12_pythons_client_sends_many_requests_on_one_connection() {
 fn load(program: &str, arguments: &str, url: &str) -> Option<String> {
     has_client(program).then(|| {
         let output = Command::new(program).args(arguments.split(' ')).arg(url).output().unwrap();
-        let (said, complaint) = text(&output);
-        assert!(output.status.success(), "{program}: {said}{complaint}");
-        said
+        let (message, stderr) = text(&output);
+        assert!(output.status.success(), "{program}: {message}{stderr}");
+        message
     })
 }
 
 /// Returns the number after a word.
-fn number(said: &str, word: &str) -> u64 {
-    let (_, rest) = said.split_once(word).unwrap_or_else(|| panic!("{word:?} is not in {said}"));
+fn number(message: &str, word: &str) -> u64 {
+    let (_, rest) =
+        message.split_once(word).unwrap_or_else(|| panic!("{word:?} is not in {message}"));
     let digits: String = rest.trim_start().chars().take_while(char::is_ascii_digit).collect();
-    digits.parse().unwrap_or_else(|_| panic!("no number behind {word:?} in {said}"))
+    digits.parse().unwrap_or_else(|_| panic!("no number behind {word:?} in {message}"))
 }
 
 #[test]
@@ -237,29 +238,30 @@ fn h12_generators_of_load_see_no_error() {
         let url = url(&server, "/1k");
         let (connections, requests) = if torture() { (1_000, 200_000) } else { (50, 2_000) };
         let seconds = if torture() { 10 } else { 1 };
-        let told = |said: &str, count: u64, program: &str| {
-            assert!(count > 0, "{said}");
+        let results = |message: &str, count: u64, program: &str| {
+            assert!(count > 0, "{message}");
             println!(
                 "RELIABILITY H12 {count} {port}: {program}, {connections} connections, 0 errors"
             );
         };
-        if let Some(said) = load("wrk", &format!("-t1 -c{connections} -d{seconds}s"), &url) {
-            assert!(!said.contains("Socket errors"), "{said}");
-            assert!(!said.contains("Non-2xx"), "{said}");
-            let (before, _) = said.split_once(" requests in").expect(&said);
+        if let Some(message) = load("wrk", &format!("-t1 -c{connections} -d{seconds}s"), &url) {
+            assert!(!message.contains("Socket errors"), "{message}");
+            assert!(!message.contains("Non-2xx"), "{message}");
+            let (before, _) = message.split_once(" requests in").expect(&message);
             let count = before.rsplit(' ').next().unwrap().parse().unwrap();
-            told(&said, count, "wrk");
+            results(&message, count, "wrk");
         }
-        if let Some(said) = load("ab", &format!("-k -q -r -n {requests} -c {connections}"), &url) {
-            assert_eq!(number(&said, "Failed requests:"), 0, "{said}");
-            assert_eq!(number(&said, "Keep-Alive requests:"), requests, "{said}");
-            told(&said, number(&said, "Complete requests:"), "ab -k");
+        if let Some(message) = load("ab", &format!("-k -q -r -n {requests} -c {connections}"), &url)
+        {
+            assert_eq!(number(&message, "Failed requests:"), 0, "{message}");
+            assert_eq!(number(&message, "Keep-Alive requests:"), requests, "{message}");
+            results(&message, number(&message, "Complete requests:"), "ab -k");
         }
         let h2load = format!("--h1 -n {requests} -c {connections}");
-        if let Some(said) = load("h2load", &h2load, &url) {
-            assert!(said.contains(" 0 failed, 0 errored, 0 timeout"), "{said}");
-            assert_eq!(number(&said, "status codes:"), requests, "{said}");
-            told(&said, requests, "h2load --h1");
+        if let Some(message) = load("h2load", &h2load, &url) {
+            assert!(message.contains(" 0 failed, 0 errored, 0 timeout"), "{message}");
+            assert_eq!(number(&message, "status codes:"), requests, "{message}");
+            results(&message, requests, "h2load --h1");
         }
         let stopped = server.stop(Signal::TERM);
         assert_eq!((stopped.count("refusal"), stopped.count("panics")), (0, 0), "{stopped:?}");

@@ -8,7 +8,7 @@ use std::process::Command;
 use common::{PROGRAM, on_each_port, run, text};
 
 #[test]
-fn a_port_in_use_is_said_with_its_holder_and_the_remedy() {
+fn a_port_in_use_is_reported_with_its_owner_and_the_remedy() {
     let held = TcpListener::bind("127.0.0.1:0").unwrap();
     let addr = held.local_addr().unwrap().to_string();
     let output = run(&["serve", "echo", "--listen", &addr]);
@@ -22,25 +22,25 @@ fn a_port_in_use_is_said_with_its_holder_and_the_remedy() {
 }
 
 #[test]
-fn an_address_that_is_none_is_said_with_an_example() {
+fn an_invalid_address_is_reported_with_an_example() {
     let output = run(&["serve", "echo", "--listen", "nonsense"]);
     assert_eq!(output.status.code(), Some(1));
     assert!(text(&output).1.contains("host:port, such as 127.0.0.1:7007"));
 }
 
 #[test]
-fn a_tcp_port_given_to_the_completion_port_is_said_where_it_belongs() {
+fn a_tcp_port_given_as_the_completion_port_gets_a_tip() {
     let output = run(&["serve", "http", ".", "--port", "8080"]);
-    let (_, said) = text(&output);
-    assert_eq!(output.status.code(), Some(2), "{said}");
-    assert!(said.contains("--listen 127.0.0.1:8080"), "{said}");
+    let (_, message) = text(&output);
+    assert_eq!(output.status.code(), Some(2), "{message}");
+    assert!(message.contains("--listen 127.0.0.1:8080"), "{message}");
 }
 
 #[test]
-fn a_folder_that_is_missing_is_the_only_thing_that_is_said() {
+fn a_missing_folder_is_the_only_fault_reported() {
     let output = run(&["serve", "http", "no/such/folder", "--listen", "127.0.0.1:0"]);
-    let (_, said) = text(&output);
-    assert!(said.contains("no/such/folder") && !said.contains("index.html"), "{said}");
+    let (_, message) = text(&output);
+    assert!(message.contains("no/such/folder") && !message.contains("index.html"), "{message}");
 }
 
 #[test]

@@ -270,20 +270,20 @@ fn sigusr2_hands_over_under_load_and_no_client_notices() {
             new
         });
         assert_eq!(who(web), new);
-        let mut said = String::new();
-        while !said.contains("cut 0") {
+        let mut message = String::new();
+        while !message.contains("cut 0") {
             let line = service.server.line();
-            assert!(!line.is_empty(), "it has not said how it ended: {said}");
-            said += &line;
+            assert!(!line.is_empty(), "it has not said how it ended: {message}");
+            message += &line;
         }
-        assert!(said.contains("stopped by the new process\n"), "{said}");
+        assert!(message.contains("stopped by the new process\n"), "{message}");
         assert!(service.socket.exists(), "the new process has it");
         println!("{} answers around a restart, 0 failed ({port})", asked.load(Relaxed));
     });
 }
 
 #[test]
-fn what_cannot_follow_leaves_the_server_as_it_was() {
+fn a_failed_hot_restart_leaves_the_server_unchanged() {
     on_each_port(|port| {
         let folder = folder();
         let service = Service::start(port, folder.path());
@@ -298,7 +298,7 @@ fn what_cannot_follow_leaves_the_server_as_it_was() {
         for (round, replace) in bad.iter().enumerate() {
             replace();
             server.signal(Signal::USR2);
-            server.wait_for_stderr(|said| said.matches("hot restart failed").count() > round);
+            server.wait_for_stderr(|message| message.matches("hot restart failed").count() > round);
             assert_eq!((who(web), readiness(metrics)), (old, 200));
         }
         // A process that was not replaced ends like that, too.
@@ -320,7 +320,7 @@ fn after_a_failure_the_next_restart_succeeds() {
     let old = service.server.id();
     install(&service.program, "#!/bin/sh\nexit 3");
     service.server.signal(Signal::USR2);
-    service.server.wait_for_stderr(|said| said.contains("hot restart failed"));
+    service.server.wait_for_stderr(|message| message.contains("hot restart failed"));
     fs::remove_file(&service.program).unwrap();
     symlink(PROGRAM, &service.program).unwrap();
     let new = service.restart(old);

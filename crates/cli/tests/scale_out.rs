@@ -18,8 +18,9 @@ fn has_haproxy() -> bool {
 }
 
 /// Returns the number after a word.
-fn number(said: &str, word: &str) -> u64 {
-    let (_, rest) = said.split_once(word).unwrap_or_else(|| panic!("{word:?} is not in {said}"));
+fn number(message: &str, word: &str) -> u64 {
+    let (_, rest) =
+        message.split_once(word).unwrap_or_else(|| panic!("{word:?} is not in {message}"));
     rest.split(|c: char| !c.is_ascii_digit()).next().unwrap().parse().unwrap()
 }
 
@@ -35,15 +36,16 @@ fn h15_a_rolling_restart_behind_a_balancer_fails_no_request() {
         restart.arg(example("rolling_restart.py")).env("OVERLAPPED_PORT", port);
         restart.args(["--program", PROGRAM, "--rounds", rounds, "--lame-duck", lame_duck]);
         let output = restart.stdin(Stdio::null()).output().unwrap();
-        let (said, complaint) = text(&output);
-        assert!(output.status.success(), "{said}{complaint}");
-        let (requests, failed) = (number(&said, "\nrequests "), number(&said, "failed "));
-        let (restarts, again) = (number(&said, "\nrestarts "), number(&said, "the balancer "));
-        assert_eq!((failed, restarts % 3), (0, 0), "{said}");
-        assert!(requests > 0 && restarts > 0, "void: {said}");
+        let (message, stderr) = text(&output);
+        assert!(output.status.success(), "{message}{stderr}");
+        let (requests, failed) = (number(&message, "\nrequests "), number(&message, "failed "));
+        let (restarts, again) =
+            (number(&message, "\nrestarts "), number(&message, "the balancer "));
+        assert_eq!((failed, restarts % 3), (0, 0), "{message}");
+        assert!(requests > 0 && restarts > 0, "void: {message}");
         // A refused request goes to another instance. None is refused if the balancer has noticed
         // the stop in time, which is not certain on a busy machine.
-        assert!(again == 0 || !torture(), "{said}");
+        assert!(again == 0 || !torture(), "{message}");
         println!(
             "RELIABILITY H15 {requests} {port}: requests, {restarts} restarts behind HAProxy, \
              0 failed, {again} sent again by it"
@@ -71,9 +73,9 @@ fn haproxy_takes_the_configuration() {
     let mut check = Command::new("sh");
     check.args(["-c", r#"PATH="$PATH:/usr/sbin" exec haproxy -c -f "$1""#, "sh"]);
     let output = check.arg(example("haproxy.cfg")).output().unwrap();
-    let (said, complaint) = text(&output);
-    assert!(output.status.success(), "{said}{complaint}");
-    assert!(!(said + &complaint).to_lowercase().contains("warning"), "{output:?}");
+    let (message, stderr) = text(&output);
+    assert!(output.status.success(), "{message}{stderr}");
+    assert!(!(message + &stderr).to_lowercase().contains("warning"), "{output:?}");
 }
 
 #[test]

@@ -14,8 +14,8 @@ fn check_in(folder: &Path, described: &str) -> (Option<i32>, String, String) {
     let file = folder.join("serve.toml");
     fs::write(&file, described).unwrap();
     let output = run(&["serve", "--check", "--config", file.to_str().unwrap()]);
-    let (said, complaint) = text(&output);
-    (output.status.code(), said, complaint)
+    let (message, stderr) = text(&output);
+    (output.status.code(), message, stderr)
 }
 
 #[track_caller]
@@ -25,12 +25,12 @@ fn refused(described: &str, says: &[&str]) {
 
 #[track_caller]
 fn refused_in(folder: &Path, described: &str, says: &[&str]) {
-    let (code, said, complaint) = check_in(folder, described);
-    assert_eq!(code, Some(1), "{said}{complaint}");
+    let (code, message, stderr) = check_in(folder, described);
+    assert_eq!(code, Some(1), "{message}{stderr}");
     for word in says {
-        assert!(complaint.contains(word), "{word:?} is not in\n{complaint}");
+        assert!(stderr.contains(word), "{word:?} is not in\n{stderr}");
     }
-    assert!(!complaint.contains("--"), "a file has no flags:\n{complaint}");
+    assert!(!stderr.contains("--"), "a file has no flags:\n{stderr}");
 }
 
 #[test]
@@ -51,14 +51,14 @@ fn a_unix_socket_that_cannot_be_had_is_found_and_nothing_is_made_or_removed() {
     let server = |path: &Path| {
         format!("[[server]]\nprotocol = 'echo'\nlisten = ['unix:{}']\n", path.display())
     };
-    let (code, _, complaint) = check_in(folder.path(), &server(&path));
-    assert_eq!(code, Some(0), "{complaint}");
+    let (code, _, stderr) = check_in(folder.path(), &server(&path));
+    assert_eq!(code, Some(0), "{stderr}");
     assert!(!path.exists());
     let held = UnixListener::bind(&path).unwrap();
     refused_in(folder.path(), &server(&path), &["line 3, column 11", "listens there"]);
     drop(held);
-    let (code, _, complaint) = check_in(folder.path(), &server(&path));
-    assert_eq!(code, Some(0), "what a crash has left is no obstacle: {complaint}");
+    let (code, _, stderr) = check_in(folder.path(), &server(&path));
+    assert_eq!(code, Some(0), "what a crash has left is no obstacle: {stderr}");
     assert!(path.exists());
     refused_in(
         folder.path(),
@@ -98,7 +98,7 @@ fn metrics_on_a_servers_address_are_found() {
 }
 
 #[test]
-fn a_log_in_a_missing_folder_is_found_and_none_is_made() {
+fn a_log_in_a_missing_folder_is_reported_and_not_created() {
     let server = "[[server]]\nprotocol = 'echo'\nlisten = ['127.0.0.1:0']\n";
     refused(
         &format!("access-log = 'no/such/log'\n{server}"),
@@ -106,8 +106,8 @@ fn a_log_in_a_missing_folder_is_found_and_none_is_made() {
     );
     refused(&format!("access-log = '.'\n{server}"), &["line 1, column 14", "is a folder"]);
     let folder = tempfile::tempdir().unwrap();
-    let (code, _, complaint) = check_in(folder.path(), &format!("access-log = 'log'\n{server}"));
-    assert_eq!(code, Some(0), "{complaint}");
+    let (code, _, stderr) = check_in(folder.path(), &format!("access-log = 'log'\n{server}"));
+    assert_eq!(code, Some(0), "{stderr}");
     assert!(!folder.path().join("log").exists());
 }
 
@@ -139,8 +139,8 @@ fn certificates_that_no_client_would_take_are_found() {
              {{ cert = 'good.pem', key = 'good.key' }},\n {{ cert = '{cert}', key = '{key}' }}]\n"
         )
     };
-    let (code, _, complaint) = check_in(folder.path(), &server("other.pem", "other.key"));
-    assert_eq!(code, Some(0), "{complaint}");
+    let (code, _, stderr) = check_in(folder.path(), &server("other.pem", "other.key"));
+    assert_eq!(code, Some(0), "{stderr}");
     for (cert, key, says) in [
         ("none.pem", "good.key", &["none.pem", "No such file"][..]),
         ("good.pem", "none.key", &["none.key", "No such file"]),
@@ -155,13 +155,13 @@ fn certificates_that_no_client_would_take_are_found() {
     }
     for name in ["old", "early"] {
         let described = server(&format!("{name}.pem"), &format!("{name}.key"));
-        let (_, _, complaint) = check_in(folder.path(), &described);
-        assert_eq!(complaint.matches(&format!("{name}.pem")).count(), 1, "{complaint}");
+        let (_, _, stderr) = check_in(folder.path(), &described);
+        assert_eq!(stderr.matches(&format!("{name}.pem")).count(), 1, "{stderr}");
     }
 }
 
 #[test]
-fn a_key_that_tls_cannot_use_is_not_said_to_be_another_certificates() {
+fn a_key_that_tls_cannot_use_is_not_reported_as_another_certificates() {
     let folder = tempfile::tempdir().unwrap();
     let described = |file: &str| {
         format!(
@@ -182,12 +182,12 @@ fn a_key_that_tls_cannot_use_is_not_said_to_be_another_certificates() {
             println!("SKIPPED {name}: openssl makes no such key");
             continue;
         }
-        let (code, _, complaint) = check_in(folder.path(), &described(name));
-        assert_eq!(code, Some(1), "{complaint}");
+        let (code, _, stderr) = check_in(folder.path(), &described(name));
+        assert_eq!(code, Some(1), "{stderr}");
         for says in ["line 4, column 8", &format!("{name}.key"), "2048", "P-384", "Ed25519"] {
-            assert!(complaint.contains(says), "{says:?} is not in\n{complaint}");
+            assert!(stderr.contains(says), "{says:?} is not in\n{stderr}");
         }
-        assert!(!complaint.contains("do not match"), "{complaint}");
+        assert!(!stderr.contains("do not match"), "{stderr}");
     }
 }
 
@@ -201,8 +201,8 @@ fn a_configuration_file_that_would_be_sent_to_everybody_is_refused() {
     let hosts = "http.folder = 'site'\nhttp.host = ['example.org=.']\n";
     let says = ["line 4, column 15", "serve.toml would be served to all clients, since it is in"];
     refused_in(folder.path(), &format!("{server}{hosts}"), &says);
-    let (code, _, complaint) = check_in(folder.path(), &format!("{server}http.folder = 'site'\n"));
-    assert_eq!(code, Some(0), "{complaint}");
+    let (code, _, stderr) = check_in(folder.path(), &format!("{server}http.folder = 'site'\n"));
+    assert_eq!(code, Some(0), "{stderr}");
     let hidden = folder.path().join(".serve.toml");
     fs::write(&hidden, format!("{server}http.folder = '.'\n")).unwrap();
     let output = run(&["serve", "--check", "--config", hidden.to_str().unwrap()]);
@@ -212,8 +212,8 @@ fn a_configuration_file_that_would_be_sent_to_everybody_is_refused() {
 #[test]
 fn the_annotated_file_serves_another_folder_than_its_own() {
     let folder = tempfile::tempdir().unwrap();
-    let (_, _, complaint) = check_in(folder.path(), &text(&run(&["serve", "--example-config"])).0);
-    assert!(!complaint.contains("served to all clients"), "{complaint}");
+    let (_, _, stderr) = check_in(folder.path(), &text(&run(&["serve", "--example-config"])).0);
+    assert!(!stderr.contains("served to all clients"), "{stderr}");
 }
 
 #[test]
@@ -250,13 +250,13 @@ fn scripts_that_would_be_sent_as_files_are_refused() {
     for rest in
         ["cgi = 'site/cgi-bin'", "cgi-prefix = 'scripts'\ncgi = 'site/scripts'", "cgi = 'outside'"]
     {
-        let (code, _, complaint) = check_in(folder.path(), &described(rest));
-        assert_eq!(code, Some(0), "{rest}: {complaint}");
+        let (code, _, stderr) = check_in(folder.path(), &described(rest));
+        assert_eq!(code, Some(0), "{rest}: {stderr}");
     }
 }
 
 #[test]
-fn what_is_hidden_is_sent_to_nobody_so_scripts_and_passwords_may_be_there() {
+fn hidden_folders_may_hold_scripts_and_passwords() {
     let folder = tempfile::tempdir().unwrap();
     for name in ["site/.cgi/deep", "site/a/.cgi", "site/.well-known/cgi"] {
         fs::create_dir_all(folder.path().join(name)).unwrap();
@@ -277,8 +277,8 @@ fn what_is_hidden_is_sent_to_nobody_so_scripts_and_passwords_may_be_there() {
         "cgi = 'site/a/.cgi'",
         "auth = 'site/.htpasswd'",
     ] {
-        let (code, _, complaint) = check_in(folder.path(), &described(rest));
-        assert_eq!(code, Some(0), "{rest}: {complaint}");
+        let (code, _, stderr) = check_in(folder.path(), &described(rest));
+        assert_eq!(code, Some(0), "{rest}: {stderr}");
     }
     for (rest, says) in [
         ("hidden = true\ncgi = 'site/.cgi'", "as files"),
@@ -313,13 +313,13 @@ fn a_key_that_would_be_sent_to_everybody_is_refused() {
     let says = ["line 4, column 8", "site/a.key would be served to all clients"];
     refused_in(folder.path(), &described("site/a"), &says);
     for name in ["a", "site/.a"] {
-        let (code, _, complaint) = check_in(folder.path(), &described(name));
-        assert_eq!(code, Some(0), "{name}: {complaint}");
+        let (code, _, stderr) = check_in(folder.path(), &described(name));
+        assert_eq!(code, Some(0), "{name}: {stderr}");
     }
 }
 
 #[test]
-fn every_fault_is_said_at_once() {
+fn every_fault_is_reported_at_once() {
     refused(
         "access-log = 'no/log'\n[[server]]\nprotocol = 'http'\nlisten = ['127.0.0.1:0']\n\
          http.folder = 'none'\n[[server]]\nprotocol = 'echo'\nlisten = ['nowhere']\n",
@@ -328,7 +328,7 @@ fn every_fault_is_said_at_once() {
 }
 
 #[test]
-fn every_fault_of_one_site_is_said_at_once() {
+fn every_fault_of_one_site_is_reported_at_once() {
     refused(
         "[[server]]\nprotocol = 'http'\nlisten = ['127.0.0.1:0']\nsocket-mode = '660'\n\
          tls = [{ cert = 'no.pem', key = 'no.key' }]\n[server.http]\nfolder = 'none'\n\
@@ -382,14 +382,14 @@ fn a_page_of_ones_own_that_is_missing_is_found() {
         "fallback = '/app/'",
         "not-found = '/404.html'\nhost = ['a.example=other']",
     ] {
-        let (code, _, complaint) = check_in(folder.path(), &described(rest));
-        assert_eq!(code, Some(0), "{rest}: {complaint}");
+        let (code, _, stderr) = check_in(folder.path(), &described(rest));
+        assert_eq!(code, Some(0), "{rest}: {stderr}");
     }
     // Another host's folder may lack it.
     let rest = "fallback = '/app/'\nhost = ['a.example=other']";
-    let (code, said, complaint) = check_in(folder.path(), &described(rest));
-    assert_eq!(code, Some(0), "{complaint}");
-    assert!(said.contains("/app/") && said.contains("other"), "{said}");
+    let (code, message, stderr) = check_in(folder.path(), &described(rest));
+    assert_eq!(code, Some(0), "{stderr}");
+    assert!(message.contains("/app/") && message.contains("other"), "{message}");
 }
 
 #[test]
@@ -414,8 +414,8 @@ fn redirects_that_lead_to_each_other_are_found() {
     for redirects in
         ["'/a=/b', '/b=/c'", "'/a/*=/b/', '/b/x=/c'", "'/a/*=https://example.org/a/', '/b=/a'"]
     {
-        let (code, _, complaint) = check_in(folder.path(), &described(redirects));
-        assert_eq!(code, Some(0), "{redirects}: {complaint}");
+        let (code, _, stderr) = check_in(folder.path(), &described(redirects));
+        assert_eq!(code, Some(0), "{redirects}: {stderr}");
     }
 }
 
@@ -434,10 +434,10 @@ fn a_bare_name_that_no_pattern_holds_is_noted() {
         ("'*.example.org=site', 'example.org=site'", false),
         ("'*.example.org=site', '*.org=site'", false),
     ] {
-        let (code, said, complaint) = check_in(folder.path(), &described(hosts));
-        assert_eq!(code, Some(0), "{hosts}: {complaint}");
-        let noted = said.contains("\"example.org=DIR\"") && said.contains("line 6, column 9");
-        assert_eq!(noted, is_noted, "{hosts}: {said}");
+        let (code, message, stderr) = check_in(folder.path(), &described(hosts));
+        assert_eq!(code, Some(0), "{hosts}: {stderr}");
+        let noted = message.contains("\"example.org=DIR\"") && message.contains("line 6, column 9");
+        assert_eq!(noted, is_noted, "{hosts}: {message}");
     }
 }
 
@@ -463,10 +463,10 @@ fn a_start_names_the_same_places() {
     ] {
         fs::write(&file, described).unwrap();
         let output = run(&["serve", "--config", file.to_str().unwrap()]);
-        let (_, complaint) = text(&output);
-        assert_eq!(output.status.code(), Some(1), "{complaint}");
-        assert!(complaint.contains(&format!("serve.toml, {place}")), "{complaint}");
-        assert!(!complaint.contains("--listen"), "{complaint}");
+        let (_, stderr) = text(&output);
+        assert_eq!(output.status.code(), Some(1), "{stderr}");
+        assert!(stderr.contains(&format!("serve.toml, {place}")), "{stderr}");
+        assert!(!stderr.contains("--listen"), "{stderr}");
     }
     let output = run(&["serve", "echo", "--listen", &taken.to_string()]);
     assert!(text(&output).1.contains("--listen"), "{}", text(&output).1);
@@ -481,9 +481,9 @@ fn the_server_that_runs_the_file_is_no_fault() {
     let file = folder.path().join("serve.toml");
     fs::write(&file, &described).unwrap();
     let server = Server::serve("auto", &["--config", file.to_str().unwrap()]);
-    let (code, said, complaint) = check_in(folder.path(), &described);
-    assert_eq!(code, Some(0), "{complaint}");
-    assert!(said.contains(&format!("process {}", server.id())), "{said}");
+    let (code, message, stderr) = check_in(folder.path(), &described);
+    assert_eq!(code, Some(0), "{stderr}");
+    assert!(message.contains(&format!("process {}", server.id())), "{message}");
     server.stop(Signal::TERM);
 }
 

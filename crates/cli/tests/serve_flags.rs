@@ -14,10 +14,10 @@ fn serve(arguments: &[&str]) -> (Option<i32>, String) {
 
 #[track_caller]
 fn refused(arguments: &[&str], says: &[&str]) {
-    let (code, complaint) = serve(arguments);
-    assert!(matches!(code, Some(1 | 2)), "{arguments:?} is taken: {complaint}");
+    let (code, stderr) = serve(arguments);
+    assert!(matches!(code, Some(1 | 2)), "{arguments:?} is taken: {stderr}");
     for word in says {
-        assert!(complaint.contains(word), "{arguments:?}: {word:?} is not in\n{complaint}");
+        assert!(stderr.contains(word), "{arguments:?}: {word:?} is not in\n{stderr}");
     }
 }
 
@@ -145,7 +145,7 @@ fn an_address_without_a_host_is_refused_with_both_things_that_it_may_mean() {
 }
 
 #[test]
-fn a_value_of_another_type_is_said_with_its_key_its_place_and_an_example() {
+fn a_value_of_another_type_is_reported_with_key_location_and_example() {
     let folder = folder();
     let server = "[[server]]\nprotocol = 'http'\n";
     for (described, says) in [

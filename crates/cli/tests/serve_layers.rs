@@ -83,12 +83,9 @@ fn refused(flag: &str, values: &[&str], says: &str) {
             flag,
             value,
         ]);
-        let (_, complaint) = text(&output);
+        let (_, stderr) = text(&output);
         assert!(!output.status.success(), "{flag} {value:?} is taken");
-        assert!(
-            complaint.contains(says) && complaint.contains(flag),
-            "{flag} {value:?}: {complaint}"
-        );
+        assert!(stderr.contains(says) && stderr.contains(flag), "{flag} {value:?}: {stderr}");
     }
 }
 
@@ -153,7 +150,7 @@ fn scripts_of_other_sites_may_read_answers() {
 }
 
 #[test]
-fn what_has_moved_is_redirected() {
+fn moved_paths_are_redirected() {
     both(
         &["--redirect", "/old=/about.html", "--redirect", "/blog/*=https://blog.example/"],
         "redirect = ['/old=/about.html', '/blog/*=https://blog.example/']",
@@ -251,8 +248,10 @@ fn a_password_that_is_wrong_is_logged_with_the_name_that_was_tried() {
         get(server, "/", &["Authorization: Basic bWFsbG9yeTpndWVzcw=="]);
         get(server, "/", &["Authorization: Basic YSBiOmM="]);
         get(server, "/", &[]);
-        server.wait_for_stderr(|said| {
-            said.contains("wrong") && said.contains("mallory") && said.contains("127.0.0.1")
+        server.wait_for_stderr(|message| {
+            message.contains("wrong")
+                && message.contains("mallory")
+                && message.contains("127.0.0.1")
         });
     });
     let users: Vec<&str> = lines.lines().map(|line| line.split(' ').nth(2).unwrap()).collect();
@@ -261,7 +260,7 @@ fn a_password_that_is_wrong_is_logged_with_the_name_that_was_tried() {
 }
 
 #[test]
-fn too_many_wrong_passwords_are_said_to_the_client_and_to_the_log() {
+fn too_many_wrong_passwords_are_reported_to_client_and_log() {
     let lines = with_users(&[], |server, _| {
         let wrong = "Authorization: Basic bWFsbG9yeTpndWVzcw==";
         let mut last = String::new();
@@ -275,10 +274,10 @@ fn too_many_wrong_passwords_are_said_to_the_client_and_to_the_log() {
         let wait = head.lines().find_map(|line| line.strip_prefix("Retry-After: ")).unwrap();
         let says = format!("too many wrong passwords from this address; try again in {wait} s");
         assert!(head.starts_with("HTTP/1.1 429 ") && body.contains(&says), "{last}");
-        server.wait_for_stderr(|said| {
-            said.contains("too many wrong passwords")
-                && said.contains("127.0.0.1")
-                && said.contains("30")
+        server.wait_for_stderr(|message| {
+            message.contains("too many wrong passwords")
+                && message.contains("127.0.0.1")
+                && message.contains("30")
         });
     });
     assert!(lines.lines().last().unwrap().contains(" - mallory ["), "{lines}");

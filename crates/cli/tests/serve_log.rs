@@ -19,7 +19,7 @@ fn get(server: &Server, path: &str) -> (String, String) {
 }
 
 #[test]
-fn a_scripts_wrong_content_length_is_said_with_the_script_the_client_and_the_request() {
+fn a_scripts_wrong_content_length_is_logged_with_script_client_and_request() {
     let folder = tempfile::tempdir().unwrap();
     let (site, scripts) = (folder.path().join("site"), folder.path().join("scripts"));
     fs::create_dir(&site).unwrap();
@@ -42,8 +42,8 @@ fn a_scripts_wrong_content_length_is_said_with_the_script_the_client_and_the_req
             &client,
             "\"GET /cgi-bin/short?a=1 HTTP/1.1\"",
         ];
-        server.wait_for_stderr(|said| {
-            said.lines().any(|line| says.iter().all(|word| line.contains(word)))
+        server.wait_for_stderr(|message| {
+            message.lines().any(|line| says.iter().all(|word| line.contains(word)))
         });
         for name in ["long", "late"] {
             let (answer, _) = get(&server, &format!("/cgi-bin/{name}"));
@@ -51,8 +51,8 @@ fn a_scripts_wrong_content_length_is_said_with_the_script_the_client_and_the_req
             assert_eq!(body.len(), 3, "{answer}");
             let says =
                 ["more than its Content-Length", &format!("{scripts}/{name}"), "4 bytes were not"];
-            server.wait_for_stderr(|said| {
-                said.lines().any(|line| says.iter().all(|word| line.contains(word)))
+            server.wait_for_stderr(|message| {
+                message.lines().any(|line| says.iter().all(|word| line.contains(word)))
             });
         }
     });
@@ -72,9 +72,9 @@ fn quotation_marks_that_a_script_writes_stand_in_the_log_as_they_are() {
     let usual = ["http", site.to_str().unwrap(), "--cgi", &scripts, "--listen", "127.0.0.1:0"];
     let server = Server::serve("auto", &usual);
     assert!(get(&server, "/cgi-bin/x").0.contains("\r\nx\r\n"));
-    server.wait_for_stderr(|said| said.contains("\\u{1b}[31m"));
-    let said = server.stop(Signal::TERM).stderr;
-    assert!(said.contains("File \"/tmp/a\", 'cgi' is deprecated"), "{said}");
+    server.wait_for_stderr(|message| message.contains("\\u{1b}[31m"));
+    let message = server.stop(Signal::TERM).stderr;
+    assert!(message.contains("File \"/tmp/a\", 'cgi' is deprecated"), "{message}");
 }
 
 #[test]
@@ -134,7 +134,7 @@ fn plain_http_to_a_port_of_https_is_answered_400_and_stands_in_both_logs() {
 }
 
 #[test]
-fn an_address_with_too_many_connections_is_said_with_the_limit() {
+fn an_address_with_too_many_connections_is_logged_with_the_limit() {
     on_each_port(|port| {
         let server = Server::start(port, &["--per-address", "2"]);
         let held = [server.connect(), server.connect()];
@@ -143,7 +143,7 @@ fn an_address_with_too_many_connections_is_said_with_the_limit() {
             let _ = server.connect().read(&mut [0]);
         }
         drop(held);
-        server.wait_for_stderr(|said| said.contains("--per-address"));
+        server.wait_for_stderr(|message| message.contains("--per-address"));
         let stopped = server.stop(Signal::TERM);
         let line = stopped.stderr.lines().find(|line| line.contains("--per-address")).unwrap();
         assert!(line.contains("127.0.0.1") && line.contains("it has 2 already"), "{line}");
@@ -152,14 +152,14 @@ fn an_address_with_too_many_connections_is_said_with_the_limit() {
 }
 
 #[test]
-fn a_refusal_for_want_of_a_proxy_header_is_said_in_words() {
+fn a_missing_proxy_header_is_logged_in_words() {
     let server = Server::start("auto", &["--proxy-protocol"]);
     let mut client = server.connect();
     client.write_all(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n").unwrap();
     let _ = client.read_to_string(&mut String::new());
     let address = client.local_addr().unwrap();
-    server.wait_for_stderr(|said| said.contains("the PROXY header is missing"));
-    let said = server.stop(Signal::TERM).stderr;
-    assert!(said.contains(&format!("{address} was refused")), "{said}");
-    assert!(!said.contains("again=") && !said.contains("Some("), "{said}");
+    server.wait_for_stderr(|message| message.contains("the PROXY header is missing"));
+    let message = server.stop(Signal::TERM).stderr;
+    assert!(message.contains(&format!("{address} was refused")), "{message}");
+    assert!(!message.contains("again=") && !message.contains("Some("), "{message}");
 }

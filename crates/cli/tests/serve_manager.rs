@@ -22,7 +22,7 @@ fn manager(folder: &Path) -> (UnixDatagram, std::path::PathBuf) {
     (socket, script)
 }
 
-fn told(socket: &UnixDatagram) -> String {
+fn results(socket: &UnixDatagram) -> String {
     let mut message = [0; 256];
     let length = socket.recv(&mut message).unwrap();
     String::from_utf8(message[..length].to_vec()).unwrap()
@@ -33,24 +33,24 @@ fn a_service_manager_hears_of_readiness_reloads_and_the_stop() {
     let folder = tempfile::tempdir().unwrap();
     let (socket, program) = manager(folder.path());
     let server = Server::serve_by(&program, "auto", &["echo", "--listen", "127.0.0.1:0"]);
-    assert_eq!(told(&socket), "READY=1");
+    assert_eq!(results(&socket), "READY=1");
     server.signal(Signal::HUP);
-    let reloading = told(&socket);
+    let reloading = results(&socket);
     let micros = reloading.strip_prefix("RELOADING=1\nMONOTONIC_USEC=").expect(&reloading);
     assert!(micros.parse::<u64>().unwrap() > 0);
-    assert_eq!(told(&socket), "READY=1");
+    assert_eq!(results(&socket), "READY=1");
     server.stop(Signal::TERM);
-    assert_eq!(told(&socket), "STOPPING=1");
+    assert_eq!(results(&socket), "STOPPING=1");
 }
 
 #[test]
-fn a_service_manager_hears_which_process_goes_on_after_a_hot_restart() {
+fn a_service_manager_is_told_the_new_process_of_a_hot_restart() {
     let folder = tempfile::tempdir().unwrap();
     let (socket, program) = manager(folder.path());
     let mut server = Server::serve_by(&program, "auto", &["echo", "--listen", "127.0.0.1:0"]);
-    assert_eq!(told(&socket), "READY=1");
+    assert_eq!(results(&socket), "READY=1");
     server.signal(Signal::USR2);
-    let mut both = [told(&socket), told(&socket)];
+    let mut both = [results(&socket), results(&socket)];
     both.sort();
     assert_eq!(both[1], "READY=1");
     let process: i32 = both[0].strip_prefix("MAINPID=").expect(&both[0]).parse().unwrap();
@@ -58,7 +58,7 @@ fn a_service_manager_hears_which_process_goes_on_after_a_hot_restart() {
     assert!(server.end().success());
     let process = rustix::process::Pid::from_raw(process).unwrap();
     rustix::process::kill_process(process, Signal::TERM).unwrap();
-    assert_eq!(told(&socket), "STOPPING=1", "only the successor's stop is that of the service");
+    assert_eq!(results(&socket), "STOPPING=1", "only the successor's stop is that of the service");
 }
 
 #[test]

@@ -29,8 +29,8 @@ fn length_line_and_bracket_answer_pythons_sockets() {
             let count = if torture() { "2000" } else { "100" };
             let (host, tcp) = (server.addr.ip().to_string(), server.addr.port().to_string());
             let arguments = [&host, &tcp, protocol, count].map(str::to_owned);
-            let Some(said) = python("frames.py", &arguments) else { return };
-            assert_eq!(said, format!("answered {count}\n"), "{protocol}");
+            let Some(message) = python("frames.py", &arguments) else { return };
+            assert_eq!(message, format!("answered {count}\n"), "{protocol}");
             let stopped = server.stop(Signal::TERM);
             assert_eq!((stopped.count("errors"), stopped.count("left")), (0, 0), "{stopped:?}");
         }
@@ -42,9 +42,9 @@ fn the_zen_game_is_played_by_the_programs_own_client() {
     on_each_port(|port| {
         let server = small(port, "zen");
         let output = run(&["--port", port, "zen", &server.addr.to_string()]);
-        let (said, complaint) = text(&output);
-        assert!(output.status.success(), "{complaint}");
-        let mut lines: Vec<&str> = said.lines().collect();
+        let (message, stderr) = text(&output);
+        assert!(output.status.success(), "{stderr}");
+        let mut lines: Vec<&str> = message.lines().collect();
         lines.sort_unstable();
         assert_eq!(lines, ANSWERS);
     });
@@ -67,17 +67,17 @@ fn several_questions_in_one_packet_are_all_answered() {
 fn a_question_that_breaks_off_is_in_the_servers_log() {
     let server = small("auto", "zen");
     let output = run(&["zen", "--error", &server.addr.to_string()]);
-    let (said, complaint) = text(&output);
-    assert!(output.status.success(), "{complaint}");
-    let half = said.lines().last().unwrap();
-    assert!(ANSWERS.iter().any(|answer| answer.starts_with(half)), "{said}");
+    let (message, stderr) = text(&output);
+    assert!(output.status.success(), "{stderr}");
+    let half = message.lines().last().unwrap();
+    assert!(ANSWERS.iter().any(|answer| answer.starts_with(half)), "{message}");
     let stopped = server.stop(Signal::TERM);
     assert!(stopped.stderr.contains("disconnected within a question"), "{stopped:?}");
     assert!(stopped.stderr.contains(half), "{stopped:?}");
 }
 
 #[test]
-fn where_no_zen_server_is_the_client_says_how_to_get_one() {
+fn without_a_zen_server_the_client_says_how_to_start_one() {
     let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let output = run(&["zen", &free.to_string()]);
     assert_eq!(output.status.code(), Some(1));
@@ -150,7 +150,7 @@ fn a_client_without_the_proxy_header_is_told_of_in_the_servers_log() {
         client.write_all(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n").unwrap();
         let _ = client.read_to_string(&mut String::new());
     }
-    server.wait_for_stderr(|said| said.contains("the PROXY header is missing"));
+    server.wait_for_stderr(|message| message.contains("the PROXY header is missing"));
     let stopped = server.stop(Signal::TERM);
     assert!(stopped.stderr.contains("send-proxy-v2"), "{stopped:?}");
     assert!(stopped.stderr.matches("the PROXY header is missing").count() < 10, "{stopped:?}");
@@ -208,31 +208,32 @@ fn the_annotated_example_is_a_right_file() {
     }
     fs::write(&path, text_of_it).unwrap();
     let output = run(&["serve", "--check", "--config", path.to_str().unwrap()]);
-    let (said, complaint) = text(&output);
-    assert!(output.status.success(), "{complaint}");
-    let (_, servers) = said.split_once(": good\n").expect(&said);
+    let (message, stderr) = text(&output);
+    assert!(output.status.success(), "{stderr}");
+    let (_, servers) = message.split_once(": good\n").expect(&message);
     assert_eq!(servers, "http on 127.0.0.1:0\nzen on 127.0.0.1:0\n");
 }
 
 #[test]
-fn a_wrong_file_is_said_with_its_place_and_the_example() {
+fn a_faulty_file_is_reported_with_location_and_example() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("serve.toml");
     fs::write(&file, "[[server]]\nprotocol = 'echo'\nlisen = ['127.0.0.1:0']\n").unwrap();
     let output = run(&["serve", "--config", file.to_str().unwrap()]);
-    let (_, complaint) = text(&output);
+    let (_, stderr) = text(&output);
     assert_eq!(output.status.code(), Some(1));
-    for said in ["serve.toml", "line 3, column 1", "`lisen`", "`listen`", "serve --example-config"]
+    for message in
+        ["serve.toml", "line 3, column 1", "`lisen`", "`listen`", "serve --example-config"]
     {
-        assert!(complaint.contains(said), "{said} is not in {complaint}");
+        assert!(stderr.contains(message), "{message} is not in {stderr}");
     }
 }
 
 #[test]
 fn every_shell_gets_its_completions_and_every_command_its_page() {
     for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
-        let (said, complaint) = text(&run(&["completions", shell]));
-        assert!(said.contains("max-connections"), "{shell}: {complaint}");
+        let (message, stderr) = text(&run(&["completions", shell]));
+        assert!(message.contains("max-connections"), "{shell}: {stderr}");
     }
     let (page, _) = text(&run(&["man"]));
     assert!(page.contains(".TH overlapped 1"), "{page}");

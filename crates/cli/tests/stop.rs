@@ -102,7 +102,7 @@ fn a_second_signal_ends_it_at_once() {
 }
 
 #[test]
-fn sigquit_shows_every_tasklet_and_the_server_goes_on() {
+fn sigquit_shows_every_tasklet_and_the_server_continues() {
     on_each_port(|port| {
         let server = Server::start(port, &[]);
         let mut clients: Vec<_> = (0..5).map(|_| server.connect()).collect();
@@ -114,7 +114,7 @@ fn sigquit_shows_every_tasklet_and_the_server_goes_on() {
             round_trip(client, b"meanwhile");
         }
         // Resolving the symbols takes a while.
-        server.wait_for_stderr(|said| said.matches("'serves 127.0.0.1:").count() == 5);
+        server.wait_for_stderr(|message| message.matches("'serves 127.0.0.1:").count() == 5);
         for client in &mut clients {
             round_trip(client, b"after");
         }

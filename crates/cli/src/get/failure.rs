@@ -347,7 +347,7 @@ mod tests {
 
     #[test]
     fn a_request_for_credentials_is_reported_with_the_way_to_give_them() {
-        let said = |status: u16, url: &str, challenges: &[&'static str]| {
+        let message = |status: u16, url: &str, challenges: &[&'static str]| {
             let mut headers = HeaderMap::new();
             for challenge in challenges {
                 let value = ureq::http::HeaderValue::from_static(challenge);
@@ -379,12 +379,15 @@ mod tests {
             (407, none, &[], "the proxy asks for a user and a password"),
             (302, none, &[], "Location is missing"),
         ] {
-            let said = said(status, url, challenges);
-            assert!(said.starts_with(&status.to_string()) && said.contains(words), "{said}");
-            assert!(!said.contains("secret"), "{said}");
+            let message = message(status, url, challenges);
+            assert!(
+                message.starts_with(&status.to_string()) && message.contains(words),
+                "{message}"
+            );
+            assert!(!message.contains("secret"), "{message}");
         }
-        assert_eq!(said(400, none, &[]), "400 Bad Request");
-        assert_eq!(said(404, none, &[]), "404 Not Found");
+        assert_eq!(message(400, none, &[]), "400 Bad Request");
+        assert_eq!(message(404, none, &[]), "404 Not Found");
     }
 
     #[test]

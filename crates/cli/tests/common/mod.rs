@@ -146,9 +146,10 @@ impl Server {
             panic!("it does not listen: {first_line:?}, {}", text(&output).1)
         };
         let stderr = Arc::<Mutex<String>>::default();
-        let (said, lines) = (stderr.clone(), BufReader::new(child.stderr.take().unwrap()).lines());
+        let (message, lines) =
+            (stderr.clone(), BufReader::new(child.stderr.take().unwrap()).lines());
         let reader = thread::spawn(move || {
-            lines.map_while(Result::ok).for_each(|line| *said.lock().unwrap() += &(line + "\n"));
+            lines.map_while(Result::ok).for_each(|line| *message.lock().unwrap() += &(line + "\n"));
         });
         Server { child, stdout, stderr, reader, addr, first_line }
     }
@@ -213,8 +214,8 @@ impl Server {
     pub(crate) fn wait_for_stderr(&self, holds: impl Fn(&str) -> bool) {
         let begin = Instant::now();
         while !holds(&self.stderr.lock().unwrap()) {
-            let said = self.stderr.lock().unwrap().clone();
-            assert!(begin.elapsed() < Duration::from_secs(60), "it said only {said}");
+            let message = self.stderr.lock().unwrap().clone();
+            assert!(begin.elapsed() < Duration::from_secs(60), "it said only {message}");
             thread::sleep(Duration::from_millis(5));
         }
     }

@@ -124,7 +124,7 @@ fn value(of: &Object<'_>, name: &[u8]) -> Result<Option<Vec<u8>>, Errno> {
 /// Attempts to read a list that keeps growing.
 const TRIES: usize = 100;
 
-/// Reads into a buffer of the reported size, and again if the value has read_growing meanwhile.
+/// Reads into a buffer of the reported size, and again if the value has grown meanwhile.
 fn read_growing(
     size: impl Fn() -> Result<usize, Errno>,
     ask: impl Fn(&mut [u8]) -> Result<usize, Errno>,

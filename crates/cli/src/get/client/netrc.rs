@@ -150,13 +150,13 @@ mod tests {
 
     #[test]
     fn malformed_lines_are_reported_by_number_and_without_their_words() {
-        for (text, said) in [
+        for (text, message) in [
             ("\nmachine a login b password c secret", "line 2"),
             ("login me", "line 1: login before the first machine"),
             ("machine a login", "the file ends after the word login"),
         ] {
             let error = format!("{:#}", Netrc::parse(text).unwrap_err());
-            assert!(error.contains(said) && !error.contains("secret"), "{error}");
+            assert!(error.contains(message) && !error.contains("secret"), "{error}");
         }
     }
 }

@@ -305,7 +305,7 @@ mod tests {
 
     #[test]
     fn an_invalid_url_is_refused_with_the_reason() {
-        for (text, said) in [
+        for (text, message) in [
             ("ftp://h/x", "http:// or https://"),
             ("h/x", "http:// or https://"),
             ("", "http:// or https://"),
@@ -318,7 +318,7 @@ mod tests {
             ("http://h:8o/", "not a number"),
         ] {
             let error = Url::parse(text.as_bytes()).unwrap_err();
-            assert!(error.contains(said), "{text}: {error}");
+            assert!(error.contains(message), "{text}: {error}");
         }
     }
 

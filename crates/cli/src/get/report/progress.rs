@@ -130,8 +130,8 @@ impl Progress {
         if !self.prints_results || self.broken.borrow().is_some() {
             return;
         }
-        let said = if self.is_visible { self.bars.suspend(|| print(text)) } else { print(text) };
-        if let Err(error) = said {
+        let message = if self.is_visible { self.bars.suspend(|| print(text)) } else { print(text) };
+        if let Err(error) = message {
             *self.broken.borrow_mut() = Some(error);
         }
     }
@@ -218,7 +218,7 @@ mod tests {
         for (width, height) in [(60, 5), (80, 24), (107, 40), (120, 50), (300, 100)] {
             let layout = Layout::new(width, height);
             let bar = if layout.has_bar { BAR + 1 } else { 0 };
-            // The longest numbers: 1023.99 MiB, and /s behind it; 99m for the time.
+            // The longest numbers: 1023.99 MiB, and /s after it; 99m for the time.
             assert!(layout.name + bar + 1 + 4 + 1 + 10 + 4 + 10 + 1 + 13 + 1 + 4 <= width.max(60));
             assert!(layout.bars + 2 <= height);
         }

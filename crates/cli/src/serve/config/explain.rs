@@ -146,7 +146,7 @@ mod tests {
 
     #[test]
     fn messages_of_serde_about_types_are_rephrased_and_others_are_left() {
-        for (said, expected) in [
+        for (message, expected) in [
             (
                 "invalid type: integer `8080`, expected a string",
                 "is the integer 8080, but must be a string",
@@ -161,7 +161,7 @@ mod tests {
                 "is the string \"x\", but must be a list",
             ),
         ] {
-            assert!(needed(said).unwrap().starts_with(expected), "{:?}", needed(said));
+            assert!(needed(message).unwrap().starts_with(expected), "{:?}", needed(message));
         }
         assert_eq!(needed("missing field `protocol`"), None);
     }

@@ -187,8 +187,8 @@ mod tests {
             ),
         ] {
             let error = refusal(text);
-            for said in says {
-                assert!(error.contains(said), "{said:?} is not in\n{error}");
+            for message in says {
+                assert!(error.contains(message), "{message:?} is not in\n{error}");
             }
         }
     }

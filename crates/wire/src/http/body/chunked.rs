@@ -209,7 +209,7 @@ impl BodyDecoder for Chunked {
     fn decode(&mut self, input: &[u8]) -> Result<Piece, Malformed> {
         let mut data: Range<usize> = 0..0;
         let mut at = 0;
-        // A piece ends with its data, so that the data is delivered before an error behind it.
+        // A piece ends with its data, so that the data is delivered before an error after it.
         while at < input.len() && data.is_empty() {
             if self.state == State::Data {
                 let rest = input.len() - at;

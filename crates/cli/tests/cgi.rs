@@ -174,9 +174,9 @@ git clone -q --mirror \"$URL\" second
 git -C second fsck --strict >/dev/null 2>&1
 git -C second show main:data | cmp - first/data
 git -C second for-each-ref | wc -l
-if git ls-remote \"${URL%a.git}none.git\" 2>stderr; then exit 1; fi
-grep -q 'not found' stderr
-echo missing is results so
+if git ls-remote \"${URL%a.git}none.git\" 2>complaint; then exit 1; fi
+grep -q 'not found' complaint
+echo missing is told so
 ";
 
 #[test]

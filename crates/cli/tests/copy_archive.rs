@@ -347,9 +347,9 @@ fn other_file_systems_can_be_left_out() {
         let script = format!(
             "mount -t tmpfs none tree/inside || exit
              mkdir tree/inside/sub; echo y > tree/inside/sub/y
-             {PROGRAM} --port {port} copy tree whole > message || exit
-             {PROGRAM} --port {port} copy -x tree part > message || exit
-             {PROGRAM} --port {port} copy -x tree/inside mounted > message || exit
+             {PROGRAM} --port {port} copy tree whole > said || exit
+             {PROGRAM} --port {port} copy -x tree part > said || exit
+             {PROGRAM} --port {port} copy -x tree/inside mounted > said || exit
              cp -ax tree by-cp || exit
              find whole part mounted by-cp | sort"
         );

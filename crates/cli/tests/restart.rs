@@ -273,9 +273,10 @@ fn sigusr2_hands_over_under_load_and_no_client_notices() {
         let mut message = String::new();
         while !message.contains("cut 0") {
             let line = service.server.line();
-            assert!(!line.is_empty(), "it has not said how it ended: {message}");
+            assert!(!line.is_empty(), "it did not report its end: {message}");
             message += &line;
         }
+        assert!(message.contains("stopped by the new process\n"), "{message}");
         assert!(message.contains("stopped by the new process\n"), "{message}");
         assert!(service.socket.exists(), "the new process has it");
         println!("{} answers around a restart, 0 failed ({port})", asked.load(Relaxed));

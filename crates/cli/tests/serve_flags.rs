@@ -135,7 +135,7 @@ fn a_number_of_zero_is_refused_with_what_to_do_instead() {
 }
 
 #[test]
-fn an_address_without_a_host_is_refused_with_both_things_that_it_may_mean() {
+fn an_address_without_a_host_is_refused_with_both_alternatives() {
     for address in [":8090", "8090", "*:8090"] {
         refused(
             &["echo", "--listen", address],

@@ -58,7 +58,7 @@ fn a_service_manager_is_told_the_new_process_of_a_hot_restart() {
     assert!(server.end().success());
     let process = rustix::process::Pid::from_raw(process).unwrap();
     rustix::process::kill_process(process, Signal::TERM).unwrap();
-    assert_eq!(results(&socket), "STOPPING=1", "only the successor's stop is that of the service");
+    assert_eq!(results(&socket), "STOPPING=1", "only the new process's stop is the service's");
 }
 
 #[test]

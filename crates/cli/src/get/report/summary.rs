@@ -61,9 +61,9 @@ impl Summary<'_> {
     /// Lists the failures, one a line.
     fn failures(&self) -> String {
         let mut failures = String::new();
-        for (place, outcome) in self.outcomes {
+        for (index, outcome) in self.outcomes {
             if let Outcome::Failed { text, kept } = outcome {
-                failures += &format!("failed: {}: {text}\n", self.plan.items[*place].shown);
+                failures += &format!("failed: {}: {text}\n", self.plan.items[*index].shown);
                 if let Some(part) = kept {
                     failures +=
                         &format!("        the next run continues with {}\n", Escaped::new(part));

@@ -8,9 +8,10 @@ pub struct Iter<'a, T> {
     channel: &'a Channel<T>,
 }
 
-impl<'a, T> Iter<'a, T> {
-    pub(super) fn new(channel: &'a Channel<T>) -> Iter<'a, T> {
-        Iter { channel }
+impl<T> Channel<T> {
+    /// Receives until the channel is closing and no sender waits. It also ends at an error.
+    pub fn iter(&self) -> Iter<'_, T> {
+        Iter { channel: self }
     }
 }
 

@@ -22,6 +22,7 @@
 //! `throw`.
 
 mod error;
+mod handover;
 mod iter;
 mod select;
 mod transfer;
@@ -31,24 +32,10 @@ use std::fmt;
 use std::rc::Rc;
 
 pub use error::{RecvError, SendError};
+pub use handover::Handover;
 pub use iter::{IntoIter, Iter};
 pub use select::Select;
 use transfer::{Core, WaitLimit};
-
-/// The side that runs next when a partner is waiting: the original's `preference` and
-/// `schedule_all`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Hash)]
-pub enum Handover {
-    /// The receiver runs at once (`preference = -1`).
-    #[default]
-    Receiver,
-    /// The sender runs at once (`preference = 1`).
-    Sender,
-    /// The caller goes on; the partner goes to the end (`preference = 0`).
-    Neither,
-    /// The partner goes to the end and the caller yields to all others (`schedule_all`).
-    Yield,
-}
 
 /// A rendezvous of any number of senders and receivers on one thread. A clone is another handle to
 /// the same channel.
@@ -173,11 +160,6 @@ impl<T> Channel<T> {
             sent += 1;
         }
         Ok(sent)
-    }
-
-    /// Receives until the channel is closing and no sender waits. It also ends at an error.
-    pub fn iter(&self) -> Iter<'_, T> {
-        Iter::new(self)
     }
 
     /// The number of waiting senders, or minus the number of waiting receivers.

@@ -10,7 +10,8 @@ use std::cell::{Cell, UnsafeCell};
 use std::marker::PhantomData;
 use std::ptr::NonNull;
 
-use super::{Handover, RecvError, SendError};
+use super::handover::Handover;
+use super::{RecvError, SendError};
 use crate::sched::{
     Alternative, ChannelEvent, DeadlockReport, Here, NEVER, Registration, State, WaitNodePtr,
     WaitQueue, Waiting, Wake, here, node_of,

@@ -3,7 +3,6 @@
 use std::io;
 
 use super::handle::{JoinHandle, joined};
-use super::scoped::{Scope, ScopedJoinHandle};
 use super::this::Identity;
 use crate::task;
 
@@ -35,7 +34,7 @@ where
 #[must_use = "must eventually spawn the thread"]
 #[derive(Debug, Default)]
 pub struct Builder {
-    name: Option<String>,
+    pub(super) name: Option<String>,
     stack_size: Option<usize>,
 }
 
@@ -81,35 +80,7 @@ impl Builder {
         Ok(joined(f, identity, self.settings())?)
     }
 
-    /// Spawns a tasklet of `scope`.
-    ///
-    /// # Errors
-    /// As [`Builder::spawn`]; `WouldBlock` while the caller is unwinding or inside
-    /// [`no_switch`](crate::task::no_switch).
-    ///
-    /// # Panics
-    /// As [`Builder::spawn`].
-    #[track_caller]
-    pub fn spawn_scoped<'scope, 'env, F, T>(
-        self,
-        scope: &'scope Scope<'scope, 'env>,
-        f: F,
-    ) -> io::Result<ScopedJoinHandle<'scope, T>>
-    where
-        F: FnOnce() -> T + 'scope,
-        T: 'scope,
-    {
-        let identity = Identity::new(self.name.clone());
-        let own = identity.clone();
-        let body = move || {
-            own.assume();
-            f()
-        };
-        let tasklet = self.settings().spawn_scoped(scope.inner(), body)?;
-        Ok(ScopedJoinHandle::new(tasklet, identity))
-    }
-
-    fn settings(self) -> task::Builder {
+    pub(super) fn settings(self) -> task::Builder {
         let mut settings = task::Builder::new();
         if let Some(name) = self.name {
             assert!(!name.contains('\0'), "thread name may not contain interior null bytes");

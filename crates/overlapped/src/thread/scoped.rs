@@ -2,6 +2,7 @@
 
 use std::any::Any;
 use std::fmt;
+use std::io;
 use std::panic::RefUnwindSafe;
 use std::sync::Arc;
 
@@ -74,6 +75,36 @@ impl<'scope, 'env> Scope<'scope, 'env> {
 
     pub(super) fn inner(&'scope self) -> &'scope task::Scope<'scope, 'env> {
         &self.0
+    }
+}
+
+impl Builder {
+    /// Spawns a tasklet of `scope`.
+    ///
+    /// # Errors
+    /// As [`Builder::spawn`]; `WouldBlock` while the caller is unwinding or inside
+    /// [`no_switch`](crate::task::no_switch).
+    ///
+    /// # Panics
+    /// As [`Builder::spawn`].
+    #[track_caller]
+    pub fn spawn_scoped<'scope, 'env, F, T>(
+        self,
+        scope: &'scope Scope<'scope, 'env>,
+        f: F,
+    ) -> io::Result<ScopedJoinHandle<'scope, T>>
+    where
+        F: FnOnce() -> T + 'scope,
+        T: 'scope,
+    {
+        let identity = Identity::new(self.name.clone());
+        let own = identity.clone();
+        let body = move || {
+            own.assume();
+            f()
+        };
+        let tasklet = self.settings().spawn_scoped(scope.inner(), body)?;
+        Ok(ScopedJoinHandle::new(tasklet, identity))
     }
 }
 

@@ -13,7 +13,7 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use super::RecvError;
+use super::error::RecvError;
 
 pub(super) struct State<T> {
     values: VecDeque<Slot<T>>,

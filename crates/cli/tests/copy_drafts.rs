@@ -12,7 +12,7 @@ use std::time::{Duration, SystemTime};
 use common::{Signal, on_each_port, send, text};
 use trees::{bytes, copy, copy_command, names};
 
-fn drafts(folder: &Path) -> Vec<PathBuf> {
+fn temporary_files(folder: &Path) -> Vec<PathBuf> {
     let Ok(entries) = fs::read_dir(folder) else { return Vec::new() };
     let names = entries.map(|entry| entry.unwrap().path());
     names.filter(|path| path.to_string_lossy().contains(".overlapped-")).collect()
@@ -27,14 +27,13 @@ fn catch(port: &str, folder: &Path, target: &str, signal: Signal) -> (Child, Vec
         let mut child = command.spawn().unwrap();
         let into = folder.join(target).join("source");
         while child.try_wait().unwrap().is_none() {
-            if !drafts(&into).is_empty() {
+            if !temporary_files(&into).is_empty() {
                 send(&child, signal);
                 // It may have got its final name meanwhile. An empty one may not be locked yet: it
                 // is created anew if it is removed.
                 thread::sleep(Duration::from_millis(20));
-                let is_begun =
-                    |draft: &PathBuf| draft.metadata().is_ok_and(|found| found.len() > 0);
-                let left: Vec<_> = drafts(&into).into_iter().filter(is_begun).collect();
+                let is_begun = |file: &PathBuf| file.metadata().is_ok_and(|found| found.len() > 0);
+                let left: Vec<_> = temporary_files(&into).into_iter().filter(is_begun).collect();
                 if !left.is_empty() {
                     return (child, left);
                 }
@@ -45,7 +44,7 @@ fn catch(port: &str, folder: &Path, target: &str, signal: Signal) -> (Child, Vec
             fs::remove_file(into.join(name)).unwrap();
         }
     }
-    panic!("void: no draft was caught");
+    panic!("void: no temporary file was caught");
 }
 
 fn source(folder: &Path) {
@@ -92,7 +91,7 @@ fn t1_the_drafts_of_a_copy_that_is_at_work_are_left_alone() {
         let output = copy(port, folder.path(), &["source", "target"]);
         assert_eq!(output.status.code(), Some(0), "{:?}", text(&output));
         let target = folder.path().join("target/source");
-        assert!(left.iter().all(|draft| draft.exists()), "{left:?}: {:?}", text(&output));
+        assert!(left.iter().all(|file| file.exists()), "{left:?}: {:?}", text(&output));
         send(&child, Signal::CONT);
         let output = child.wait_with_output().unwrap();
         let (stdout, stderr) = text(&output);

@@ -193,7 +193,11 @@ fn a_copy_ends_if_links_are_not_counted() {
                 }
                 let output = child.wait_with_output().unwrap();
                 assert_eq!(output.status.code(), Some(0), "{:?}", text(&output));
-                assert_eq!(names(&faulty.back.join("tree/sub")).len(), 5, "no draft is left");
+                assert_eq!(
+                    names(&faulty.back.join("tree/sub")).len(),
+                    5,
+                    "no temporary file is left"
+                );
             }
         }
     });

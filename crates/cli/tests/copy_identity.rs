@@ -153,7 +153,7 @@ fn t1_two_sources_with_one_name_on_the_target_are_not_both_copied() {
                 let message = stderr.matches("was created during this run").count();
                 let kept = usize::from(is_there && options == ["--no-clobber"]);
                 assert_eq!(message, 41 - kept, "{arguments:?}: {stdout}{stderr}");
-                assert_eq!(names(&at("back/tree")).len(), 41, "and no draft");
+                assert_eq!(names(&at("back/tree")).len(), 41, "and no temporary file");
                 fs::remove_dir_all(at("back/tree")).unwrap();
                 lost += message;
             }

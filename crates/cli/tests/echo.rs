@@ -114,12 +114,12 @@ fn p8_without_free_descriptors_the_acceptor_idles_and_goes_on_when_there_are_som
         const LIMIT: usize = 64;
         let server =
             Server::start_with_descriptors(port, LIMIT, &["echo", "--listen", "127.0.0.1:0"]);
-        let Some(mut crowd) = start_python("hold.py", &target(&server, &["1000".to_owned()]))
+        let Some(mut clients) = start_python("hold.py", &target(&server, &["1000".to_owned()]))
         else {
             return;
         };
         let mut message = String::new();
-        BufReader::new(crowd.stdout.as_mut().unwrap()).read_line(&mut message).unwrap();
+        BufReader::new(clients.stdout.as_mut().unwrap()).read_line(&mut message).unwrap();
         assert_eq!(message, "held 1000\n");
         let begin = Instant::now();
         while server.descriptors() < LIMIT - 2 {
@@ -136,12 +136,12 @@ fn p8_without_free_descriptors_the_acceptor_idles_and_goes_on_when_there_are_som
         // The last client waits behind the others. All of them are served.
         let mut late = server.connect();
         late.write_all(b"late").unwrap();
-        drop(crowd.stdin.take());
+        drop(clients.stdin.take());
         let released = Instant::now();
         late.read_exact(&mut [0; 4]).unwrap();
         let again = released.elapsed();
         assert!(again < within(Duration::from_secs(1)), "accepting again after {again:?}");
-        finish_python(crowd);
+        finish_python(clients);
         let stopped = server.stop(Signal::INT);
         assert!(stopped.status.success(), "{stopped:?}");
         assert_eq!(stopped.count("accepted"), 1001, "{stopped:?}");

@@ -204,9 +204,9 @@ impl Run {
                 ));
             }
             Outcome::Existed { path, is_recorded } => {
-                let told = if *is_recorded { "" } else { " (by its name; no record of its URL)" };
+                let remark = if *is_recorded { "" } else { " (by its name; no record of its URL)" };
                 self.progress.print(format_args!(
-                    "{:>11}  {}{told}\n",
+                    "{:>11}  {}{remark}\n",
                     "exists",
                     Escaped::new(path)
                 ));

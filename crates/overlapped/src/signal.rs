@@ -17,9 +17,10 @@ use crate::op::{Op, Wait};
 use crate::sched::interrupts;
 use crate::sys::signal;
 use crate::sys::signal::Listener;
+use crate::sys::thread;
 use crate::task;
 use crate::task::wait::perform;
-use crate::{offload, watchdog};
+use crate::watchdog;
 
 /// The outcome of a call when a signal handler has run while it waited: signal(7).
 ///
@@ -57,7 +58,7 @@ pub fn interrupt_waits(restart: Restart) -> bool {
 /// it finds out where a thread is, or interrupts one of the library's own. For code that stands
 /// between the program and sigaction(2).
 pub fn is_internal_handler(address: usize) -> bool {
-    watchdog::is_handler(address) || offload::is_handler(address)
+    watchdog::is_handler(address) || thread::interruptible::is_handler(address)
 }
 
 /// Runs `f` with waits that a signal handler ends, if it calls [`interrupt_waits`]: with an error

@@ -1,47 +1,48 @@
-//! Whether to look again for a moment before sleeping.
+//! Spinning: whether a wait looks at memory for a moment before it sleeps.
 //!
-//! An idle processor is slow to wake: tens of microseconds in a virtual machine, paid by whoever
-//! wakes it and by whoever waits. Two that answer each other pay it on every message. So a wait
-//! that is likely to be short, for a ring or of a pool's thread, watches memory first, without
-//! system calls.
+//! An idle processor is slow to wake: tens of microseconds in a virtual machine, paid by the thread
+//! that wakes it and by the one that waits. Two that answer each other pay it on every message. So
+//! a wait that is likely to be short, for a ring or of a pool's thread, spins first, without system
+//! calls.
 //!
 //! ```text
-//!            a sleep was short                     the watch found something
-//!   asleep ────────────────────▶ watching ◀──┐────────────────┘
+//!            a sleep was short                     the spin found something
+//!   asleep ────────────────────▶ spinning ◀──┐────────────────┘
 //!     ▲                              │ it found nothing
 //!     └──── the next 2ⁿ waits ───────┘ (n: such failures in a row)
 //! ```
 //!
-//! What it costs where it does not help (whoever we wait for may need this very processor): one
-//! watch of [`WATCH`] in 1 + 2ⁿ waits.
+//! Where it does not help (the other thread may need this very processor), it costs one spin of
+//! [`SPIN`] in 1 + 2ⁿ waits.
 
 use std::time::Duration;
 
-/// The longest watch. About the time that sleeping and waking cost.
-pub(crate) const WATCH: Duration = Duration::from_micros(50);
+/// The longest spin. About the time that sleeping and waking cost.
+pub(crate) const SPIN: Duration = Duration::from_micros(50);
 
-/// A sleep of at most this would have been found by a watch: it includes the waking.
+/// A sleep of at most this would have been avoided by a spin: it includes the waking.
 const SHORT: Duration = Duration::from_micros(100);
 
 /// Failures in a row beyond this make the pause no longer.
 const FAILURES_MAX: u32 = 12;
 
+/// The decision for one place at which waits are made.
 #[derive(Debug, Default)]
 pub(crate) struct Spin {
     is_wanted: bool,
-    /// Waits that are to sleep at once.
+    /// The number of waits that are to sleep at once.
     pause: u32,
     failures: u32,
 }
 
 impl Spin {
-    /// Whether the wait that begins now is to watch first.
+    /// Tells whether the wait that begins now is to spin first.
     pub(crate) fn is_wanted(&self) -> bool {
         self.is_wanted
     }
 
-    /// A watch has ended.
-    pub(crate) fn watched(&mut self, found: bool) {
+    /// Notes the end of a spin.
+    pub(crate) fn spun(&mut self, found: bool) {
         if found {
             self.failures = 0;
             return;
@@ -51,7 +52,7 @@ impl Spin {
         self.is_wanted = false;
     }
 
-    /// A sleep without a watch has ended.
+    /// Notes the end of a sleep without a spin.
     pub(crate) fn slept(&mut self, time: Duration) {
         self.pause = self.pause.saturating_sub(1);
         self.is_wanted = self.pause == 0 && time <= SHORT;
@@ -63,29 +64,29 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_a_short_sleep_makes_the_next_wait_watch() {
+    fn only_a_short_sleep_makes_the_next_wait_spin() {
         let mut spin = Spin::default();
         assert!(!spin.is_wanted());
         spin.slept(SHORT * 2);
         assert!(!spin.is_wanted());
         spin.slept(SHORT);
         assert!(spin.is_wanted());
-        spin.watched(true);
+        spin.spun(true);
         assert!(spin.is_wanted(), "it goes on as long as it finds something");
     }
 
     #[test]
-    fn watches_that_find_nothing_become_rare() {
+    fn spins_that_find_nothing_become_rare() {
         let mut spin = Spin::default();
-        let mut watches = 0;
+        let mut spins = 0;
         for _ in 0..100_000 {
             if spin.is_wanted() {
-                watches += 1;
-                spin.watched(false);
+                spins += 1;
+                spin.spun(false);
             } else {
                 spin.slept(SHORT);
             }
         }
-        assert!((10..50).contains(&watches), "{watches} watches in 100,000 waits");
+        assert!((10..50).contains(&spins), "{spins} spins in 100,000 waits");
     }
 }

@@ -42,7 +42,7 @@ use crate::sys::file::O_PATH;
 use crate::sys::file::nonblocking::{
     Cached, FileKind, Opened, cached, from_cache, open_cached, opened,
 };
-use crate::sys::file::{mode_may_wait, open_again, open_patiently};
+use crate::sys::file::{mode_may_wait, open_again, open_interruptible};
 use crate::task::blocking::{begin_call, begin_disk_call, in_place, on_interruptible_thread};
 use crate::task::in_tasklet;
 use crate::task::wait::perform;
@@ -316,8 +316,8 @@ fn open_waiting(early: OwnedFd, path: CString, flags: i32) -> io::Result<OwnedFd
     let early = Arc::new(early);
     // A weak share: a job that has not begun when its waiter leaves must not keep it open.
     let theirs = Arc::downgrade(&early);
-    let opened = on_interruptible_thread(WAITS, move |patience| match theirs.upgrade() {
-        Some(early) => open_again(&early, &path, flags, patience),
+    let opened = on_interruptible_thread(WAITS, move |interruptible| match theirs.upgrade() {
+        Some(early) => open_again(&early, &path, flags, interruptible),
         None => Err(io::Error::from_raw_os_error(libc::ECANCELED)),
     });
     match opened.unwrap_or_else(|| Err(io::ErrorKind::WouldBlock.into()))? {
@@ -345,8 +345,8 @@ fn open_asking(path: CString, flags: i32, mode: u32) -> io::Result<OwnedFd> {
     if !known.is_some_and(mode_may_wait) {
         return open_disk(path, flags, mode);
     }
-    let opened = on_interruptible_thread(WAITS, move |patience| {
-        open_patiently(&path, flags, mode, patience)
+    let opened = on_interruptible_thread(WAITS, move |interruptible| {
+        open_interruptible(&path, flags, mode, interruptible)
     });
     opened.unwrap_or_else(|| Err(io::ErrorKind::WouldBlock.into()))
 }

@@ -1,16 +1,16 @@
-//! Loom goes through every order in which jobs are handed to the pool's threads and their bells
-//! rung: `RUSTFLAGS="--cfg overlapped_loom" cargo test -p overlapped --release --lib loom_`.
+//! Model checks of how jobs reach workers and how schedulers are woken, by loom:
+//! `RUSTFLAGS="--cfg overlapped_loom" cargo test -p overlapped --release --lib loom_`.
 //!
-//! Nobody ticks in these models: what is shown holds without the watch. A job that nobody begins,
-//! or a bell that nobody rings, leaves all threads asleep, which loom tells.
+//! The ticker does not run in these models: they hold without it. A job that no worker begins, or a
+//! scheduler that is not woken, leaves all threads asleep, which loom reports.
 
 use std::sync::Arc;
 
-use super::bells::Bell;
 use super::pool::{Job, Pool};
 use super::rt::{self, Condvar, Mutex};
+use super::wakes::Sleeper;
 
-/// A scheduler that sleeps until it is rung for, and what jobs have left for it.
+/// A scheduler that sleeps until it is woken, and the results that jobs have left for it.
 struct Waiter {
     state: Mutex<State>,
     alarm: Condvar,
@@ -19,12 +19,12 @@ struct Waiter {
 #[derive(Default)]
 struct State {
     left: usize,
-    is_rung: bool,
+    is_woken: bool,
 }
 
-impl Bell for Waiter {
-    fn ring(&self) {
-        rt::lock(&self.state).is_rung = true;
+impl Sleeper for Waiter {
+    fn wake(&self) {
+        rt::lock(&self.state).is_woken = true;
         self.alarm.notify_one();
     }
 }
@@ -42,26 +42,26 @@ impl Waiter {
         })
     }
 
-    /// Sleeps, as often as it takes, until so many jobs have left something.
+    /// Sleeps, as often as it takes, until `jobs` jobs have left a result.
     fn wait_for(&self, jobs: usize) {
         let mut state = rt::lock(&self.state);
         while state.left < jobs {
-            while !state.is_rung {
+            while !state.is_woken {
                 state = self.alarm.wait(state).unwrap();
             }
-            state.is_rung = false;
+            state.is_woken = false;
         }
     }
 }
 
-/// In each round `jobs` jobs are queued and waited for, by a pool for so many processors.
+/// Queues the jobs of each round, and waits for them, with a pool for `processors`.
 fn model(processors: usize, spins: bool, rounds: &'static [usize]) {
     let mut builder = loom::model::Builder::new();
     builder.preemption_bound = Some(3);
     builder.check(move || {
         rt::begin();
         let pool: &'static Pool = Box::leak(Box::new(Pool::new(processors, spins)));
-        pool.do_without_watch();
+        pool.do_without_ticker();
         let waiter = Waiter::new();
         let mut queued = 0;
         for &jobs in rounds {

@@ -1,50 +1,51 @@
-//! The bounded pool for what no backend can do without blocking a thread.
+//! The bounded pool of threads for blocking work, which no backend can do otherwise.
 //!
-//! A job owns all its memory and descriptors: whoever waits for it may leave before it begins, or
-//! be given up, and the job still ends later, on its own. So nothing is ever handed to this pool by
-//! pointer. There is one pool per process, with 500 threads at most; further jobs queue. Nobody
-//! waits for it at the process's end.
+//! A job owns all its memory and descriptors: its waiter may leave before it begins, or be given
+//! up, and the job still ends later, on its own. So nothing is ever handed to this pool by pointer.
+//! There is one pool per process, with 500 threads at most; further jobs queue. The process does
+//! not wait for it at its end.
 //!
-//! | file | one job |
+//! | file | contents |
 //! |---|---|
-//! | `desk` | how many threads work, and which: decisions without threads |
+//! | `sizing` | how many threads work, and which: decisions without threads |
 //! | `pool` | the threads |
-//! | `sample` | whether their jobs wait |
-//! | `bells` | waking those who wait for jobs |
-//! | `patient` | threads of their own for calls that may wait for ever, and would use those up |
-//! | `rt` | what the pool's threads stand on; loom has its own |
-//! | `per_process` | what a child of fork(2) must not use, and has made anew |
+//! | `load` | load sampling: whether their jobs block |
+//! | `wakes` | wake coalescing: when the schedulers are woken that wait for jobs |
+//! | `waiting` | threads of their own for calls that may wait for ever, and would use those up |
+//! | `rt` | the locks, threads and clock of the pool; loom has its own |
 //!
-//! **How jobs are handed over**, and bells rung, is gone through by loom (`loom_tests`), for
-//! threads that sleep, that are about to, and that look for jobs before they do.
+//! `loom_tests` model-checks how jobs reach workers and how waiters are woken, with workers that
+//! sleep, are about to sleep, or spin first.
 //!
-//! **After fork(2)** the child has one thread: of its parent's jobs none will end there, and what
-//! it waits for by itself, in a scheduler of its own, is done by threads of its own.
+//! **After fork(2)** the child has one thread. No job of its parent's ends there, and a scheduler
+//! of its own uses threads of its own.
 
-mod bells;
-mod desk;
-mod patient;
-mod per_process;
+mod load;
 mod pool;
 mod rt;
-mod sample;
+mod sizing;
+mod waiting;
+mod wakes;
 
 #[cfg(all(test, overlapped_loom))]
 mod loom_tests;
 
-use std::sync::{Arc, Once};
+use std::sync::Arc;
 
-use crate::sys::descriptor::in_fork_children;
+use crate::sys::per_process::PerProcess;
 
-use per_process::PerProcess;
 use pool::Pool;
 
-pub(crate) use bells::Bell;
 #[cfg(test)]
-pub(crate) use patient::patient_calls;
-pub(crate) use patient::{Patience, is_handler, wait_patiently};
+pub(crate) use waiting::interruptible_calls;
+pub(crate) use waiting::run_interruptible;
+pub(crate) use wakes::Sleeper;
 
-static POOL: PerProcess<Pool> = PerProcess::new();
+static POOL: PerProcess<Pool> = PerProcess::new(forget_pool);
+
+extern "C" fn forget_pool() {
+    POOL.forget();
+}
 
 fn pool() -> &'static Pool {
     POOL.get(|| {
@@ -53,40 +54,30 @@ fn pool() -> &'static Pool {
     })
 }
 
-/// Has every child of fork(2) begin without threads.
-fn forget_in_children() {
-    extern "C" fn forget() {
-        POOL.forget();
-        patient::HOUSE.forget();
-    }
-    static ONCE: Once = Once::new();
-    ONCE.call_once(|| in_fork_children(forget));
-}
-
-/// On what a job is called.
+/// The thread on which a job is called.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum On {
     /// A thread of the pool.
     Thread,
-    /// There is no thread, and none can be started. The caller found the job queued and may be
-    /// anybody, in the middle of something else: the job neither waits nor runs the user's code,
-    /// but gives that back to its waiter.
+    /// Another one: there is no thread in the pool, and none can be started. The caller found the
+    /// job queued, and may be in the middle of something else: the job neither waits nor runs the
+    /// user's code, but gives that back to its waiter.
     Nothing,
 }
 
-/// Runs `job` on a thread of the pool; here, where no thread can be had at all. It makes system
-/// calls only. A panic inside is the job's own to catch.
+/// Runs `job` on a thread of the pool; on this one where no thread can be started at all. It makes
+/// system calls only. A panic inside is the job's own to catch.
 pub(crate) fn offload(job: impl FnOnce() + Send + 'static) {
-    offload_with_bell(|_| {
+    offload_and_wake(|_| {
         job();
         None
     });
 }
 
-/// Calls `job`, which leaves something for somebody who may sleep over it, on a thread of the pool
-/// or says that there is none: the bell that it returns is rung soon, perhaps once for several
-/// jobs.
-pub(crate) fn offload_with_bell(job: impl FnOnce(On) -> Option<Arc<dyn Bell>> + Send + 'static) {
+/// Calls `job` on a thread of the pool, or with [`On::Nothing`] where there is none. It leaves a
+/// result for its waiter and returns the scheduler that may sleep over it, which is woken soon,
+/// perhaps once for several jobs.
+pub(crate) fn offload_and_wake(job: impl FnOnce(On) -> Option<Arc<dyn Sleeper>> + Send + 'static) {
     pool().offload(Box::new(job));
 }
 
@@ -98,7 +89,7 @@ mod tests {
     use std::time::{Duration, Instant};
 
     use super::offload;
-    use super::{Bell, offload_with_bell};
+    use super::{Sleeper, offload_and_wake};
 
     #[test]
     fn a_job_runs_on_another_thread() {
@@ -163,27 +154,27 @@ mod tests {
     #[derive(Default)]
     struct Counter(AtomicUsize);
 
-    impl Bell for Counter {
-        fn ring(&self) {
+    impl Sleeper for Counter {
+        fn wake(&self) {
             self.0.fetch_add(1, Ordering::Relaxed);
         }
     }
 
-    /// The job that comes next never ends while the bell is waited for.
+    /// The job that comes next never ends while the wake-up is waited for.
     #[test]
-    fn a_bell_is_rung_although_the_next_job_waits() {
-        let bell = Arc::new(Counter::default());
+    fn a_scheduler_is_woken_although_the_next_job_waits() {
+        let counter = Arc::new(Counter::default());
         let (release, blocked) = mpsc::channel::<()>();
         let blocked = Arc::new(std::sync::Mutex::new(blocked));
         let processors = thread::available_parallelism().map_or(1, usize::from);
         for _ in 0..8 * processors {
-            let (theirs, blocked) = (Arc::clone(&bell), Arc::clone(&blocked));
-            offload_with_bell(move |_| Some(theirs as Arc<dyn Bell>));
+            let (theirs, blocked) = (Arc::clone(&counter), Arc::clone(&blocked));
+            offload_and_wake(move |_| Some(theirs as Arc<dyn Sleeper>));
             offload(move || _ = blocked.lock().map(|blocked| blocked.recv()));
         }
         let late = Instant::now() + Duration::from_secs(30);
-        while bell.0.load(Ordering::Relaxed) == 0 {
-            assert!(Instant::now() < late, "nobody has rung");
+        while counter.0.load(Ordering::Relaxed) == 0 {
+            assert!(Instant::now() < late, "nothing has woken it");
             thread::sleep(Duration::from_millis(1));
         }
         drop(release);

@@ -1,307 +1,314 @@
 //! The pool's threads.
 //!
 //! ```text
-//! offload ─▶ jobs ─▶ worker: the job ─▶ what it leaves for its waiter, and a bell
-//!              │                              │ rung at once, or for many jobs together
-//!              ▼ whom to call: desk.rs        ▼ bells.rs
-//!            watch, every millisecond     the waiter's scheduler wakes
+//! offload ─▶ jobs ─▶ worker: the job ─▶ a result for its waiter, and a scheduler to wake
+//!              │                              │ at once, or once for many jobs
+//!              ▼ which worker: sizing.rs      ▼ wakes.rs
+//!            ticker, every millisecond      the waiter's scheduler wakes
 //! ```
 //!
 //! **Idle workers** look for the next job for a moment before they sleep, where that has been worth
-//! it and there is another processor for whoever queues it; one at a time.
+//! it and there is another processor on which a job may be queued; one at a time.
 //!
-//! **The watch** is a thread that ticks as long as anything is queued with all workers busy, or
-//! held; it sleeps otherwise.
+//! **The ticker** is a thread that ticks as long as jobs are queued with all workers busy, or
+//! wake-ups are held; it sleeps otherwise.
 //!
-//! **The end.** Idle threads end after some seconds. Nobody waits for them at the process's end. A
-//! child of fork(2) has none of them, and begins with a pool of its own (`per_process`).
+//! **The end.** Idle threads end after some seconds. The process does not wait for them at its end.
+//! A child of fork(2) has none of them, and begins with a pool of its own (`sys::per_process`).
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::On;
-use super::bells::{Bell, Held, ring};
-use super::desk::{Call, Desk, Worker};
+use super::load::Load;
 use super::rt::{self, AtomicBool, Condvar, Mutex, MutexGuard, Ordering, nanos};
-use super::sample::Sample;
+use super::sizing::{Decision, Sizing, Worker};
+use super::wakes::{HeldWakes, Sleeper, wake_all};
 use crate::foreign::quietly;
-use crate::spin::{Spin, WATCH};
+use crate::spin::{SPIN, Spin};
 
-/// Threads, and so jobs that wait at the same time.
+/// Threads, and so jobs that block at the same time.
 pub(super) const THREADS_MAX: usize = 500;
 
 /// How long a thread stays for the next job.
 const IDLE: Duration = Duration::from_secs(5);
 
-/// How often the watch looks.
+/// The ticker's period.
 const TICK: Duration = Duration::from_millis(1);
 
-/// Returns the bell to be rung, if there is one.
-pub(super) type Job = Box<dyn FnOnce(On) -> Option<Arc<dyn Bell>> + Send>;
+/// Returns the scheduler that is to be woken, if there is one.
+pub(super) type Job = Box<dyn FnOnce(On) -> Option<Arc<dyn Sleeper>> + Send>;
 
 pub(super) struct Pool {
-    inner: Mutex<Inner>,
-    /// What the watch sleeps on.
-    watch: Condvar,
-    /// Whether a worker can look for jobs while somebody else queues one.
+    state: Mutex<State>,
+    /// Wakes the ticker.
+    ticker: Condvar,
+    /// A worker can look for jobs while another thread queues one.
     may_spin: bool,
 }
 
-struct Inner {
-    desk: Desk<Job>,
-    /// Where each worker is while it is idle.
-    beds: Vec<Arc<Bed>>,
+struct State {
+    sizing: Sizing<Job>,
+    /// The place of each worker while it is idle.
+    idle_workers: Vec<Arc<IdleWorker>>,
     /// A worker looks for its next job.
     is_spinning: bool,
-    held: Held,
-    watch: Watch,
+    held: HeldWakes,
+    ticker: Ticker,
 }
 
+/// The place of an idle worker.
 #[derive(Default)]
-struct Bed {
-    /// Changes under the lock, after the worker has been called; read without it.
-    called: AtomicBool,
+struct IdleWorker {
+    /// Set under the lock, after the worker has been chosen; read without it.
+    is_called: AtomicBool,
     /// The worker sleeps, and must be woken. Only under the lock.
-    asleep: AtomicBool,
+    is_asleep: AtomicBool,
     alarm: Condvar,
 }
 
-/// What is to be done without the lock.
+/// A step that is taken without the lock.
 #[must_use]
-enum Errand {
+enum WorkerAction {
     Nothing,
-    Wake(Arc<Bed>),
+    Wake(Arc<IdleWorker>),
     Start(Worker),
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Watch {
+enum Ticker {
     Absent,
     Asleep,
     Ticking,
 }
 
 impl Pool {
-    /// For so many processors. `may_spin`: whether workers may look for jobs before they sleep.
+    /// A pool for `processors`. `may_spin`: workers may look for jobs before they sleep.
     pub(super) fn new(processors: usize, may_spin: bool) -> Pool {
-        let inner = Inner {
-            desk: Desk::new(processors, THREADS_MAX),
-            beds: Vec::new(),
+        let state = State {
+            sizing: Sizing::new(processors, THREADS_MAX),
+            idle_workers: Vec::new(),
             is_spinning: false,
-            held: Held::default(),
-            watch: Watch::Absent,
+            held: HeldWakes::default(),
+            ticker: Ticker::Absent,
         };
-        Pool { inner: Mutex::new(inner), watch: Condvar::default(), may_spin }
+        Pool { state: Mutex::new(state), ticker: Condvar::default(), may_spin }
     }
 
-    /// Has `job` called on a thread of the pool, or told that there is none.
+    /// Has `job` called on a thread of the pool, or with [`On::Nothing`] if there is none.
     pub(super) fn offload(&'static self, job: Job) {
-        let mut inner = self.lock();
-        let call = inner.desk.push(job);
-        if call == Call::Nobody {
-            self.call_watch(&mut inner);
+        let mut state = self.lock();
+        let decision = state.sizing.push(job);
+        if decision == Decision::Nothing {
+            self.start_ticker(&mut state);
         }
-        let errand = inner.call(call);
-        drop(inner);
-        self.run(errand);
+        let action = state.carry_out(decision);
+        drop(state);
+        self.perform(action);
     }
 
-    fn lock(&self) -> MutexGuard<'_, Inner> {
-        rt::lock(&self.inner)
+    fn lock(&self) -> MutexGuard<'_, State> {
+        rt::lock(&self.state)
     }
 
-    fn run(&'static self, errand: Errand) {
-        match errand {
-            Errand::Nothing => {}
-            Errand::Wake(bed) => bed.alarm.notify_one(),
-            Errand::Start(worker) => {
-                if !rt::start("overlapped-pool", move || self.serve(worker)) {
+    fn perform(&'static self, action: WorkerAction) {
+        match action {
+            WorkerAction::Nothing => {}
+            WorkerAction::Wake(idle_worker) => idle_worker.alarm.notify_one(),
+            WorkerAction::Start(worker) => {
+                if !rt::start("overlapped-pool", move || self.work(worker)) {
                     self.do_without(worker);
                 }
             }
         }
     }
 
-    /// A thread could not be started.
+    /// Goes on after the thread of `worker` could not be started.
     #[cold]
     fn do_without(&'static self, worker: Worker) {
-        let mut inner = self.lock();
-        if !inner.desk.not_started(worker) {
-            self.call_watch(&mut inner);
+        let mut state = self.lock();
+        if !state.sizing.not_started(worker) {
+            self.start_ticker(&mut state);
             return;
         }
-        while let Some(job) = inner.desk.take() {
-            drop(inner);
-            ring(do_job(job, On::Nothing));
-            inner = self.lock();
+        while let Some(job) = state.sizing.take() {
+            drop(state);
+            wake_all(do_job(job, On::Nothing));
+            state = self.lock();
         }
     }
 
-    /// Has the watch tick.
-    fn call_watch(&'static self, inner: &mut Inner) {
-        match inner.watch {
-            Watch::Ticking => {}
-            Watch::Asleep => {
-                inner.watch = Watch::Ticking;
-                self.watch.notify_one();
+    /// Has the ticker tick.
+    fn start_ticker(&'static self, state: &mut State) {
+        match state.ticker {
+            Ticker::Ticking => {}
+            Ticker::Asleep => {
+                state.ticker = Ticker::Ticking;
+                self.ticker.notify_one();
             }
-            Watch::Absent => {
-                // Without a watch the jobs still come to their turn, one after another.
-                if rt::start("overlapped-watch", move || self.keep_watch()) {
-                    inner.watch = Watch::Ticking;
+            Ticker::Absent => {
+                // Without a ticker the jobs still come to their turn, one after another.
+                if rt::start("overlapped-tick", move || self.tick()) {
+                    state.ticker = Ticker::Ticking;
                 }
             }
         }
     }
 
-    /// What a worker does.
-    fn serve(&'static self, me: Worker) {
-        let (mut sample, mut spin) = (Sample::begin(), Spin::default());
-        let mut inner = self.lock();
-        let bed = inner.bed(me);
+    /// The life of a worker.
+    fn work(&'static self, me: Worker) {
+        let (mut load, mut spin) = (Load::new(), Spin::default());
+        let mut state = self.lock();
+        let idle_worker = state.idle_worker(me);
         loop {
-            let job = inner.desk.next(me);
-            let queued = inner.desk.queued();
-            let is_due = job.is_none() || !sample.is_calm || inner.held.is_due(queued);
-            let due = if is_due { inner.held.take() } else { Vec::new() };
-            let judged = if let Some(job) = job {
-                drop(inner);
-                ring(due);
-                let bell = do_job(job, On::Thread);
-                let judged = sample.count();
-                inner = self.lock();
-                inner.held.add(bell);
-                judged
+            let job = state.sizing.next(me);
+            let queued = state.sizing.queued();
+            let is_due = job.is_none() || !load.did_not_block || state.held.is_due(queued);
+            let due = if is_due { state.held.take() } else { Vec::new() };
+            let sample = if let Some(job) = job {
+                drop(state);
+                wake_all(due);
+                let sleeper = do_job(job, On::Thread);
+                let sample = load.count();
+                state = self.lock();
+                state.held.add(sleeper);
+                sample
             } else {
-                bed.called.store(false, Ordering::Relaxed);
+                idle_worker.is_called.store(false, Ordering::Relaxed);
                 if queued > 0 {
-                    self.call_watch(&mut inner);
+                    self.start_ticker(&mut state);
                 }
                 if !due.is_empty() {
-                    drop(inner);
-                    ring(due);
-                    inner = self.lock();
+                    drop(state);
+                    wake_all(due);
+                    state = self.lock();
                 }
-                sample.end()
+                load.end()
             };
-            if let Some((jobs, waits)) = judged {
-                inner = self.judge(inner, jobs, waits);
+            if let Some((jobs, blocked)) = sample {
+                state = self.adjust(state, jobs, blocked);
             }
-            if inner.desk.is_idle(me) {
-                let Some(again) = self.rest(inner, me, &bed, &mut spin) else { return };
-                inner = again;
-                sample.restart();
+            if state.sizing.is_idle(me) {
+                let Some(again) = self.idle(state, me, &idle_worker, &mut spin) else { return };
+                state = again;
+                load.restart();
             }
         }
     }
 
-    /// An idle worker's time until it is called. `None`: it ends.
-    fn rest<'a>(
+    /// Waits, as an idle worker, until it is called. `None`: its thread ends.
+    fn idle<'a>(
         &'static self,
-        mut inner: MutexGuard<'a, Inner>,
+        mut state: MutexGuard<'a, State>,
         me: Worker,
-        bed: &Bed,
+        idle_worker: &IdleWorker,
         spin: &mut Spin,
-    ) -> Option<MutexGuard<'a, Inner>> {
-        if self.may_spin && spin.is_wanted() && !inner.is_spinning {
-            inner.is_spinning = true;
-            drop(inner);
-            spin.watched(bed.watch());
-            inner = self.lock();
-            inner.is_spinning = false;
+    ) -> Option<MutexGuard<'a, State>> {
+        if self.may_spin && spin.is_wanted() && !state.is_spinning {
+            state.is_spinning = true;
+            drop(state);
+            spin.spun(idle_worker.spin());
+            state = self.lock();
+            state.is_spinning = false;
         }
         let began = nanos();
-        bed.asleep.store(true, Ordering::Relaxed);
-        while inner.desk.is_idle(me) {
-            let (again, timed_out) = rt::wait(&bed.alarm, inner, IDLE);
-            inner = again;
-            if timed_out && inner.desk.is_idle(me) {
-                bed.asleep.store(false, Ordering::Relaxed);
-                inner.desk.leave(me);
+        idle_worker.is_asleep.store(true, Ordering::Relaxed);
+        while state.sizing.is_idle(me) {
+            let (again, timed_out) = rt::wait(&idle_worker.alarm, state, IDLE);
+            state = again;
+            if timed_out && state.sizing.is_idle(me) {
+                idle_worker.is_asleep.store(false, Ordering::Relaxed);
+                state.sizing.leave(me);
                 return None;
             }
             spin.slept(Duration::from_nanos(nanos() - began));
         }
-        bed.asleep.store(false, Ordering::Relaxed);
-        Some(inner)
+        idle_worker.is_asleep.store(false, Ordering::Relaxed);
+        Some(state)
     }
 
-    fn judge<'a>(
+    fn adjust<'a>(
         &'static self,
-        mut inner: MutexGuard<'a, Inner>,
+        mut state: MutexGuard<'a, State>,
         jobs: u32,
-        waits: u32,
-    ) -> MutexGuard<'a, Inner> {
-        let call = inner.desk.judge(jobs, waits);
-        if call == Call::Nobody {
-            return inner;
+        blocked: u32,
+    ) -> MutexGuard<'a, State> {
+        let decision = state.sizing.adjust(jobs, blocked);
+        if decision == Decision::Nothing {
+            return state;
         }
-        let errand = inner.call(call);
-        drop(inner);
-        self.run(errand);
+        let action = state.carry_out(decision);
+        drop(state);
+        self.perform(action);
         self.lock()
     }
 
-    /// What the watch does.
-    fn keep_watch(&'static self) {
-        let mut calls = Vec::new();
-        let mut inner = self.lock();
+    /// The life of the ticker.
+    fn tick(&'static self) {
+        let mut decisions = Vec::new();
+        let mut state = self.lock();
         loop {
-            let (time, was) =
-                (if inner.watch == Watch::Ticking { TICK } else { IDLE }, inner.watch);
-            let (again, timed_out) = rt::wait(&self.watch, inner, time);
-            inner = again;
-            if was == Watch::Asleep {
-                if timed_out && inner.watch == Watch::Asleep {
-                    inner.watch = Watch::Absent;
+            let before = state.ticker;
+            let time = if before == Ticker::Ticking { TICK } else { IDLE };
+            let (again, timed_out) = rt::wait(&self.ticker, state, time);
+            state = again;
+            if before == Ticker::Asleep {
+                if timed_out && state.ticker == Ticker::Asleep {
+                    state.ticker = Ticker::Absent;
                     return;
                 }
                 continue;
             }
-            let is_wanted = inner.desk.tick(&mut calls) || !inner.held.is_empty();
-            let due = inner.held.tick();
+            let is_wanted = state.sizing.tick(&mut decisions) || !state.held.is_empty();
+            let due = state.held.tick();
             if !is_wanted {
-                inner.watch = Watch::Asleep;
+                state.ticker = Ticker::Asleep;
             }
-            if !calls.is_empty() || !due.is_empty() {
-                let errands: Vec<_> = calls.drain(..).map(|call| inner.call(call)).collect();
-                drop(inner);
-                ring(due);
-                errands.into_iter().for_each(|errand| self.run(errand));
-                inner = self.lock();
-            }
-        }
-    }
-}
-
-impl Inner {
-    fn bed(&mut self, worker: Worker) -> Arc<Bed> {
-        while self.beds.len() <= worker {
-            self.beds.push(Arc::default());
-        }
-        Arc::clone(&self.beds[worker])
-    }
-
-    /// Calls a worker; what is left to be done is not for the lock, which the worker will want.
-    fn call(&mut self, call: Call) -> Errand {
-        match call {
-            Call::Nobody => Errand::Nothing,
-            Call::Start(worker) => Errand::Start(worker),
-            Call::Wake(worker) => {
-                let bed = self.bed(worker);
-                bed.called.store(true, Ordering::Release);
-                if bed.asleep.load(Ordering::Relaxed) { Errand::Wake(bed) } else { Errand::Nothing }
+            if !decisions.is_empty() || !due.is_empty() {
+                let actions: Vec<_> =
+                    decisions.drain(..).map(|decision| state.carry_out(decision)).collect();
+                drop(state);
+                wake_all(due);
+                actions.into_iter().for_each(|action| self.perform(action));
+                state = self.lock();
             }
         }
     }
 }
 
-impl Bed {
+impl State {
+    fn idle_worker(&mut self, worker: Worker) -> Arc<IdleWorker> {
+        while self.idle_workers.len() <= worker {
+            self.idle_workers.push(Arc::default());
+        }
+        Arc::clone(&self.idle_workers[worker])
+    }
+
+    /// Carries out a decision as far as the lock is needed. The rest is done without it, since the
+    /// worker will want it.
+    fn carry_out(&mut self, decision: Decision) -> WorkerAction {
+        match decision {
+            Decision::Nothing => WorkerAction::Nothing,
+            Decision::Start(worker) => WorkerAction::Start(worker),
+            Decision::Wake(worker) => {
+                let idle_worker = self.idle_worker(worker);
+                idle_worker.is_called.store(true, Ordering::Release);
+                if idle_worker.is_asleep.load(Ordering::Relaxed) {
+                    WorkerAction::Wake(idle_worker)
+                } else {
+                    WorkerAction::Nothing
+                }
+            }
+        }
+    }
+}
+
+impl IdleWorker {
     /// Looks for a moment whether the worker is called.
-    fn watch(&self) -> bool {
-        let end = nanos() + WATCH.as_nanos() as u64;
+    fn spin(&self) -> bool {
+        let end = nanos() + SPIN.as_nanos() as u64;
         while nanos() < end {
-            if self.called.load(Ordering::Acquire) {
+            if self.is_called.load(Ordering::Acquire) {
                 return true;
             }
             rt::spin_loop();
@@ -312,19 +319,19 @@ impl Bed {
 
 #[cfg(all(test, overlapped_loom))]
 impl Pool {
-    pub(super) fn do_without_watch(&self) {
-        self.lock().watch = Watch::Ticking;
+    pub(super) fn do_without_ticker(&self) {
+        self.lock().ticker = Ticker::Ticking;
     }
 
-    /// Idle threads end.
+    /// Has idle threads end.
     pub(super) fn end_idleness(&self) {
-        let inner = self.lock();
+        let state = self.lock();
         rt::end();
-        inner.beds.iter().for_each(|bed| bed.alarm.notify_one());
+        state.idle_workers.iter().for_each(|idle_worker| idle_worker.alarm.notify_one());
     }
 }
 
-/// A panic is its own to catch; one that comes through costs no thread.
-fn do_job(job: Job, on: On) -> Option<Arc<dyn Bell>> {
+/// Calls a job. A panic is its own to catch; one that comes through costs no thread.
+fn do_job(job: Job, on: On) -> Option<Arc<dyn Sleeper>> {
     quietly(|| job(on)).flatten()
 }

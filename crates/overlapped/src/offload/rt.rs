@@ -1,7 +1,7 @@
-//! What the pool stands on: std and the clock, or what loom can go through every order of.
+//! The pool's runtime: locks, threads and the clock, or their models by loom.
 //!
-//! Loom knows no time. Its clock moves on with each look at it, and a wait comes to its end by time
-//! only when a model says so.
+//! Loom knows no time. Its clock moves on with each reading, and a wait ends by time only when a
+//! model says so.
 
 #[cfg(not(overlapped_loom))]
 pub(super) use real::*;
@@ -22,7 +22,7 @@ mod real {
         mutex.lock()
     }
 
-    /// Waits; whether for the whole time.
+    /// Waits for a notification, for `time` at most; true: for all of it.
     pub(in super::super) fn wait<'a, T>(
         condvar: &Condvar,
         guard: MutexGuard<'a, T>,
@@ -31,7 +31,7 @@ mod real {
         condvar.wait_timeout(guard, time)
     }
 
-    /// Starts a thread. False: it cannot be had.
+    /// Starts a thread; false where that fails.
     pub(in super::super) fn start(name: &str, thread: impl FnOnce() + Send + 'static) -> bool {
         std::thread::Builder::new().name(name.to_owned()).spawn(thread).is_ok()
     }
@@ -46,24 +46,24 @@ mod model {
     pub(in super::super) use loom::sync::atomic::{AtomicBool, Ordering};
     pub(in super::super) use loom::sync::{Condvar, Mutex, MutexGuard};
 
-    /// Moves on by a part of a watch.
+    /// A part of a spin.
     const STEP: u64 = 20_000;
 
     // A model's threads take turns on one thread of the process, and another model has another.
     thread_local! {
         static NOW: Cell<u64> = const { Cell::new(0) };
-        /// Every wait has come to its end.
+        /// Every wait ends by its time.
         static OVER: Cell<bool> = const { Cell::new(false) };
     }
 
-    /// To be called first in a model: each of its rounds sees the same times.
+    /// Begins a model, so that each of its rounds sees the same times.
     #[cfg(test)]
     pub(in super::super) fn begin() {
         NOW.set(0);
         OVER.set(false);
     }
 
-    /// Waits end from now on. Called under the lock with which they wait.
+    /// Has waits end from now on. Called under the lock with which they wait.
     #[cfg(test)]
     pub(in super::super) fn end() {
         OVER.set(true);

@@ -6,6 +6,7 @@
 //! | `unix` | what Unix systems share: the names that the other rooms use |
 //! | `linux`, `bsd` | what each has in its own way, under the same names (`native`), for `unix` |
 //! | `lock` | the library's inner lock and condition variable |
+//! | `per_process` | what a child of fork(2) must not use, and has made anew |
 //!
 //! A room above names no system. Here a simulated machine could stand in.
 
@@ -15,6 +16,7 @@ pub(crate) mod clock;
 #[cfg(target_os = "linux")]
 mod linux;
 pub(crate) mod lock;
+pub(crate) mod per_process;
 pub(crate) mod resolve;
 #[cfg(unix)]
 mod unix;

@@ -23,7 +23,7 @@ use std::time::Duration;
 
 use super::cannot_wait::{CannotWait, interrupted};
 use super::wait::{checkpoint_without_error, deliver_kill, is_cancelled, park};
-use crate::offload::Bell;
+use crate::offload::Sleeper;
 use crate::op::Token;
 pub(crate) use crate::sched::NEVER;
 use crate::sched::{Awaited, Inbox, LockWait, Message, Waiting, Wake, here, thread_number};
@@ -241,8 +241,8 @@ impl Waker {
         }
     }
 
-    /// Ends the wait from a thread of the pool. The caller rings the bell that this returns.
-    pub(crate) fn wake_by_bell(&self) -> Option<Arc<dyn Bell>> {
+    /// Ends the wait from a thread of the pool. The caller wakes the scheduler that this returns.
+    pub(crate) fn wake_later(&self) -> Option<Arc<dyn Sleeper>> {
         match &self.0 {
             Target::Thread(_) => {
                 self.wake();
@@ -250,7 +250,7 @@ impl Waker {
             }
             // Closed: the scheduler has ended, and the waiter with it.
             Target::Tasklet(inbox, token) => match inbox.leave(Message::Wake(*token)) {
-                Ok(true) => Some(Arc::clone(inbox) as Arc<dyn Bell>),
+                Ok(true) => Some(Arc::clone(inbox) as Arc<dyn Sleeper>),
                 Ok(false) | Err(_) => None,
             },
         }

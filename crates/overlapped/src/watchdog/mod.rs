@@ -186,7 +186,7 @@ pub(crate) unsafe fn register(
     snapshot::install(lookup)?;
     let mut registry = registry();
     if limit.is_some() && !registry.is_watching {
-        thread::Builder::new().name("overlapped-watch".to_owned()).spawn(watch)?;
+        thread::Builder::new().name("overlapped-wdog".to_owned()).spawn(watch)?;
         registry.is_watching = true;
         count_helper();
     }

@@ -29,7 +29,7 @@ pub(super) fn warn(text: &str) {
 /// As [`warn`], from a thread of its own: for those that may neither wait nor run the user's code.
 pub(crate) fn warn_aside(text: Arc<str>) {
     let told = Arc::clone(&text);
-    let name = "overlapped-warns".to_owned();
+    let name = "overlapped-warn".to_owned();
     if std::thread::Builder::new().name(name).spawn(move || warn(&told)).is_err() {
         say(&text);
     }

@@ -40,7 +40,7 @@ use super::PortConfig;
 use crate::driver::direct;
 use crate::driver::speculative::Speculation;
 use crate::op::{Completion, Op, Outcome, Submitted, Token};
-use crate::spin::{Spin, WATCH};
+use crate::spin::{SPIN, Spin};
 use crate::sys::{clock, errno};
 
 use cursors::Cursors;
@@ -345,12 +345,12 @@ impl Uring {
             return true;
         }
         let found = self.spin_until(timeout, is_called);
-        self.spin.watched(found);
+        self.spin.spun(found);
         found
     }
 
     fn spin_until(&self, timeout: Option<Duration>, is_called: impl Fn() -> bool) -> bool {
-        let time = timeout.map_or(WATCH, |timeout| timeout.min(WATCH));
+        let time = timeout.map_or(SPIN, |timeout| timeout.min(SPIN));
         let end = clock::nanos() + time.as_nanos() as u64;
         loop {
             for _ in 0..LOADS_PER_CLOCK {

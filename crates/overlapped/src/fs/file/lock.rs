@@ -133,8 +133,8 @@ impl File {
             Err(TryLockError::WouldBlock) => {}
         }
         let fd = Arc::clone(&self.fd);
-        let granted = on_interruptible_thread("the lock of a file", move |patience| {
-            file::lock(&fd, how, patience)?;
+        let granted = on_interruptible_thread("the lock of a file", move |interruptible| {
+            file::lock(&fd, how, interruptible)?;
             Ok(Granted(Some(fd)))
         });
         let mut granted = granted.unwrap_or_else(|| Err(io::ErrorKind::WouldBlock.into()))?;

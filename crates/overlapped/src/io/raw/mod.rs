@@ -25,7 +25,6 @@ use std::ffi::c_void;
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
 
-use crate::offload::Patience;
 use crate::op::{Fs, Net, Op, clamp};
 use crate::sys::address::SocketAddrBuf;
 use crate::sys::clock;
@@ -34,6 +33,7 @@ use crate::sys::errno::{self, WOULD_BLOCK};
 use crate::sys::file;
 use crate::sys::readiness::Interest;
 use crate::sys::socket::{self, raw};
+use crate::sys::thread::interruptible::Interruptible;
 use crate::task::blocking::{in_place, on_interruptible_thread};
 use crate::task::wait::perform;
 use crate::task::waiter::deadline;
@@ -295,7 +295,7 @@ pub unsafe fn accept4(
     }
     let accepted = if may_block && in_tasklet() {
         let listener = descriptor::duplicate(fd)?;
-        let call = move |patience: &_| raw::accept(&listener, flags, patience);
+        let call = move |interruptible: &_| raw::accept(&listener, flags, interruptible);
         let (socket, its_address) = on_own_thread("a connection", limit, call)?;
         from = its_address;
         socket
@@ -334,7 +334,7 @@ pub unsafe fn connect(
     let limit = limit.map(deadline_in);
     if in_tasklet() && !port_does(&op) && !descriptor::nonblocking(fd)? {
         let socket = descriptor::duplicate(fd)?;
-        let call = move |patience: &_| raw::connect(&socket, &to, patience);
+        let call = move |interruptible: &_| raw::connect(&socket, &to, interruptible);
         return on_own_thread("a connection", limit, call);
     }
     // SAFETY: the address stands on this frame, the borrow keeps the descriptor open.
@@ -390,8 +390,8 @@ pub fn waiting_call<T: Send + 'static>(
     call: impl FnMut() -> isize + Send + 'static,
     done: impl FnOnce(i32) -> T + Send + 'static,
 ) -> io::Result<T> {
-    on_own_thread("a system call", None, move |patience| {
-        let result = patience.call(call);
+    on_own_thread("a system call", None, move |interruptible| {
+        let result = interruptible.call(call);
         if result < 0 { Err(io::Error::from_raw_os_error(-result)) } else { Ok(done(result)) }
     })
 }
@@ -401,7 +401,7 @@ pub fn waiting_call<T: Send + 'static>(
 fn on_own_thread<T: Send + 'static>(
     what: &'static str,
     limit: Option<u64>,
-    call: impl FnOnce(&Patience) -> io::Result<T> + Send + 'static,
+    call: impl FnOnce(&Interruptible) -> io::Result<T> + Send + 'static,
 ) -> io::Result<T> {
     let is_own = limit.is_some_and(|own| own < deadline());
     let left = limit.map_or(Duration::MAX, clock::until);

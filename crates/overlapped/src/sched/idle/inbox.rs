@@ -25,7 +25,7 @@ use loom::sync::{
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use super::intake::Intake;
-use crate::offload::Bell;
+use crate::offload::Sleeper;
 use crate::op::Token;
 use crate::sched::tasklet::TcbPtr;
 use crate::sched::tasklet::counts::{HANDLES_MAX, overflow};
@@ -126,7 +126,7 @@ impl Inbox {
         Ok(())
     }
 
-    /// Posts a message for a caller that wakes the scheduler later, by [`Bell::ring`]. Returns
+    /// Posts a message for a caller that wakes the scheduler later, by [`Sleeper::wake`]. Returns
     /// false if it need not, because the scheduler polls anyway.
     pub(crate) fn leave(&self, message: Message) -> Result<bool, Closed> {
         self.lock().as_mut().ok_or(Closed)?.messages.push(message);
@@ -226,9 +226,9 @@ impl Inbox {
     }
 }
 
-impl Bell for Inbox {
-    fn ring(&self) {
-        self.wake();
+impl Sleeper for Inbox {
+    fn wake(&self) {
+        Inbox::wake(self);
     }
 }
 

@@ -8,7 +8,6 @@ use loom::thread;
 
 use super::super::group::{Group, IdleOutcome};
 use super::{Inbox, Message, RemoteLink};
-use crate::offload::Bell;
 use crate::op::Token;
 
 /// The port as far as the inbox knows it: a place to sleep, and a way to be woken there.
@@ -86,7 +85,7 @@ fn loom_no_message_that_was_left_is_lost() {
                 // The wake comes later, and only where it must.
                 if inbox.leave(Message::Wake(token(bits))).unwrap() {
                     thread::yield_now();
-                    inbox.ring();
+                    inbox.wake();
                 }
             })
         });

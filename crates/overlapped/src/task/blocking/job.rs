@@ -24,11 +24,12 @@ use std::time::Duration;
 
 use crate::foreign::quietly;
 use crate::offload;
-use crate::offload::{Bell, On, Patience};
+use crate::offload::{On, Sleeper};
 use crate::sched::NEVER;
 use crate::sys::clock;
 use crate::sys::errno;
 use crate::sys::lock::{Mutex, MutexGuard};
+use crate::sys::thread::interruptible::Interruptible;
 use crate::task::cannot_wait::cancelled_wait;
 use crate::task::waiter::{self, Wait, Waker, Woken};
 use crate::task::{in_tasklet, shield};
@@ -87,7 +88,7 @@ pub(crate) fn on_pool<T: Send + 'static>(
     }
     let shared = Shared::new(waker);
     let theirs = Arc::clone(&shared);
-    offload::offload_with_bell(move |on| match on {
+    offload::offload_and_wake(move |on| match on {
         On::Thread => theirs.run(job),
         On::Nothing => theirs.give_back(Box::new(job)),
     });
@@ -102,10 +103,10 @@ pub(crate) fn on_pool<T: Send + 'static>(
 /// Those of [`on_pool`], and if no thread could be started.
 pub(crate) fn on_interruptible_thread<T: Send + 'static>(
     what: &'static str,
-    job: impl FnOnce(&Patience) -> io::Result<T> + Send + 'static,
+    job: impl FnOnce(&Interruptible) -> io::Result<T> + Send + 'static,
 ) -> Option<io::Result<T>> {
     if !in_tasklet() {
-        return Some(job(&Patience::default()));
+        return Some(job(&Interruptible::default()));
     }
     let (wait, waker) = waiter::prepare().ok()?;
     if has_passed(waiter::deadline()) {
@@ -113,14 +114,14 @@ pub(crate) fn on_interruptible_thread<T: Send + 'static>(
     }
     let shared = Shared::new(waker);
     let theirs = Arc::clone(&shared);
-    let patience = Patience::default();
-    let line = patience.clone();
-    let started = offload::wait_patiently(move || {
-        if let Some(bell) = theirs.run(|_| job(&line)) {
-            bell.ring();
+    let interruptible = Interruptible::default();
+    let line = interruptible.clone();
+    let started = offload::run_interruptible(move || {
+        if let Some(scheduler) = theirs.run(|_| job(&line)) {
+            scheduler.wake();
         }
     });
-    Some(started.and_then(|()| shared.wait(what, wait, Some(patience))))
+    Some(started.and_then(|()| shared.wait(what, wait, Some(interruptible))))
 }
 
 fn has_passed(deadline: u64) -> bool {
@@ -136,8 +137,8 @@ impl<T> Shared<T> {
         self.state.lock()
     }
 
-    /// Runs the job on the pool's thread. Returns the bell of the waiter.
-    fn run(&self, job: impl FnOnce(&Stop) -> io::Result<T>) -> Option<Arc<dyn Bell>> {
+    /// Runs the job on the pool's thread. Returns the waiter's scheduler if it is to be woken.
+    fn run(&self, job: impl FnOnce(&Stop) -> io::Result<T>) -> Option<Arc<dyn Sleeper>> {
         {
             let mut state = self.state();
             match std::mem::replace(&mut *state, JobState::Left) {
@@ -152,15 +153,20 @@ impl<T> Shared<T> {
             let waker = waker.clone();
             *state = JobState::Done(result);
             drop(state);
-            return waker.wake_by_bell();
+            return waker.wake_later();
         }
         // There is no waiter: the result, a descriptor perhaps, is dropped here.
         None
     }
 
     /// Waits for the job.
-    fn wait(&self, what: &'static str, wait: Wait, patience: Option<Patience>) -> io::Result<T> {
-        let leaving = Leaving { shared: self, patience, armed: Cell::new(true) };
+    fn wait(
+        &self,
+        what: &'static str,
+        wait: Wait,
+        interruptible: Option<Interruptible>,
+    ) -> io::Result<T> {
+        let leaving = Leaving { shared: self, interruptible, armed: Cell::new(true) };
         waiter::with_cleanup(&|| leaving.leave(), || self.wait_within(what, wait, &leaving))
     }
 
@@ -203,13 +209,13 @@ impl<T> Shared<T> {
     }
 
     /// Returns the job to the waiter, because there is no thread for it.
-    fn give_back(&self, job: Job<T>) -> Option<Arc<dyn Bell>> {
+    fn give_back(&self, job: Job<T>) -> Option<Arc<dyn Sleeper>> {
         let mut state = self.state();
         let JobState::Queued(waker) = &*state else { return None };
         let waker = waker.clone();
         *state = JobState::Back(job);
         drop(state);
-        waker.wake_by_bell()
+        waker.wake_later()
     }
 
     /// Takes the result, or the error that there will be none; returns `None` while the job is
@@ -237,7 +243,7 @@ impl<T> Shared<T> {
 /// The state of a waiter that may be unwound at any moment.
 struct Leaving<'a, T> {
     shared: &'a Shared<T>,
-    patience: Option<Patience>,
+    interruptible: Option<Interruptible>,
     armed: Cell<bool>,
 }
 
@@ -252,8 +258,10 @@ impl<T> Leaving<'_, T> {
     /// Asks the job to end. Returns when to ask again.
     fn ask(&self) -> u64 {
         self.shared.stop.set();
-        match &self.patience {
-            Some(patience) if !patience.interrupt() => clock::nanos() + ASK_AGAIN.as_nanos() as u64,
+        match &self.interruptible {
+            Some(interruptible) if !interruptible.interrupt() => {
+                clock::nanos() + ASK_AGAIN.as_nanos() as u64
+            }
             _ => NEVER,
         }
     }
@@ -402,9 +410,9 @@ mod tests {
 
     #[test]
     fn a_call_that_waits_for_ever_is_interrupted_by_a_kill_and_by_a_deadline() {
-        let forever = |patience: &Patience| {
+        let forever = |interruptible: &Interruptible| {
             // SAFETY: `pause` takes no pointers.
-            let result = patience.call(|| unsafe { libc::pause() } as isize);
+            let result = interruptible.call(|| unsafe { libc::pause() } as isize);
             assert_eq!(result, -libc::EINTR);
             Err::<(), _>(io::Error::from_raw_os_error(libc::EINTR))
         };
@@ -442,7 +450,7 @@ mod tests {
 
     fn wait_until_no_call_is_left() {
         let late = crate::time::Instant::now() + Duration::from_secs(30);
-        while offload::patient_calls() > 0 {
+        while offload::interruptible_calls() > 0 {
             assert!(crate::time::Instant::now() < late, "threads are left behind");
             sleep(Duration::from_millis(5));
         }

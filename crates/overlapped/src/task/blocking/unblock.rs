@@ -142,7 +142,7 @@ where
 {
     let slot: Slot<F, T> = Arc::new(Mutex::new(None));
     let theirs = slot.clone();
-    offload::offload_with_bell(move |on| {
+    offload::offload_and_wake(move |on| {
         let left = match on {
             On::Thread => Left::Result(catch_unwind(AssertUnwindSafe(f))),
             On::Nothing => Left::Closure(f),
@@ -154,11 +154,11 @@ where
             // runs.
             std::mem::forget(nobodys);
         } else {
-            // Before the message is left: a panic in the drop must not lose the bell that goes with
-            // the message.
+            // Before the message is left: a panic in the drop must not lose the wake-up that goes
+            // with the message.
             drop_quietly(nobodys);
         }
-        waker.wake_by_bell()
+        waker.wake_later()
     });
     slot
 }

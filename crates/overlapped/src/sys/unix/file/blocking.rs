@@ -10,10 +10,10 @@ use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd, RawFd};
 use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
 
-use crate::offload::Patience;
 use crate::sys::errno::to_result;
 use crate::sys::file::nonblocking::{Lock, set_flags};
 use crate::sys::native::abi;
+use crate::sys::thread::interruptible::Interruptible;
 
 pub(crate) use super::copy::{Copy, NO_FILE, copy, mode_may_wait};
 pub(crate) use super::listing::{Batch, Entry, open_listing, read_batch};
@@ -77,22 +77,23 @@ pub(crate) fn canonicalize(path: &Path) -> io::Result<PathBuf> {
 }
 
 /// flock(2): may wait for ever.
-pub(crate) fn lock(fd: &OwnedFd, how: Lock, patience: &Patience) -> io::Result<()> {
+pub(crate) fn lock(fd: &OwnedFd, how: Lock, interruptible: &Interruptible) -> io::Result<()> {
     // SAFETY: an open descriptor; no pointers.
-    to_result(patience.call(|| unsafe { libc::flock(fd.as_raw_fd(), how.flags()) } as isize))
+    to_result(interruptible.call(|| unsafe { libc::flock(fd.as_raw_fd(), how.flags()) } as isize))
         .map(drop)
 }
 
 /// open(2) where it may wait for ever.
-pub(crate) fn open_patiently(
+pub(crate) fn open_interruptible(
     path: &std::ffi::CStr,
     flags: i32,
     mode: u32,
-    patience: &Patience,
+    interruptible: &Interruptible,
 ) -> io::Result<OwnedFd> {
     // SAFETY: a path that ends in a zero byte.
-    let fd =
-        to_result(patience.call(|| unsafe { abi::open(path.as_ptr(), flags, mode) } as isize))?;
+    let fd = to_result(
+        interruptible.call(|| unsafe { abi::open(path.as_ptr(), flags, mode) } as isize),
+    )?;
     // SAFETY: a new descriptor that nobody else knows.
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }
@@ -106,12 +107,12 @@ pub(crate) fn open_again(
     early: &OwnedFd,
     path: &std::ffi::CStr,
     flags: i32,
-    patience: &Patience,
+    interruptible: &Interruptible,
 ) -> io::Result<Option<OwnedFd>> {
     let is_device = as_file(early).metadata()?.file_type().is_char_device();
     let met = early.as_raw_fd();
-    patience.nudge();
-    let opened = patience.call(|| {
+    interruptible.restart_soon();
+    let opened = interruptible.call(|| {
         if !is_device && has_met(met) {
             return met as isize;
         }

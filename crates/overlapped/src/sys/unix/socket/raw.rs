@@ -6,10 +6,10 @@ use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 
 use rustix::io::{FdFlags, fcntl_getfd, fcntl_setfd};
 
-use crate::offload::Patience;
 use crate::sys::address::SocketAddrBuf;
 use crate::sys::descriptor::{self, set_nonblocking};
 use crate::sys::native::abi::{SOCK_CLOEXEC, SOCK_NONBLOCK, accept4};
+use crate::sys::thread::interruptible::Interruptible;
 
 /// Tells whether a receive peeks; `None` if its flags are not among those that a port knows.
 pub(crate) fn peeks(flags: i32) -> Option<bool> {
@@ -44,13 +44,13 @@ fn as_fd(fd: &OwnedFd) -> BorrowedFd<'_> {
 pub(crate) fn accept(
     listener: &OwnedFd,
     flags: i32,
-    patience: &Patience,
+    interruptible: &Interruptible,
 ) -> io::Result<(OwnedFd, SocketAddrBuf)> {
     let mut from = SocketAddrBuf::empty();
     let (address, len) = ((&raw mut from.storage).cast(), &raw mut from.len);
     // SAFETY: room for any address, and its size.
     let call = || unsafe { accept4(listener.as_raw_fd(), address, len, flags) } as isize;
-    let accepted = patience.call(call);
+    let accepted = interruptible.call(call);
     if accepted < 0 {
         return Err(io::Error::from_raw_os_error(-accepted));
     }
@@ -63,8 +63,12 @@ pub(crate) const UNDER_WAY: i32 = libc::EALREADY;
 
 /// connect(2), blocking the thread where the socket is in blocking mode. One that is interrupted is
 /// not made again: the first has begun it, and goes on.
-pub(crate) fn connect(socket: &OwnedFd, to: &SocketAddrBuf, patience: &Patience) -> io::Result<()> {
-    let connected = patience.call(|| match connect_now(as_fd(socket), to) {
+pub(crate) fn connect(
+    socket: &OwnedFd,
+    to: &SocketAddrBuf,
+    interruptible: &Interruptible,
+) -> io::Result<()> {
+    let connected = interruptible.call(|| match connect_now(as_fd(socket), to) {
         Ok(()) => 0,
         Err(_) => -1,
     });

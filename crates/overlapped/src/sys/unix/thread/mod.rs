@@ -2,5 +2,6 @@
 
 pub(crate) mod count;
 pub(crate) mod end;
+pub(crate) mod interruptible;
 
 pub(crate) use crate::sys::native::thread::{number, registers, waits};

@@ -1,0 +1,72 @@
+//! Sleeper coalescing: how long a scheduler that sleeps waits to be woken for the results of jobs.
+//!
+//! Waking a scheduler costs more than many a job, and on its processor it takes the worker's place.
+//! A scheduler sees the results that jobs leave for it before it sleeps; only one that sleeps must
+//! be woken. As long as there are more jobs in the queue than have ended since, the wake-up is
+//! held, for [`HOLD`] at most: so schedulers are woken once for many jobs, and have queued new ones
+//! before a worker runs out of them. Where jobs block (as the last sample of the worker shows),
+//! schedulers are woken at once. If a job blocks unexpectedly while a wake-up is held, the pool's
+//! ticker delivers it.
+
+use std::sync::Arc;
+
+use super::rt::nanos;
+
+/// The longest time, in nanoseconds, that a wake-up is held while jobs end.
+const HOLD: u64 = 500_000;
+
+/// Wakes a scheduler that sleeps, for what jobs have left for it.
+pub(crate) trait Sleeper: Send + Sync {
+    /// From any thread.
+    fn wake(&self);
+}
+
+/// Sleeper-ups that are held.
+#[derive(Default)]
+pub(super) struct HeldWakes {
+    /// No two are the same.
+    schedulers: Vec<Arc<dyn Sleeper>>,
+    /// The number of wake-ups that were asked for.
+    count: usize,
+    /// The time of the first one.
+    since: u64,
+    /// A tick has passed since.
+    is_late: bool,
+}
+
+impl HeldWakes {
+    pub(super) fn add(&mut self, scheduler: Option<Arc<dyn Sleeper>>) {
+        let Some(scheduler) = scheduler else { return };
+        if self.schedulers.is_empty() {
+            (self.since, self.is_late) = (nanos(), false);
+        }
+        self.count += 1;
+        if !self.schedulers.iter().any(|held| Arc::ptr_eq(held, &scheduler)) {
+            self.schedulers.push(scheduler);
+        }
+    }
+
+    /// Tells whether they are to be delivered although `queued` jobs wait.
+    pub(super) fn is_due(&self, queued: usize) -> bool {
+        !self.schedulers.is_empty()
+            && (self.count >= queued || nanos().saturating_sub(self.since) >= HOLD)
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.schedulers.is_empty()
+    }
+
+    /// Takes those that were held for a whole tick; to be called at each tick.
+    pub(super) fn tick(&mut self) -> Vec<Arc<dyn Sleeper>> {
+        if std::mem::replace(&mut self.is_late, true) { self.take() } else { Vec::new() }
+    }
+
+    pub(super) fn take(&mut self) -> Vec<Arc<dyn Sleeper>> {
+        self.count = 0;
+        std::mem::take(&mut self.schedulers)
+    }
+}
+
+pub(super) fn wake_all(schedulers: impl IntoIterator<Item = Arc<dyn Sleeper>>) {
+    schedulers.into_iter().for_each(|scheduler| scheduler.wake());
+}

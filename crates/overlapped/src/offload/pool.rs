@@ -30,7 +30,7 @@ use crate::spin::{SPIN, Spin};
 /// Threads, and so jobs that block at the same time.
 pub(super) const THREADS_MAX: usize = 500;
 
-/// How long a thread stays for the next job.
+/// The time for which an idle thread stays.
 const IDLE: Duration = Duration::from_secs(5);
 
 /// The ticker's period.

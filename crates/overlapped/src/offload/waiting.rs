@@ -29,7 +29,7 @@ const THREADS_MAX: usize = 4096;
 /// Nothing but one system call runs on these stacks, and perhaps a signal handler of the program's.
 const STACK_SIZE: usize = 64 << 10;
 
-/// How long a thread stays for the next call.
+/// The time for which an idle thread stays.
 const IDLE: Duration = Duration::from_secs(5);
 
 type Job = Box<dyn FnOnce() + Send>;

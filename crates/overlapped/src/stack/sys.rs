@@ -1,7 +1,7 @@
 //! The kernel's side of stacks: every system call on their memory is made here.
 //!
 //! A [`Mapping`] owns its addresses; the functions that change memory take it by reference and
-//! check their range against it, so that no arithmetic mistake reaches somebody else's memory.
+//! check their range against it, so that no arithmetic mistake reaches other memory.
 
 use std::io;
 use std::num::NonZeroUsize;
@@ -58,7 +58,7 @@ impl Mapping {
     /// Makes `GUARD` bytes at `low` fault, by a mark in the page table.
     ///
     /// # Safety
-    /// Nobody uses these bytes.
+    /// No code uses these bytes.
     #[cfg(target_os = "linux")]
     pub(super) unsafe fn mark_guard(&self, low: usize) -> io::Result<()> {
         assert!(self.contains(&(low..low + GUARD)));
@@ -87,7 +87,7 @@ impl Mapping {
     /// Makes `GUARD` bytes at `low` fault, as a mapping of their own.
     ///
     /// # Safety
-    /// Nobody uses these bytes.
+    /// No code uses these bytes.
     pub(super) unsafe fn protect_guard(&self, low: usize) -> io::Result<()> {
         assert!(self.contains(&(low..low + GUARD)));
         let at = std::ptr::with_exposed_provenance_mut(low);
@@ -101,7 +101,7 @@ impl Mapping {
     /// Returns the memory of `range` to the kernel; it reads as zeroes afterwards.
     ///
     /// # Safety
-    /// Nobody needs the contents of these bytes.
+    /// No code needs the contents of these bytes.
     pub(super) unsafe fn discard(&self, range: Range<usize>) {
         assert!(self.contains(&range));
         let at = std::ptr::with_exposed_provenance_mut(range.start);
@@ -113,7 +113,7 @@ impl Mapping {
     /// Gives the addresses back.
     ///
     /// # Safety
-    /// Nobody uses any byte of the mapping, now or later.
+    /// No code uses any byte of the mapping, now or later.
     pub(super) unsafe fn unmap(self) {
         let at = std::ptr::with_exposed_provenance_mut(self.start.get());
         // A refusal is possible at the limit of mappings (neighbours were merged, the hole splits
@@ -123,7 +123,7 @@ impl Mapping {
     }
 }
 
-/// Whether the kernel can read the byte at `address`, asked without touching it.
+/// Tells whether the kernel can read the byte at `address`, without touching it here.
 ///
 /// `rt_sigprocmask` with a `how` that does not exist copies the mask in before it looks at `how`:
 /// EFAULT means unreadable, EINVAL readable. Emulators that accept every advice and ignore it
@@ -165,13 +165,14 @@ pub(super) fn first_resident(range: Range<usize>) -> Option<usize> {
     None
 }
 
+/// The size of a page.
 pub(super) fn page_size() -> usize {
     // SAFETY: sysconf only reads.
     let size = unsafe { libc::sysconf(libc::_SC_PAGESIZE) };
     usize::try_from(size).expect("every system has a page size")
 }
 
-/// How many mappings a process may have.
+/// The number of mappings that a process may have.
 pub(super) fn mapping_limit() -> usize {
     /// Linux's default.
     const DEFAULT: usize = 65_530;

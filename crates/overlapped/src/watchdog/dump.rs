@@ -17,7 +17,6 @@ use std::time::Duration;
 
 use super::report::{say, tasklets, trace};
 use super::snapshot::{self, Snapshot};
-use super::stall::system_call_of;
 use super::{Stalled, asking, registry};
 use crate::driver;
 use crate::op::{Op, Wait};
@@ -26,12 +25,13 @@ use crate::sys::signal;
 use crate::sys::signal::Listener;
 use crate::sys::signal::sigpipe;
 use crate::sys::thread::count::count_helper;
+use crate::sys::thread::system_call_of;
 
-/// How long a thread has to answer.
-const PATIENCE: Duration = Duration::from_secs(2);
+/// The time within which a thread must answer.
+const ANSWER_MAX: Duration = Duration::from_secs(2);
 
-/// Has everybody shown whenever `signal` comes, until the process ends. Calls for the same signal
-/// are one.
+/// Has all tasklets dumped whenever `signal` comes, until the process ends. Calls for the same
+/// signal are one.
 ///
 /// # Errors
 /// A signal that cannot be waited for; for want of descriptors or a thread.
@@ -60,12 +60,12 @@ pub(crate) fn signal_of(text: &str) -> Option<i32> {
 }
 
 fn listen(mut listener: Listener) {
-    let _sigpipe = sigpipe::hold_off();
+    let _sigpipe = sigpipe::block();
     let op = Op::Wait(Wait::Signal { listener: listener.as_fd().as_raw_fd() });
     loop {
         // SAFETY: the listener keeps the descriptor open; no memory is involved.
         if unsafe { driver::block_on(&op, None) }.result().is_err() {
-            return say("nobody waits for the dump's signal any more: the wait failed");
+            return say("the dump's signal has no effect any more: the wait for it failed");
         }
         if listener.pending().count() > 0 {
             dump();
@@ -98,7 +98,7 @@ fn dump() {
 /// The tasklet that a thread of this process runs, and its place in the code. `None`: it runs none,
 /// its scheduler is in no registry, or it lets no SIGURG through.
 pub(crate) fn running_on(thread: u64) -> Option<Stalled> {
-    const PATIENCE: Duration = Duration::from_millis(100);
+    const ANSWER_MAX: Duration = Duration::from_millis(100);
     let system_call = system_call_of(thread);
     let asking = asking();
     let registry = registry();
@@ -106,7 +106,7 @@ pub(crate) fn running_on(thread: u64) -> Option<Stalled> {
     // SAFETY: the entry is in the registry, so its thread has not left its scheduler.
     let asked = unsafe { snapshot::ask(entry.target, false) };
     drop(registry);
-    let answer = if asked { snapshot::answer(PATIENCE) } else { None };
+    let answer = if asked { snapshot::answer(ANSWER_MAX) } else { None };
     drop(asking);
     Stalled::new(answer?, Duration::ZERO, system_call, false)
 }
@@ -115,7 +115,7 @@ fn registered() -> Vec<u64> {
     registry().entries.iter().map(|entry| entry.number).collect()
 }
 
-/// What a scheduler's thread shows, and that thread's name; `None` where it has ended.
+/// The answer of a scheduler's thread, and that thread's name; `None` if it has ended.
 fn ask(number: u64) -> Option<(Box<str>, Option<Box<Snapshot>>)> {
     let _asking = asking();
     let registry = registry();
@@ -124,10 +124,10 @@ fn ask(number: u64) -> Option<(Box<str>, Option<Box<Snapshot>>)> {
     // SAFETY: the entry is in the registry, so its thread has not left its scheduler.
     let asked = unsafe { snapshot::ask(entry.target, true) };
     drop(registry);
-    Some((thread, if asked { snapshot::answer(PATIENCE) } else { None }))
+    Some((thread, if asked { snapshot::answer(ANSWER_MAX) } else { None }))
 }
 
-/// What all threads show, without the trace of those who run.
+/// The pages of all threads, without the traces of running tasklets.
 #[cfg(all(test, not(miri)))]
 pub(crate) fn pages() -> Vec<String> {
     let answers = registered().into_iter().filter_map(ask).filter_map(|(_, answer)| answer);

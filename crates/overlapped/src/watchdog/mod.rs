@@ -1,7 +1,7 @@
-//! The watchdog: tells of a tasklet that holds its thread, while nobody else there can run.
+//! The watchdog: reports a tasklet that holds its thread, so that no other tasklet there can run.
 //!
 //! ```text
-//! scheduler ──▶ Pulse: odd while somebody runs   two stores per switch, one of them for itself
+//! scheduler ──▶ Pulse: odd while a tasklet runs   two stores per switch, one of them for itself
 //!                 ▲ read now and then
 //! watchdog thread ┤ the same for longer than the limit: ask (snapshot.rs)
 //!                 ▼
@@ -40,7 +40,7 @@ mod tests;
 mod unwind;
 #[cfg(not(target_os = "linux"))]
 mod unwind {
-    /// Elsewhere no registers are read from which to begin.
+    /// Walks nothing: elsewhere no registers are read from which to begin.
     pub(super) fn walk(_: &super::Snapshot) -> Vec<usize> {
         Vec::new()
     }
@@ -55,6 +55,7 @@ use crate::sys::clock;
 use crate::sys::lock::{Mutex, MutexGuard};
 use crate::sys::signal::sigpipe;
 use crate::sys::thread::count::{count_helper, uncount_helper};
+use crate::sys::thread::system_call_of;
 #[cfg(all(test, not(miri)))]
 pub(crate) use dump::pages;
 pub(crate) use dump::{dump_on, running_on, signal_of};
@@ -63,38 +64,38 @@ pub(crate) use report::warn_aside;
 pub(crate) use snapshot::{Held, Lookup, is_handler};
 use snapshot::{Snapshot, Target};
 pub(crate) use stall::OnStall;
-use stall::system_call_of;
 pub use stall::{Stall, Stalled};
 use tell::{News, Teller};
 
-/// What a scheduler shows of itself: a count that is odd while somebody runs. Only its own thread
+/// A scheduler's sign of life: a count that is odd while a tasklet runs. Only its own thread
 /// writes.
 #[derive(Debug, Default)]
 pub(crate) struct Pulse {
     count: AtomicU64,
-    /// When the first tasklet ended that others have outlived; 0: not yet.
+    /// The time when the first tasklet ended that others have outlived; 0: not yet.
     first_ended_at: AtomicU64,
 }
 
 impl Pulse {
-    /// Somebody begins to run, or comes to rest.
+    /// Counts a tasklet that begins to run, or stops.
     #[inline(always)]
     pub(crate) fn beat(&self) {
         self.count.store(self.count() + 1, Relaxed);
     }
 
-    /// Somebody else begins to run at once.
+    /// Counts a switch from one tasklet to the next.
     #[inline(always)]
     pub(crate) fn pass(&self) {
         self.count.store(self.count() + 2, Relaxed);
     }
 
-    /// How often somebody began to run.
+    /// The number of times that a tasklet began to run.
     pub(crate) fn switches(&self) -> u64 {
         self.count().div_ceil(2)
     }
 
-    /// The first tasklet has ended, and `run` waits for the others. Later calls change nothing.
+    /// Notes that the first tasklet has ended, and `run` waits for the others. Later calls change
+    /// nothing.
     pub(crate) fn first_has_ended(&self) {
         if self.first_ended_at().is_none() {
             self.first_ended_at.store(clock::nanos(), Relaxed);
@@ -123,19 +124,19 @@ struct Entry {
     pulse: *const Pulse,
     target: Target,
     limit: u64,
-    /// The program is told of its stalls.
+    /// The program's function for its stalls.
     on_stall: Option<OnStall>,
-    /// Its pulse when it was looked at.
+    /// Its pulse at the last look.
     count: u64,
-    /// Since when it is that.
+    /// The first time at which it was that.
     since: u64,
     /// The last time at which it was that.
     seen: u64,
-    /// When it is told of next.
+    /// The time of the next report.
     tell_at: u64,
-    /// Who it was told of.
+    /// The tasklet that was reported.
     told: Option<u64>,
-    /// It was told of those that outlive the first tasklet.
+    /// The tasklets that outlive the first one were reported.
     told_of_remains: bool,
     /// The thread's name.
     thread: Box<str>,
@@ -167,9 +168,9 @@ fn registry() -> MutexGuard<'static, Registry> {
     REGISTRY.lock()
 }
 
-/// Has the calling thread's scheduler watched until the result is dropped: who runs for longer than
-/// `limit` is told of, and all are shown by a dump. `lookup` is called on this thread, in a signal
-/// handler.
+/// Has the calling thread's scheduler watched until the result is dropped: a tasklet that runs for
+/// longer than `limit` is reported, and all are shown by a dump. `lookup` is called on this thread,
+/// in a signal handler.
 ///
 /// # Errors
 /// For want of a thread.
@@ -222,18 +223,18 @@ impl Drop for Watched {
 /// The shortest and the longest time between two looks, in nanoseconds.
 const LOOKS_NS: (u64, u64) = (1_000_000, 1_000_000_000);
 
-/// How long a thread has to answer.
-const PATIENCE: Duration = Duration::from_millis(100);
+/// The time within which a thread must answer.
+const ANSWER_MAX: Duration = Duration::from_millis(100);
 
-/// What the watchdog's thread does until nobody is left to be watched.
+/// The life of the watchdog's thread, until no scheduler is left to be watched.
 fn watch() {
-    let _sigpipe = sigpipe::hold_off();
+    let _sigpipe = sigpipe::block();
     let teller = Teller::start();
     let mut last = clock::nanos();
     let mut pause = 0;
     loop {
         let now = clock::nanos();
-        // Nobody ran, this thread neither: the process was stopped, or the machine is overloaded.
+        // No thread ran, this one neither: the process was stopped, or the machine is overloaded.
         let stood_still = now - last > 4 * pause.max(LOOKS_NS.0);
         let asking = asking();
         let mut registry = registry();
@@ -247,13 +248,13 @@ fn watch() {
         for entry in &mut registry.entries {
             findings.extend(look(entry, now, stood_still));
             if findings.last().is_some_and(Finding::has_asked) {
-                // There is one place for answers: the next one is asked in the next look.
+                // There is one place for answers: the next one is asked at the next look.
                 break;
             }
         }
         drop(registry);
         let asked = findings.last().is_some_and(Finding::has_asked);
-        let mut answer = if asked { snapshot::answer(PATIENCE) } else { None };
+        let mut answer = if asked { snapshot::answer(ANSWER_MAX) } else { None };
         drop(asking);
         for finding in findings {
             let answer = if finding.has_asked() { answer.take() } else { None };
@@ -268,7 +269,7 @@ fn watch() {
 enum Finding {
     /// Its thread has been asked. It waits in a system call, if that is known.
     Lasts { number: u64, count: u64, nanos: u64, system_call: Option<i64> },
-    /// Who, and how long it was at least.
+    /// The tasklet has given way after this time at least.
     Over { id: u64, nanos: u64, on_stall: Option<OnStall> },
     /// The first tasklet has ended and others have not. The thread has been asked who they are.
     Remains { nanos: u64 },
@@ -312,7 +313,7 @@ fn look(entry: &mut Entry, now: u64, stood_still: bool) -> Option<Finding> {
     asked.then_some(Finding::Lasts { number: entry.number, count, nanos, system_call })
 }
 
-/// Whether the first tasklet has ended longer ago than the limit, and others go on. Told once.
+/// Finds out whether the first tasklet has ended longer ago than the limit, and others go on. Once.
 fn look_for_remains(entry: &mut Entry, pulse: &Pulse, now: u64) -> Option<Finding> {
     let nanos = now.saturating_sub(pulse.first_ended_at()?);
     if entry.told_of_remains || nanos < entry.limit {
@@ -324,7 +325,7 @@ fn look_for_remains(entry: &mut Entry, pulse: &Pulse, now: u64) -> Option<Findin
     asked.then_some(Finding::Remains { nanos })
 }
 
-/// Notes who is told of, and puts together what is told.
+/// Notes the tasklet that is reported, and puts the report together.
 fn news_of(finding: Finding, answer: Option<Box<Snapshot>>) -> Option<News> {
     match finding {
         Finding::Over { id, nanos, on_stall } => {

@@ -1,7 +1,7 @@
 //! Text that can be put together in a signal handler: no allocation, no formatting machinery, which
 //! might need more room than a handler's stack has.
 
-/// Where a description goes.
+/// A sink for a description.
 pub(crate) trait Text {
     fn push(&mut self, text: &str);
 
@@ -45,7 +45,7 @@ const PAGE: usize = 64 << 10;
 pub(crate) struct Page {
     bytes: [u8; PAGE],
     len: usize,
-    /// How many tasklets there are, also where not all are on it.
+    /// The number of tasklets, also of those that are not on it.
     pub(crate) tasklets: usize,
 }
 

@@ -1,16 +1,13 @@
-//! What the watchdog says, and to whom.
+//! Reports of the watchdog: to the subscriber, or to standard error.
 
 use std::fmt::Write as _;
-use std::io::stderr;
-use std::os::fd::AsFd;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-
-use rustix::io::{Errno, write};
 
 use super::snapshot::Snapshot;
 use super::unwind;
 use crate::foreign::{names, quietly};
+use crate::sys::terminal::write_to_stderr;
 
 /// Tells the subscriber of `tracing`; where there is none that wants warnings, standard error.
 pub(super) fn warn(text: &str) {
@@ -26,7 +23,8 @@ pub(super) fn warn(text: &str) {
     }
 }
 
-/// As [`warn`], from a thread of its own: for those that may neither wait nor run the user's code.
+/// Warns as [`warn`] does, from a thread of its own: for callers that may neither wait nor run the
+/// user's code.
 pub(crate) fn warn_aside(text: Arc<str>) {
     let told = Arc::clone(&text);
     let name = "overlapped-warn".to_owned();
@@ -35,7 +33,7 @@ pub(crate) fn warn_aside(text: Arc<str>) {
     }
 }
 
-/// As [`warn`], for what is no more than a note.
+/// Reports as [`warn`] does, what is no more than a note.
 pub(super) fn note(text: &str) {
     let is_heard = quietly(|| {
         tracing::info!("{text}");
@@ -46,18 +44,10 @@ pub(super) fn note(text: &str) {
     }
 }
 
-/// Writes to standard error. Not through std's stream, whose lock the thread may have that is told
-/// of.
+/// Writes a line to standard error. Not through std's stream, whose lock the reported thread may
+/// hold.
 pub(super) fn say(text: &str) {
-    let line = format!("overlapped: {text}\n");
-    let (stderr, mut rest) = (stderr(), line.as_bytes());
-    while !rest.is_empty() {
-        match write(stderr.as_fd(), rest) {
-            Ok(written) => rest = &rest[written..],
-            Err(Errno::INTR) => {}
-            Err(_) => return, // Nobody could be told that.
-        }
-    }
+    write_to_stderr(format!("overlapped: {text}\n").as_bytes());
 }
 
 /// Every tasklet, a line for each, the oldest first.
@@ -70,7 +60,7 @@ pub(super) fn tasklets(snapshot: &Snapshot) -> String {
     text
 }
 
-/// Where the tasklet is that holds the thread: one line for each function, innermost first.
+/// The trace of the tasklet that holds the thread: one line for each function, innermost first.
 pub(super) fn trace(snapshot: &Snapshot) -> String {
     // A bug in there costs the trace, not the watchdog.
     let addresses = catch_unwind(AssertUnwindSafe(|| unwind::walk(snapshot))).unwrap_or_default();

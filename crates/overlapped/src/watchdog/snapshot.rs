@@ -38,11 +38,11 @@ pub(crate) struct Held {
     pub(crate) name_len: usize,
     /// The call that spawned it.
     pub(crate) spawned_at: &'static Location<'static>,
-    /// Where its stack begins and ends.
+    /// The two ends of its stack.
     pub(crate) stack: (usize, usize),
 }
 
-/// What the handler asks the scheduler of its thread.
+/// The questions of the handler to the scheduler of its thread.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Lookup {
     /// The tasklet that runs.
@@ -55,7 +55,7 @@ pub(crate) struct Lookup {
 const WORDS_MAX: usize = 8 << 10;
 const NAME_MAX: usize = 128;
 
-/// What the handler has seen.
+/// The answer: registers, a part of the stack, the tasklet.
 pub(super) struct Snapshot {
     pub(super) pc: usize,
     pub(super) sp: usize,
@@ -147,7 +147,7 @@ impl Place {
 }
 
 static LOOKUP: OnceLock<Lookup> = OnceLock::new();
-/// What SIGURG did before; set before our handler can run.
+/// The action of SIGURG before; set before our handler can run.
 static PREVIOUS: OnceLock<libc::sigaction> = OnceLock::new();
 
 /// A thread that can be asked.
@@ -225,9 +225,9 @@ pub(super) unsafe fn ask(target: Target, all: bool) -> bool {
     sent || !PLACE.advance(question, FREE)
 }
 
-/// The answer, if it comes in time: a thread may hold the signal off, or wait for a processor.
-pub(super) fn answer(patience: Duration) -> Option<Box<Snapshot>> {
-    let until = clock::nanos() + patience.as_nanos() as u64;
+/// The answer, if it comes in time: a thread may block the signal, or wait for a processor.
+pub(super) fn answer(limit: Duration) -> Option<Box<Snapshot>> {
+    let until = clock::nanos() + limit.as_nanos() as u64;
     while PLACE.phase() != WRITTEN && clock::nanos() < until {
         std::thread::sleep(Duration::from_millis(1));
     }
@@ -245,7 +245,7 @@ pub(super) fn answer(patience: Duration) -> Option<Box<Snapshot>> {
         copy.as_mut_ptr().copy_from_nonoverlapping(PLACE.snapshot.get(), 1);
         copy.assume_init()
     };
-    assert!(PLACE.advance((question & !PHASE) | WRITTEN, FREE), "nobody else takes an answer");
+    assert!(PLACE.advance((question & !PHASE) | WRITTEN, FREE), "one thread takes answers");
     Some(copy)
 }
 

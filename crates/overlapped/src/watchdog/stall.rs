@@ -103,14 +103,6 @@ pub(super) const HAS_HELD: &str = "has held its thread, so that nobody else ther
 /// A function that is told of stalls, and tells whether they are to be logged all the same.
 pub(crate) type OnStall = fn(&Stall) -> bool;
 
-/// The number of the system call in which a thread of this process waits; `None` where it runs, or
-/// where `/proc` does not say.
-pub(super) fn system_call_of(thread: u64) -> Option<i64> {
-    let text = std::fs::read_to_string(format!("/proc/self/task/{thread}/syscall")).ok()?;
-    let number = text.split_whitespace().next()?.parse().ok()?;
-    (number >= 0).then_some(number)
-}
-
 /// The name of a system call that may wait. Others are known by their numbers.
 #[cfg(target_os = "linux")]
 fn call_name(number: i64) -> Option<&'static str> {

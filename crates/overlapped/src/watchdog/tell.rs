@@ -1,4 +1,4 @@
-//! The teller: a thread that says what the watchdog has found.
+//! The teller: a thread that reports the watchdog's findings.
 //!
 //! Symbols take hundreds of milliseconds where a program has all its debugging information, and
 //! the program's own function may take any time. The watchdog goes on looking meanwhile, so that
@@ -14,11 +14,11 @@ use super::stall::{HAS_HELD, OnStall, Stall, Stalled};
 use crate::foreign::quietly;
 use crate::sys::thread::count::{count_helper, uncount_helper};
 
-/// News that is worth telling.
+/// A finding that is to be reported.
 pub(super) enum News {
     /// A tasklet holds its thread.
     Lasts { stalled: Stalled, on_stall: Option<OnStall> },
-    /// Somebody holds the thread, which does not answer.
+    /// A tasklet holds the thread, which does not answer.
     NoAnswer { time: Duration },
     /// The tasklet has given way.
     Over { tasklet: u64, time: Duration, on_stall: Option<OnStall> },
@@ -46,7 +46,7 @@ impl Teller {
         Teller { news: started.then_some(sender) }
     }
 
-    /// Has it told. Waits where too much waits already.
+    /// Has it reported. Waits where too many reports wait already.
     pub(super) fn tell(&self, news: Option<News>) {
         let Some(news) = news else { return };
         match &self.news {

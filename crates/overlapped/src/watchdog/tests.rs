@@ -8,7 +8,7 @@ use std::sync::{Arc, mpsc};
 use super::page::{Page, Text};
 use super::snapshot::{Held, Lookup, Target, answer, ask, install};
 use super::unwind::walk;
-use super::{Entry, Finding, PATIENCE, Pulse, look};
+use super::{ANSWER_MAX, Entry, Finding, Pulse, look};
 use testkit::alone;
 
 thread_local! {
@@ -67,7 +67,7 @@ fn ask_at_any_instruction() {
     for question in 0..500 {
         // SAFETY: the thread ends after the last question.
         assert!(unsafe { ask(target, question % 2 == 0) });
-        let Some(snapshot) = answer(PATIENCE) else { continue };
+        let Some(snapshot) = answer(ANSWER_MAX) else { continue };
         answers += 1;
         assert_eq!(snapshot.held.map(|(id, _)| id), Some(7));
         assert_eq!(snapshot.name().as_deref(), Some("worker"));

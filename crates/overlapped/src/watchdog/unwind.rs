@@ -43,7 +43,7 @@ fn registers(snapshot: &Snapshot) -> UnwindRegsNative {
     UnwindRegsNative::new(snapshot.lr as u64, snapshot.sp as u64, snapshot.fp as u64)
 }
 
-/// What is loaded, with its unwinding tables.
+/// The loaded modules, with their unwinding tables.
 fn modules() -> Vec<Module<Vec<u8>>> {
     let mut modules = Vec::<Module<Vec<u8>>>::new();
     // SAFETY: `take_module` has the signature that is asked for, and gets a pointer to the vector,

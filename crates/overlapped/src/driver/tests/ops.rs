@@ -13,7 +13,7 @@ use crate::sys::address::SocketAddrBuf;
 use crate::sys::clock;
 use crate::sys::message::Message;
 use crate::sys::readiness::Interest;
-use crate::sys::signal::sigpipe::hold_off;
+use crate::sys::signal::sigpipe::block;
 use testkit::alone;
 
 fn recv(fd: RawFd, buf: &mut [u8]) -> Op {
@@ -411,7 +411,7 @@ fn no_socket_and_no_pipe_raises_sigpipe() {
                 let op = Op::Net(Net::SendMsg { fd, message, nonblocking: false });
                 assert_eq!(whole(harness, op), -libc::EPIPE, "{}", harness.kind);
             }
-            let guard = hold_off();
+            let guard = block();
             for _ in 0..rounds {
                 let result = whole(harness, write(ours.as_raw_fd(), b"x", None));
                 assert_eq!(result, -libc::EPIPE, "{}", harness.kind);

@@ -30,7 +30,7 @@ pub(crate) struct Block(pub(super) usize);
 const NO_PROCESSOR: u32 = u32::MAX;
 /// <locale.h>: the locale of the process.
 const LC_GLOBAL_LOCALE: usize = usize::MAX;
-/// As `PTHREAD_DESTRUCTOR_ITERATIONS`.
+/// `PTHREAD_DESTRUCTOR_ITERATIONS`.
 const ROUNDS_MAX: usize = 4;
 
 impl Block {

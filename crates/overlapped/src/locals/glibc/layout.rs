@@ -338,7 +338,7 @@ fn shown_by_a_thread(descriptor_len: usize) -> Result<Shown, String> {
     if fits { Ok(shown) } else { Err("this glibc's threads are not as expected".to_owned()) }
 }
 
-/// In that thread.
+/// Runs in that thread.
 extern "C" fn show(shown: *mut c_void) -> *mut c_void {
     // SAFETY: the creator's, which waits.
     let shown = unsafe { &mut *shown.cast::<Shown>() };

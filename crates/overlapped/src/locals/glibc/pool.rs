@@ -99,7 +99,7 @@ fn give_away(blocks: impl Iterator<Item = Block>) {
     }
 }
 
-/// In a thread of its own.
+/// Runs in a thread of its own.
 fn retire_surplus() {
     while let Some(mut shared) = lock() {
         if shared.idle.len() <= KEPT_BY_PROCESS {

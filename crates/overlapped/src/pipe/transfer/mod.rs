@@ -108,7 +108,7 @@ pub fn transfer_up_to(from: impl AsFd, to: impl AsFd, limit: u64) -> Result<u64,
 /// Moves at most `limit` bytes.
 pub(crate) fn between(from: End<'_>, to: End<'_>, limit: u64) -> Result<u64, TransferError> {
     // On a scheduler's thread, SIGPIPE is blocked already.
-    let _guard = (!in_tasklet()).then(sigpipe::hold_off);
+    let _guard = (!in_tasklet()).then(sigpipe::block);
     let mut transfer = Transfer { from, to, left: limit, delivered: 0 };
     match transfer.run() {
         Ok(()) => Ok(transfer.delivered),

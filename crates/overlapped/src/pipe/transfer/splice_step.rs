@@ -57,7 +57,7 @@ fn side_of(from: &End<'_>, error: &io::Error) -> Side {
 fn by_pool(from: &End<'_>, to: &End<'_>, len: usize) -> io::Result<usize> {
     let (from, to) = (sys::descriptor::duplicate(from.fd)?, sys::descriptor::duplicate(to.fd)?);
     unblock_to_end(move || {
-        let _guard = sigpipe::hold_off();
+        let _guard = sigpipe::block();
         splice::splice_now(from, to, len)
     })
 }

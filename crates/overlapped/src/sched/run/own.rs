@@ -20,7 +20,7 @@ struct CrateLocals {
 impl CrateLocals {
     /// Reads the values of the thread's own block.
     fn capture(here: Here) -> CrateLocals {
-        CrateLocals { current: here, shown: shown(), holds_off_sigpipe: sigpipe::is_held_off() }
+        CrateLocals { current: here, shown: shown(), holds_off_sigpipe: sigpipe::is_blocked() }
     }
 
     /// Sets them in the block that the caller is on.

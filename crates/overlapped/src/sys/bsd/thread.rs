@@ -23,7 +23,8 @@ pub(crate) fn is_main() -> bool {
     unsafe { libc::pthread_main_np() == 1 }
 }
 
-/// How often the calling thread has waited: not counted, so a pool grows by its ticks only.
+/// The number of times that the calling thread has waited: not counted, so a pool grows by its
+/// ticks only.
 pub(crate) fn waits() -> u32 {
     0
 }

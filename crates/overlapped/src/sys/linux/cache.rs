@@ -43,8 +43,9 @@ pub(crate) fn cached(at: RawFd, path: &CStr, follow: bool) -> Cached {
     stat_of(fd.as_fd()).map_or(Cached::Unknown, Cached::Found)
 }
 
-/// Opens `path` if the kernel's cache of names leads there, and waits for nobody. Makes nothing and
-/// empties nothing, so `flags` must ask for neither, nor for non-blocking mode.
+/// Opens `path` if the kernel's cache of names leads there, and never waits for another
+/// process. Makes nothing and empties nothing, so `flags` must ask for neither, nor for
+/// non-blocking mode.
 pub(crate) fn open_cached(path: &CStr, flags: i32) -> Opened {
     // So that a FIFO does not wait.
     let how = from_cache(flags | libc::O_NONBLOCK);
@@ -54,13 +55,14 @@ pub(crate) fn open_cached(path: &CStr, flags: i32) -> Opened {
     }
 }
 
-/// How to open what the kernel's cache of names leads to. (The ring adds non-blocking mode by
-/// itself, and takes it away again.)
+/// The request for an open of what the kernel's cache of names leads to. (The ring adds
+/// non-blocking mode by itself, and takes it away again.)
 pub(crate) fn from_cache(flags: i32) -> OpenHow {
     OpenHow { flags: flags as u64, mode: 0, resolve: libc::RESOLVE_CACHED }
 }
 
-/// What an open [`from_cache`] with these flags has come to: a descriptor or an errno.
+/// The outcome of an open [`from_cache`] with these flags, from its result: a descriptor or an
+/// errno.
 pub(crate) fn opened(result: Result<OwnedFd, i32>, flags: i32) -> Opened {
     let fd = match result {
         Ok(fd) => fd,
@@ -73,7 +75,7 @@ pub(crate) fn opened(result: Result<OwnedFd, i32>, flags: i32) -> Opened {
             | libc::EISDIR
             | libc::EROFS),
         ) => return Opened::Failed(errno),
-        // Not in the cache, somebody's lease, a FIFO without a reader, or without this call.
+        // Not in the cache, another process's lease, a FIFO without a reader, or without this call.
         Err(_) => return Opened::Unknown,
     };
     let Some(stat) = stat_of(fd.as_fd()) else {
@@ -95,7 +97,7 @@ fn openat2(at: RawFd, path: &CStr, how: &OpenHow) -> Result<OwnedFd, i32> {
     if fd < 0 {
         return Err(-fd);
     }
-    // SAFETY: a new descriptor that nobody else knows.
+    // SAFETY: a new descriptor that no other code knows.
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }
 

@@ -12,7 +12,7 @@ pub(crate) fn is_main() -> bool {
     rustix::thread::gettid() == rustix::process::getpid()
 }
 
-/// How often the calling thread has waited, as the kernel counts it (`ru_nvcsw`).
+/// The number of times that the calling thread has waited, as the kernel counts it (`ru_nvcsw`).
 #[cfg(not(any(miri, overlapped_loom)))]
 pub(crate) fn waits() -> u32 {
     let mut usage = std::mem::MaybeUninit::<libc::rusage>::zeroed();
@@ -25,7 +25,8 @@ pub(crate) fn waits() -> u32 {
     usage.ru_nvcsw as u32
 }
 
-/// How often the calling thread has waited: not counted (loom wants every round to be the same).
+/// The number of times that the calling thread has waited: not counted here (loom wants every round
+/// to be the same).
 #[cfg(any(miri, overlapped_loom))]
 pub(crate) fn waits() -> u32 {
     0

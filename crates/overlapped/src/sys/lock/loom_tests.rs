@@ -1,4 +1,4 @@
-//! Loom goes through every order of threads that lock, unlock, wait and notify:
+//! Model checks of threads that lock, unlock, wait and notify, by loom:
 //! `RUSTFLAGS="--cfg overlapped_loom" cargo test -p overlapped --release --lib loom_`.
 //!
 //! The protocol is compiled once more, over a word that loom knows.
@@ -13,7 +13,7 @@ use self::protocol::{RawCondvar, RawMutex};
 #[path = "protocol.rs"]
 mod protocol;
 
-/// A futex that loom knows: who sleeps has compared the word under the lock that a wake takes.
+/// A futex that loom knows: a sleeper has compared the word under the lock that a wake-up takes.
 mod futex {
     use std::sync::atomic::Ordering;
     use std::time::Duration;

@@ -1,12 +1,12 @@
 //! The library's inner lock and condition variable: three words of state over futex(2), without
 //! poison.
 //!
-//! They are std's own algorithms over system calls that nobody else sees. std's call futex through
-//! the symbol `syscall`, and whoever replaces that, to have std's locks wait in tasklets, would be
-//! called on a tasklet's stack, in the middle of the library's code, which may neither wait there
-//! nor let others run. rustix makes the system call itself, so a thread that waits for an inner
-//! lock blocks, for the few steps that it is held. No code of the user's runs under one, so nothing
-//! is half done where a thread unwinds.
+//! They are std's own algorithms over system calls that no other code sees. std's locks call futex
+//! through the symbol `syscall`. A program that replaces that symbol, to have std's locks wait in
+//! tasklets, would be called on a tasklet's stack, in the middle of the library's code, which may
+//! neither wait there nor let others run. rustix makes the system call itself, so a thread that
+//! waits for an inner lock blocks, for the few steps that it is held. No code of the user's runs
+//! under one, so nothing is half done where a thread unwinds.
 //!
 //! These still wait through std, for a reason:
 //!
@@ -18,7 +18,7 @@
 //! | the start of a pool's thread | pthread_create(3): no lock of std's |
 //! | `std::thread::sleep` | outside a scheduler, or while unwinding: the thread is to sleep |
 //! | the channels of `entry/crew` | outside of tasklets |
-//! | `switch/threads`, `port/still` | for Miri only |
+//! | `switch/threads`, `driver/null` | for Miri only |
 
 #[cfg(all(test, overlapped_loom))]
 mod loom_tests;
@@ -42,7 +42,7 @@ pub(crate) struct Mutex<T> {
     value: UnsafeCell<T>,
 }
 
-// SAFETY: the value moves between threads with whoever has the lock, one at a time.
+// SAFETY: the value moves between threads with the holder of the lock, one at a time.
 unsafe impl<T: Send> Send for Mutex<T> {}
 // SAFETY: as above.
 unsafe impl<T: Send> Sync for Mutex<T> {}
@@ -88,7 +88,7 @@ impl<T> Deref for MutexGuard<'_, T> {
 
     #[inline]
     fn deref(&self) -> &T {
-        // SAFETY: the guard has the lock, so nobody changes the value while it is borrowed.
+        // SAFETY: the guard has the lock, so no other thread changes the value meanwhile.
         unsafe { &*self.mutex.value.get() }
     }
 }
@@ -96,7 +96,7 @@ impl<T> Deref for MutexGuard<'_, T> {
 impl<T> DerefMut for MutexGuard<'_, T> {
     #[inline]
     fn deref_mut(&mut self) -> &mut T {
-        // SAFETY: the guard has the lock and is borrowed mutably: nobody else looks at the value.
+        // SAFETY: the guard has the lock and is borrowed mutably: no other code looks at the value.
         unsafe { &mut *self.mutex.value.get() }
     }
 }
@@ -122,7 +122,7 @@ impl Condvar {
         guard
     }
 
-    /// The same, for `limit` at most; whether that was all of the limit.
+    /// Waits as [`Condvar::wait`] does, for `limit` at most; true: for all of it.
     pub(crate) fn wait_timeout<'a, T>(
         &self,
         guard: MutexGuard<'a, T>,
@@ -132,7 +132,7 @@ impl Condvar {
         (guard, !woken)
     }
 
-    /// Wakes one who waits.
+    /// Wakes one waiter.
     pub(crate) fn notify_one(&self) {
         self.raw.notify_one();
     }

@@ -1,12 +1,13 @@
 //! Changes of the words of a lock and of a condition variable. Both are std's.
 //!
-//! A mutex is free, locked, or locked with somebody who may wait: whoever unlocks the last one
-//! wakes somebody. Who has waited locks it as the last one, since others may wait, too.
+//! A mutex is free, locked, or awaited: locked, with threads that may wait for it. Unlocking an
+//! awaited one wakes a waiter. A thread that has waited locks it as awaited, since others may still
+//! wait.
 //!
 //! A condition variable counts notifications. A waiter reads the count under the mutex and sleeps
 //! only while it is the same, so no notification comes between.
 //!
-//! Loom goes through the orders: `loom_tests`.
+//! `loom_tests` model-checks the orders.
 
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 use std::time::Duration;
@@ -62,7 +63,7 @@ impl RawMutex {
         }
     }
 
-    /// Looks for a moment whether it becomes free. Not where others wait: they come first.
+    /// Spins for a moment until it becomes free. Not where others wait: they come first.
     fn spin(&self) -> u32 {
         let mut left = SPINS;
         loop {
@@ -90,7 +91,7 @@ impl RawCondvar {
         in_time
     }
 
-    /// Wakes one who waits.
+    /// Wakes one waiter.
     pub(super) fn notify_one(&self) {
         self.0.fetch_add(1, Relaxed);
         wake_one(&self.0);

@@ -78,7 +78,7 @@ pub(crate) fn is_under_way(result: i32) -> bool {
 /// Tells whether `result` says that the operation ended early and has done nothing: cancelled, or
 /// interrupted by a signal. None of these is for users.
 pub(crate) fn is_cancelled(result: i32) -> bool {
-    /// What an interrupted call answers inside the kernel; the ring lets it out for some opens.
+    /// The code of an interrupted call inside the kernel; the ring lets it out for some opens.
     const ERESTARTSYS: i32 = 512;
     [-libc::ECANCELED, -libc::EINTR, -ERESTARTSYS].contains(&result)
 }

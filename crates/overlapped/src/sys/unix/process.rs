@@ -21,12 +21,12 @@ pub use std::process::{exit, id};
 
 /// Starts the program.
 pub(crate) fn spawn(command: &mut Command) -> io::Result<Child> {
-    sigpipe::let_through(|| command.spawn())
+    sigpipe::unblocked(|| command.spawn())
 }
 
 /// Replaces this process's program; returns only where that fails.
 pub(crate) fn exec(command: &mut Command) -> io::Error {
-    sigpipe::let_through(|| command.exec())
+    sigpipe::unblocked(|| command.exec())
 }
 
 /// Has `f` called when this process exits: by exit(3), or by a return from `main`. It must not
@@ -37,7 +37,7 @@ pub(crate) fn at_exit(f: extern "C" fn()) {
     _ = unsafe { libc::atexit(f) };
 }
 
-/// Kills a child. Not an error where it has ended.
+/// Kills a child; no error if it has ended.
 pub(crate) fn kill(child: &mut Child) -> io::Result<()> {
     child.kill()
 }
@@ -54,7 +54,8 @@ pub(crate) fn kill_group(child: &Child) -> io::Result<()> {
     }
 }
 
-/// How a child has ended, if it has. The first such answer releases it; std remembers it.
+/// The status of a child that has ended; `None` before its end. The first such answer releases the
+/// child; std remembers it.
 pub(crate) fn try_wait(child: &mut Child) -> io::Result<Option<ExitStatus>> {
     child.try_wait()
 }

@@ -1,4 +1,4 @@
-//! The calls that move bytes inside the kernel, and what must be known of a descriptor for them.
+//! Calls that move bytes inside the kernel, and the kind of a descriptor as far as they need it.
 //!
 //! splice(2) moves between a pipe and anything, copy_file_range(2) between files. Neither blocks on
 //! a pipe or on a non-blocking socket here; both wait for disks.
@@ -78,7 +78,7 @@ pub(crate) fn seek_back(file: BorrowedFd<'_>, bytes: usize) -> io::Result<()> {
     Ok(())
 }
 
-/// How many bytes a file has behind its cursor.
+/// The number of bytes that a file has behind its cursor.
 pub(crate) fn left(file: BorrowedFd<'_>) -> io::Result<u64> {
     let at = rustix::fs::tell(file)?;
     Ok(u64::try_from(rustix::fs::fstat(file)?.st_size).unwrap_or(0).saturating_sub(at))

@@ -1,4 +1,4 @@
-//! Terminals, and what else a standard stream may be.
+//! Terminals, and standard error.
 //!
 //! A terminal cannot be asked for an attempt that does not wait, except by `O_NONBLOCK`, which is a
 //! property of the open file description: setting it on standard input would set it for the shell
@@ -20,13 +20,13 @@ pub(crate) fn candidate(fd: BorrowedFd<'_>) -> Option<Identity> {
     (identity.kind == Kind::CharDevice).then_some(identity)
 }
 
-/// Whether it is a terminal.
+/// Tells whether it is a terminal.
 pub(crate) fn is_terminal(fd: BorrowedFd<'_>) -> bool {
     fd.is_terminal()
 }
 
 /// The terminal behind `fd` under a description of its own, which does not block. `None` where
-/// that cannot be had: it belongs to somebody else, there is no procfs, or it is the master's side
+/// that cannot be had: it belongs to another user, there is no procfs, or it is the master's side
 /// of a pseudo-terminal, whose file opens another one.
 pub(crate) fn reopen(fd: BorrowedFd<'_>) -> Option<OwnedFd> {
     if native::abi::is_terminal_master(fd.as_raw_fd()) {
@@ -37,4 +37,10 @@ pub(crate) fn reopen(fd: BorrowedFd<'_>) -> Option<OwnedFd> {
     let path = format!("/proc/self/fd/{}", fd.as_raw_fd());
     let own = rustix::fs::open(path, flags, Mode::empty()).ok()?;
     (candidate(std::os::fd::AsFd::as_fd(&own)) == candidate(fd)).then_some(own)
+}
+
+/// Writes `bytes` to standard error, without a lock of std's. An error cannot be reported anywhere.
+pub(crate) fn write_to_stderr(bytes: &[u8]) {
+    // Its number: nothing is locked.
+    drop(super::splice::write_all(std::io::stderr(), bytes));
 }

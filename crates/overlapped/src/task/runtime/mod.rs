@@ -317,7 +317,7 @@ impl Config {
         let setup = setup(&settings, Arc::clone(&group), 0, self.observer)?;
         let opened = sched::open(setup);
         let workers = WorkerThreads::start(&settings, &group)?;
-        let _sigpipe = sigpipe::hold_off();
+        let _sigpipe = sigpipe::block();
         workers.begin();
         let mut main: Option<Main<T>> = None;
         let at = Location::caller();

@@ -109,7 +109,7 @@ fn serve(
     // The receiver is gone if another thread has failed; then no signal comes either.
     let _ = report.send(Ok(()));
     start_signal.recv().ok()?;
-    let _sigpipe = sigpipe::hold_off();
+    let _sigpipe = sigpipe::block();
     // SAFETY: there is no first tasklet.
     Some(unsafe { opened.run(false, None::<fn(&Sched) -> TcbPtr>) })
 }

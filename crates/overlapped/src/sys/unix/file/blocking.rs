@@ -94,14 +94,14 @@ pub(crate) fn open_interruptible(
     let fd = to_result(
         interruptible.call(|| unsafe { abi::open(path.as_ptr(), flags, mode) } as isize),
     )?;
-    // SAFETY: a new descriptor that nobody else knows.
+    // SAFETY: a new descriptor that no other code knows.
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }
 
-/// The same for what has been opened `early`, without waiting: the other side may have met that one
+/// Opens again what has been opened `early`, without waiting: the other side may have met that one
 /// already, and be gone. `None`: it is as good as one that has waited, and in blocking mode.
 ///
-/// Somebody may come and go between the look and the open, which would wait for the next one. So
+/// A process may come and go between the check and the open, which would wait for the next one. So
 /// both are done again a few times.
 pub(crate) fn open_again(
     early: &OwnedFd,
@@ -124,13 +124,13 @@ pub(crate) fn open_again(
         _ if opened == met || (is_device && opened == -libc::EBUSY) => {
             set_flags(early.as_fd(), flags).map(|()| None)
         }
-        // SAFETY: a new descriptor that nobody else knows.
+        // SAFETY: a new descriptor that no other code knows.
         _ => to_result(opened).map(|fd| Some(unsafe { OwnedFd::from_raw_fd(fd) })),
     }
 }
 
-/// Whether the other side of a FIFO's reading end, opened without one, has left something, or has
-/// come and gone.
+/// Tells whether the other side of a FIFO's reading end, opened without one, has left something, or
+/// has come and gone.
 fn has_met(fd: RawFd) -> bool {
     let mut poll = libc::pollfd { fd, events: libc::POLLIN, revents: 0 };
     // SAFETY: one entry, and no waiting.

@@ -13,7 +13,7 @@ use rustix::io::{Errno, retry_on_intr};
 use super::mode::{CHAR_DEVICE, FIFO, FORMAT};
 use crate::sys::native;
 
-/// So much at once, so that a copy can be given up in between.
+/// Bytes copied per call, so that a copy can be given up in between.
 const CHUNK: usize = 16 << 20;
 
 /// Room for what the kernel will not copy by itself.
@@ -22,13 +22,13 @@ const BUFFER: usize = 256 << 10;
 /// Shorter files are read and written: the kernel needs two calls for them, and is slower.
 const SMALL: u64 = 64 << 10;
 
-/// What came of a copy.
+/// The outcome of a copy.
 pub(crate) enum Copy {
-    /// So many bytes.
+    /// All is copied: the number of bytes.
     Done(u64),
-    /// Nothing: one of the two is a FIFO or a device, which may have to be waited for. Such a
-    /// source is open, as it would be while it is waited for: whoever waits for a reader has seen
-    /// it. Its holder keeps it until somebody has come.
+    /// Nothing is copied: one of the two is a FIFO or a device, which may have to be waited for.
+    /// Such a source is open, as it would be while it is waited for: a process that waits for a
+    /// reader has seen it. The caller keeps it open until that process has come.
     Waits(Option<OwnedFd>),
 }
 
@@ -36,7 +36,7 @@ pub(crate) enum Copy {
 /// where it is not there, emptied where it is. `stopped` says whether to give up in between, with
 /// `ECANCELED`.
 ///
-/// Each call counts, because most files are small: what is new is a regular file, and need not be
+/// Each call counts, because most files are small: a new file is a regular one, and need not be
 /// asked whether it would be waited for.
 pub(crate) fn copy(from: &Path, to: &Path, stopped: impl Fn() -> bool) -> io::Result<Copy> {
     let Some(mut source) = open_source(from)? else {
@@ -54,7 +54,7 @@ pub(crate) fn copy(from: &Path, to: &Path, stopped: impl Fn() -> bool) -> io::Re
         return Ok(Copy::Waits(None));
     };
     let copied = if metadata.len() < SMALL {
-        at_once(&source, &mut target, metadata.len())?
+        in_memory(&source, &mut target, metadata.len())?
     } else {
         in_kernel(&source, &target, &stopped)?
     };
@@ -64,11 +64,11 @@ pub(crate) fn copy(from: &Path, to: &Path, stopped: impl Fn() -> bool) -> io::Re
     }
 }
 
-/// Opens it without waiting for anybody; `None` where that might be necessary.
+/// Opens it without waiting for another process; `None` where that might be necessary.
 fn open_source(path: &Path) -> io::Result<Option<File>> {
     let mut options = OpenOptions::new();
     match options.read(true).custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY).open(path) {
-        // Somebody has a lease, which has to be broken.
+        // Another process has a lease, which has to be broken.
         Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
             if may_wait_for_ever(path) {
                 Ok(None)
@@ -81,7 +81,7 @@ fn open_source(path: &Path) -> io::Result<Option<File>> {
 }
 
 /// Makes it, or opens and empties what is there; with these permissions, if it is a file. `None`
-/// where somebody might have to be waited for.
+/// where another process might have to be waited for.
 fn open_target(path: &Path, permissions: Permissions) -> io::Result<Option<File>> {
     let mut options = OpenOptions::new();
     options.write(true).mode(permissions.mode());
@@ -108,12 +108,12 @@ fn open_target(path: &Path, permissions: Permissions) -> io::Result<Option<File>
     }
 }
 
-/// Whether there is something whose opening may wait for ever.
+/// Tells whether the path leads to something whose opening may wait for ever.
 fn may_wait_for_ever(path: &Path) -> bool {
     std::fs::metadata(path).is_ok_and(|found| mode_may_wait(found.permissions().mode()))
 }
 
-/// Whether opening a file of this kind may wait for somebody.
+/// Tells whether opening a file with this mode may wait for another process.
 pub(crate) fn mode_may_wait(mode: u32) -> bool {
     matches!(mode & FORMAT, FIFO | CHAR_DEVICE)
 }
@@ -124,12 +124,12 @@ pub(crate) const NO_FILE: &str =
 
 enum Copied {
     All(u64),
-    /// So much, and perhaps there is more.
+    /// This many bytes, and perhaps there are more.
     Part(u64),
 }
 
-/// A file that has, or says that it has, so many bytes.
-fn at_once(source: &File, target: &mut File, len: u64) -> io::Result<Copied> {
+/// Copies a file that has, or says that it has, `len` bytes.
+fn in_memory(source: &File, target: &mut File, len: u64) -> io::Result<Copied> {
     // Files of /proc and the like say that they are empty, and want to be read in one piece.
     let room = if len == 0 { SMALL } else { len + 1 };
     let mut bytes = Vec::with_capacity(room as usize);

@@ -1,8 +1,10 @@
-//! Calls on files that no port does, in two kinds that must not be confused.
+//! Calls on files, in kinds that must not be confused.
 //!
-//! - [`at_once`]: they never wait for a disk, and are made where they stand;
-//! - all others: they may wait for a disk or a file server, are made on threads of the pool, and
-//!   own what they use.
+//! | file | calls |
+//! |---|---|
+//! | `nonblocking` | never wait for a disk, and are made on the tasklet's own thread |
+//! | `transfer`, `calls` | operations of a driver; may wait for a disk, never for another process |
+//! | all others | may wait for a disk or a file server, on threads of the pool; own what they use |
 
 mod blocking;
 pub(crate) mod calls;

@@ -1,4 +1,4 @@
-//! What the kernel knows without asking a disk or a server.
+//! Calls that the kernel answers without asking a disk or a server.
 
 use std::io::{self, SeekFrom};
 use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
@@ -12,7 +12,7 @@ pub(crate) use crate::sys::native::cache::{
     OpenHow, cached, from_cache, open_cached, opened, stat_of,
 };
 
-/// What a descriptor stands for, as far as transfers go.
+/// The kind of a descriptor, as far as transfers go.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum FileKind {
     /// Regular file, directory, block device: always ready; transfers at the cursor queue.
@@ -68,7 +68,7 @@ pub(crate) fn seek(fd: BorrowedFd<'_>, to: SeekFrom) -> io::Result<u64> {
     u64::try_from(at).map_err(|_| io::Error::last_os_error())
 }
 
-/// Where the file was when it was opened, as /proc tells; for people.
+/// The path under which the file was opened, as /proc tells; for messages only.
 pub(crate) fn path_of(fd: BorrowedFd<'_>) -> Option<PathBuf> {
     std::fs::read_link(format!("/proc/self/fd/{}", fd.as_raw_fd())).ok()
 }
@@ -82,7 +82,7 @@ pub(crate) fn try_lock(fd: BorrowedFd<'_>, how: Lock) -> io::Result<()> {
     .map(drop)
 }
 
-/// What flock(2) is to do.
+/// A change to a file's lock, by flock(2).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Lock {
     Exclusive,
@@ -100,19 +100,19 @@ impl Lock {
     }
 }
 
-/// What stands under a path, as far as the kernel's cache of names tells.
+/// The status of a path, as far as the kernel's cache of names tells.
 #[derive(Debug, Clone, Copy)]
 #[expect(clippy::large_enum_variant, reason = "looked at once, where it was returned to")]
 pub(crate) enum Cached {
-    /// This.
+    /// It exists.
     Found(StatBuf),
-    /// Nothing, or nothing that can be reached: an errno.
+    /// It does not exist, or cannot be reached: an errno.
     Failed(i32),
     /// The disk, or a server, would have to be asked.
     Unknown,
 }
 
-/// What came of [`open_cached`].
+/// The outcome of [`open_cached`].
 #[derive(Debug)]
 pub(crate) enum Opened {
     /// A file, a directory or a block device.
@@ -120,9 +120,9 @@ pub(crate) enum Opened {
     /// Something that another open might have waited for: a FIFO or a device. It may be open in
     /// non-blocking mode.
     Early(OwnedFd),
-    /// Nothing could have been opened: an errno.
+    /// An open must fail: an errno.
     Failed(i32),
-    /// Not to be found out without waiting.
+    /// Only a call that waits can tell.
     Unknown,
 }
 

@@ -1,7 +1,7 @@
 //! Removing a directory with everything in it.
 //!
-//! Every step goes from an open directory to a name in it, never through a path: whoever replaces
-//! a directory by a symbolic link meanwhile cannot lead the removal elsewhere.
+//! Every step goes from an open directory to a name in it, never through a path: a process that
+//! replaces a directory by a symbolic link meanwhile cannot lead the removal elsewhere.
 
 use std::ffi::{CStr, CString};
 use std::io;
@@ -73,7 +73,7 @@ fn enter(parent: BorrowedFd<'_>, name: &CStr) -> Result<Level, Errno> {
     Ok(Level { dir, name: name.to_owned(), left: Vec::new().into_iter(), is_read: false })
 }
 
-/// Somebody else may have removed it first.
+/// Takes a missing entry for a success: another process may have removed it first.
 fn gone_is_fine(result: Result<(), Errno>) -> io::Result<()> {
     match result {
         Err(Errno::NOENT) => Ok(()),

@@ -1,7 +1,7 @@
 //! Signals by the classic self-pipe: the handler notes the signal and writes a byte into a socket
 //! pair, whose other end becomes readable.
 //!
-//! signal-hook has one handler per signal, for any number of listeners, and calls whatever handler
+//! signal-hook has one handler per signal, for any number of listeners, and calls the handler that
 //! was there before. Its handlers restart system calls and keep errno.
 
 pub(crate) mod sigpipe;
@@ -17,7 +17,7 @@ use signal_hook::iterator::exfiltrator::SignalOnly;
 
 pub(crate) use crate::sys::native::thread::{last_signal, spare_signals};
 
-/// Who is told of signals.
+/// A queue of signals that have come.
 #[derive(Debug)]
 pub(crate) struct Listener {
     delivery: SignalDelivery<Arc<UnixStream>, SignalOnly>,
@@ -26,7 +26,7 @@ pub(crate) struct Listener {
 }
 
 impl Listener {
-    /// One that is told of nothing yet.
+    /// A listener for no signal yet.
     pub(crate) fn new() -> io::Result<Listener> {
         let (read, write) = UnixStream::pair()?;
         let read = Arc::new(read);
@@ -35,7 +35,7 @@ impl Listener {
         Ok(Listener { delivery, read })
     }
 
-    /// Takes in a signal. Nothing where it is in already.
+    /// Adds a signal; has no effect if it was added before.
     pub(crate) fn add(&self, signal: i32) -> io::Result<()> {
         if signal <= 0 || signal > last_signal() || FORBIDDEN.contains(&signal) {
             let text = format!("signal {signal} cannot be waited for");

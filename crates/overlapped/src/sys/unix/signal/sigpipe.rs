@@ -1,6 +1,6 @@
 //! SIGPIPE and a scheduler's thread.
 //!
-//! A write to a pipe that nobody reads shall fail with `EPIPE` alone, whatever the process does
+//! A write to a pipe without a reader must fail with `EPIPE` alone, whatever the process does
 //! about the signal. Sockets need none of this (`MSG_NOSIGNAL`), and neither do the ring's own
 //! threads, which take no signals.
 //!
@@ -8,7 +8,7 @@
 //! thread, so what has become pending meanwhile is ours, and is taken back before unblocking.
 //!
 //! A child process inherits the mask, and a program that finds SIGPIPE blocked does not end when
-//! its reader has gone. So a process is started with the signal let through ([`let_through`]).
+//! its reader has gone. So a process is started with the signal unblocked ([`unblocked`]).
 
 use std::cell::Cell;
 use std::marker::PhantomData;
@@ -18,11 +18,11 @@ use crate::sys::native::thread::take_pending;
 
 thread_local! {
     /// The signal is blocked by the guard, and was not before.
-    static HELD_OFF: Cell<bool> = const { Cell::new(false) };
+    static BLOCKED: Cell<bool> = const { Cell::new(false) };
 }
 
-/// Keeps SIGPIPE from this thread until the guard is dropped.
-pub(crate) fn hold_off() -> SigpipeGuard {
+/// Blocks SIGPIPE on this thread until the guard is dropped.
+pub(crate) fn block() -> SigpipeGuard {
     if cfg!(miri) {
         // It has no signals: as if the caller had blocked them.
         return SigpipeGuard { was_pending: false, was_blocked: true, thread: PhantomData };
@@ -35,22 +35,22 @@ pub(crate) fn hold_off() -> SigpipeGuard {
     };
     let was_blocked = mask(libc::SIG_BLOCK);
     if !was_blocked {
-        HELD_OFF.set(true);
+        BLOCKED.set(true);
     }
     SigpipeGuard { was_pending, was_blocked, thread: PhantomData }
 }
 
-/// Tells whether a guard holds the signal off this thread that let it through before.
-pub(crate) fn is_held_off() -> bool {
-    HELD_OFF.get()
+/// Tells whether a guard blocks the signal on this thread, which did not block it before.
+pub(crate) fn is_blocked() -> bool {
+    BLOCKED.get()
 }
 
-/// Notes what [`is_held_off`] said, for code on the same thread with other thread-locals.
-pub(crate) fn inherit(is_held_off: bool) {
-    HELD_OFF.set(is_held_off);
+/// Notes what [`is_blocked`] said, for code on the same thread with other thread-locals.
+pub(crate) fn inherit(is_blocked: bool) {
+    BLOCKED.set(is_blocked);
 }
 
-/// What [`hold_off`] found. Belongs to its thread.
+/// The state that [`block`] found, to be restored. Belongs to its thread.
 #[must_use]
 pub(crate) struct SigpipeGuard {
     was_pending: bool,
@@ -63,7 +63,7 @@ impl Drop for SigpipeGuard {
         if self.was_blocked {
             return;
         }
-        HELD_OFF.set(false);
+        BLOCKED.set(false);
         if !self.was_pending {
             take_pending(&set());
         }
@@ -71,18 +71,18 @@ impl Drop for SigpipeGuard {
     }
 }
 
-/// Runs `f`, which writes to no pipe, with the mask that this thread had before it was held off.
-pub(crate) fn let_through<T>(f: impl FnOnce() -> T) -> T {
-    struct HoldOff;
-    impl Drop for HoldOff {
+/// Runs `f`, which writes to no pipe, with the signal mask that this thread had before the guard.
+pub(crate) fn unblocked<T>(f: impl FnOnce() -> T) -> T {
+    struct BlockAgain;
+    impl Drop for BlockAgain {
         fn drop(&mut self) {
             mask(libc::SIG_BLOCK);
         }
     }
-    let again = HELD_OFF.get().then(|| {
+    let again = BLOCKED.get().then(|| {
         take_pending(&set());
         mask(libc::SIG_UNBLOCK);
-        HoldOff
+        BlockAgain
     });
     let result = f();
     drop(again);

@@ -1,4 +1,4 @@
-//! What sockets of all kinds have.
+//! Options and addresses that sockets of all kinds have.
 
 pub(crate) mod connecting;
 pub(crate) mod local;

@@ -27,7 +27,7 @@ pub(crate) fn is_nonblocking(flags: i32) -> bool {
 
 /// The socket that an accept has made, with the flags of accept4(2) and no others.
 pub(crate) fn accepted(value: usize, flags: i32) -> io::Result<OwnedFd> {
-    // SAFETY: the kernel has just made this descriptor; nobody else knows it.
+    // SAFETY: the kernel has just made this descriptor; no other code knows it.
     let fd = unsafe { descriptor::from_value(value) };
     set_nonblocking(as_fd(&fd), flags & SOCK_NONBLOCK != 0)?;
     let mut known = fcntl_getfd(&fd)?;
@@ -54,7 +54,7 @@ pub(crate) fn accept(
     if accepted < 0 {
         return Err(io::Error::from_raw_os_error(-accepted));
     }
-    // SAFETY: the kernel has just made this descriptor; nobody else knows it.
+    // SAFETY: the kernel has just made this descriptor; no other code knows it.
     Ok((unsafe { OwnedFd::from_raw_fd(accepted) }, from))
 }
 
@@ -83,9 +83,9 @@ pub(crate) fn connect_now(fd: BorrowedFd<'_>, to: &SocketAddrBuf) -> io::Result<
     if failed { Err(io::Error::last_os_error()) } else { Ok(()) }
 }
 
-/// Has a TCP socket forget a connect that has failed with `errno`. Whoever learns of that from the
+/// Has a TCP socket forget a connect that has failed with `errno`. A failure that was read from the
 /// socket's error, as the ring does, and not from connect(2), leaves the socket in a state in which
-/// the next connect fails with ECONNABORTED, and only the one after it begins anew. So here is the
+/// the next connect fails with ECONNABORTED, and only the one after it begins anew. So this is the
 /// next one: to no address, which a socket in any other state refuses with EINVAL.
 pub(crate) fn forget_failed_connect(fd: BorrowedFd<'_>, errno: i32) {
     let is_end_of_attempt = [

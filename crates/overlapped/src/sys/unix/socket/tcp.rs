@@ -34,7 +34,7 @@ pub(crate) fn stream(addr: &SocketAddr) -> io::Result<OwnedFd> {
     Ok(new_stream(addr)?.into())
 }
 
-/// What came of starting a connect.
+/// The outcome of starting a connect.
 pub(crate) enum Connecting {
     Done(OwnedFd),
     UnderWay(OwnedFd),
@@ -52,7 +52,7 @@ pub(crate) fn start_connect(addr: &SocketAddr) -> io::Result<Connecting> {
     }
 }
 
-/// How a connect has ended.
+/// The result of a connect that has ended.
 pub(crate) fn connected(fd: BorrowedFd<'_>) -> io::Result<()> {
     let socket = SockRef::from(&fd);
     match socket.take_error()? {

@@ -73,7 +73,7 @@ pub(crate) unsafe fn sendmsg(fd: RawFd, message: *const libc::msghdr, flags: i32
     retried(|| unsafe { libc::sendmsg(fd, message, flags) })
 }
 
-/// How a connect that was under way has ended, or `-EINPROGRESS`.
+/// The result of a connect that was under way, or `-EINPROGRESS`.
 pub(crate) fn connect_result(fd: RawFd) -> i32 {
     match poll_now(fd, Interest::Writable) {
         0 => {}

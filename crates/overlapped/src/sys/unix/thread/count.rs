@@ -5,10 +5,10 @@ use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 use crate::sys::native::thread::count;
 
-/// Threads of this library that hold nothing of anybody's.
+/// The number of this library's threads that hold no lock of the program's.
 static HELPERS: AtomicUsize = AtomicUsize::new(0);
 
-/// Counts a thread that was started just now as such a one.
+/// Counts a thread that was started just now among them.
 pub(crate) fn count_helper() {
     HELPERS.fetch_add(1, Relaxed);
 }
@@ -18,8 +18,8 @@ pub(crate) fn uncount_helper() {
     HELPERS.fetch_sub(1, Relaxed);
 }
 
-/// Tells whether the process has no other threads than so many schedulers' and such helpers. False
-/// where that is not known.
+/// Tells whether the process has no other threads than those of `schedulers` schedulers and such
+/// helpers. False where that is not known.
 pub(crate) fn are_only(schedulers: usize) -> bool {
     count().is_some_and(|count| count <= schedulers + HELPERS.load(Relaxed))
 }

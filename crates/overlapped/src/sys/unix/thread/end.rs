@@ -14,7 +14,7 @@ use std::io::{self, Write};
 use crate::sys::native;
 
 /// Keeps the calling thread from ever ending. `is_announced`: a message says so when it would have
-/// ended, since somebody may wait for that.
+/// ended, since a join may wait for that.
 pub(crate) fn prevent(is_announced: bool) {
     // Under Miri a fiber is a thread, with locals of its own: the thread of one that is parked for
     // good never ends anyway.
@@ -71,7 +71,7 @@ unsafe extern "C" fn stay(is_announced: *mut c_void) {
     stay_if_it_lives_on(!is_announced.is_null());
 }
 
-/// The thread ends, or the process does: returns only in the latter case.
+/// Keeps the thread from ending; returns if it is the process that ends.
 fn stay_if_it_lives_on(is_announced: bool) {
     if is_process_exiting() {
         return;
@@ -91,8 +91,8 @@ fn stay_if_it_lives_on(is_announced: bool) {
     }
 }
 
-/// Whether the calling thread is in exit(3), rather than at its own end. The main thread's end is
-/// the process's.
+/// Tells whether the calling thread is in exit(3), rather than at its own end. The main thread's
+/// end is the process's.
 fn is_process_exiting() -> bool {
     if native::thread::is_main() {
         return true;

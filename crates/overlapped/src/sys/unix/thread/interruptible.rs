@@ -42,7 +42,7 @@ struct State {
     interrupted: bool,
 }
 
-/// How often a call is sent the signal.
+/// The number of signals to one call.
 #[derive(Clone, Copy)]
 enum Times {
     UntilItEnds,

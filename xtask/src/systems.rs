@@ -3,8 +3,10 @@
 //!
 //! | target | packages |
 //! |---|---|
-//! | macOS and FreeBSD, Linux on 64-bit Arm | the library, wire |
+//! | macOS and FreeBSD, Linux on 64-bit Arm | the library, wire, serve |
 //! | Windows | wire, which is tied to no system |
+//!
+//! Only Rust is checked: the C of some dependencies is "compiled" by true(1).
 
 use std::path::Path;
 use std::time::Duration;
@@ -14,10 +16,13 @@ use crate::exec::{self, Invocation};
 /// Debian's compiler.
 const RUSTC: &str = "/usr/bin/rustc";
 
+/// The program that makes import libraries for Windows; compiling std calls it.
+const DLLTOOL: &str = "x86_64-w64-mingw32-dlltool";
+
 /// The packages that are checked, each for these targets.
 const CHECKED: [(&[&str], &[&str]); 2] = [
     (
-        &["overlapped", "overlapped-wire"],
+        &["overlapped", "overlapped-wire", "overlapped-serve"],
         &["x86_64-unknown-freebsd", "aarch64-apple-darwin", "aarch64-unknown-linux-gnu"],
     ),
     (&["overlapped-wire"], &["x86_64-pc-windows-gnu"]),
@@ -40,8 +45,12 @@ pub(crate) enum Systems {
 /// Checks the crates for all targets, in a target folder of their own: another compiler's results
 /// cannot be shared.
 pub(crate) fn check(root: &Path) -> anyhow::Result<Systems> {
-    if !Invocation::new(RUSTC, "--version").probe() || !has_sources() {
-        let remedy = "Debian's compiler is missing: `apt install rustc-web rust-web-src`";
+    if !Invocation::new(RUSTC, "--version").probe()
+        || !Invocation::new(DLLTOOL, "--version").probe()
+        || !has_sources()
+    {
+        let remedy = "Debian's compiler, or what it needs for Windows, is missing: \
+                      `apt install rustc-web rust-web-src binutils-mingw-w64-x86-64`";
         return Ok(Systems::Missing(remedy.to_owned()));
     }
     let folder = crate::target(root).join("systems");
@@ -54,7 +63,10 @@ pub(crate) fn check(root: &Path) -> anyhow::Result<Systems> {
             cargo = cargo.arg("-p").arg(package);
         }
         for target in targets {
+            let variable = target.replace('-', "_");
             cargo = cargo.arg("--target").arg(target);
+            cargo = cargo.env(&format!("CC_{variable}"), "true");
+            cargo = cargo.env(&format!("AR_{variable}"), "true");
         }
         println!("$ {cargo}");
         if let Some(reason) = exec::run(root, &cargo, LIMIT)?.failure {

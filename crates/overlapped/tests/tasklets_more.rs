@@ -185,7 +185,7 @@ fn a_dump_shows_every_tasklet_with_the_function_that_waits() {
         assert!(lines[3].backtrace.is_empty() && !lines[1].backtrace.is_empty());
         let text = format!("{dump:#}");
         assert!(text.contains("the_function_that_waits"), "{text}");
-        assert!(text.contains("a_dump_shows_everybody"), "the caller's own trace: {text}");
+        assert!(text.contains("a_dump_shows_every_tasklet"), "the caller's own trace: {text}");
         // A dump only reads: all tasklets go on waiting for what they waited for.
         (0..50).for_each(|_| drop(task::dump()));
         assert_eq!(channel.balance(), -1);

@@ -8,7 +8,7 @@ use super::request::Descriptor;
 use crate::op::Token;
 use crate::sys::errno;
 
-/// Names one operation of one port, for [`Port::cancel`] and in its [`Event`].
+/// Names one operation of one port, for [`Port::cancel`](super::Port::cancel) and in its [`Event`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct OperationId {
     pub(super) port: u64,

@@ -1,8 +1,14 @@
 //! The end of a wait before its event: kills, deadlines, deadlock reports, signal handlers; and
 //! what a tasklet's end tells others.
 //!
-//! All but one kind of wait end at once. A pending operation does not: it is asked to end, and its
-//! completion decides (terminal completion first).
+//! | wait for | its early end |
+//! |---|---|
+//! | an operation | it is asked to end; its completion decides (terminal completion first) |
+//! | the first of several | it is decided at once; operations in it must complete first |
+//! | a scope | none: a kill goes on to the scope's tasklets, and the wait ends after them |
+//! | anything else | the tasklet is unlinked, and woken with the reason |
+//!
+//! A kill is delivered by the killed tasklet itself, when it is back on its stack (`task/begin`).
 
 use super::idle::interrupts::{REQUEST, answer};
 use super::{Message, Sched, State, Tcb, TcbPtr, Waiting, Wake, drop_locals, node_of};

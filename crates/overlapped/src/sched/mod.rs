@@ -17,16 +17,19 @@
 //!
 //! | file | what it has |
 //! |---|---|
-//! | `state` | the fields, and the steps that touch them: admit, park, wake, count |
+//! | `state` | the fields, and the steps that touch them: adopt, park, wake, count |
 //! | `here` | the scheduler of the calling tasklet |
 //! | `tasklet/` | the control block, wait nodes, the state of a select, timers, holders of locks |
 //! | `wait_queue`, `scope` | what channels and scopes link tasklets into |
-//! | `run/` | the loop, switches, stacks, thread-locals of a tasklet's own |
+//! | `select` | the completion of a wait: of one for one event, and of a select |
+//! | `run/` | the loop, the way off a stack and back, stacks, thread-locals of a tasklet's own |
 //! | `idle/` | polling and sleeping; the inbox; the group; requests of signal handlers |
 //! | `cancel` | kills, deadlines and the end of a wait before its event |
 //! | `deadlock/` | whether anything can still wake a tasklet, and the report if not |
 //! | `observer/` | callbacks, and what dumps and signal handlers read |
-//! | `abandon/`, `hub`, `enter` | the law of abandoning; no user code on the hub; in and out |
+//! | `abandon/` | tasklets that outlive the grace time of a shutdown |
+//! | `hub` | the rules that keep the user's code off the scheduler's own stack |
+//! | `enter` | the beginning and the end of a scheduler |
 //!
 //! A shutdown has four steps: (1) `ending` is set and all tasklets are killed; (2) the loop goes on
 //! until all have ended; (3) tasklets that outlive the grace time are abandoned (`abandon/`); (4)

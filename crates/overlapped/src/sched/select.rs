@@ -1,4 +1,5 @@
-//! Selects: how one of several alternatives comes to be the one that happened.
+//! The completion of waits: of a wait for one event, and of a select, of whose alternatives one
+//! happens. Every completion of the port comes to [`Sched::complete`].
 //!
 //! A select is decided once: by a channel partner, by a tasklet's end, by a completion, by the
 //! time, a kill or a deadlock report. In the same step all other nodes are unlinked, so the

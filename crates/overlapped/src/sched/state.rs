@@ -1,4 +1,4 @@
-//! The state of one scheduler, and its smallest steps: admit, park, make ready, wake, count.
+//! The state of one scheduler, and its smallest steps: adopt, park, make ready, wake, count.
 //!
 //! Every field belongs to the scheduler's thread alone; other threads reach the [`Inbox`] and the
 //! [`Group`]. Nothing outside of `sched` sees a field: the rooms above park, wake and count by

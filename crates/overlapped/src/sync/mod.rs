@@ -47,7 +47,7 @@
 //! Std's own locks remain right for what is never held across a wait, and cost about the same.
 
 mod barrier;
-mod base;
+mod base; // queues, permits, locks: what waits, and what a kill does to a waiter
 pub mod broadcast;
 mod condvar;
 mod event;

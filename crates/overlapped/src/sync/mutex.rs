@@ -1,4 +1,4 @@
-//! Mutual exclusion.
+//! Mutual exclusion: a value behind a lock of `base/lock`, which waits, hands over and poisons.
 
 use std::cell::UnsafeCell;
 use std::fmt;

@@ -17,6 +17,18 @@
 //! | [`Local`] | tasklet-local values |
 //! | [`dump`], [`stats`], [`Observer`] | inspect a scheduler |
 
+// | file | what it has |
+// |---|---|
+// | `wait` | the suspension point: `perform`, `park`, `leave` |
+// | `begin` | the beginning of a call that may wait; the delivery of kills |
+// | `modes` | yield, pause, shield, `no_switch`; `exit_now`, which unwinds a killed tasklet |
+// | `waiter` | one wait that any thread may end: the base of `sync` |
+// | `cannot_wait` | the errors of calls that may not wait, or wait no longer |
+// | `spawn/` | `spawn`, and in `handle` and `remote` what a handle can do: join, kill, pause |
+// | `runtime/`, `select/`, `blocking/` | `run`; waits for several events; calls on pool threads |
+// | `group/`, `future/`, `local` | groups and `map`; futures; tasklet-local values |
+// | `inspect`, `payload` | dumps and counts; the payload of a panic |
+
 mod begin;
 pub(crate) mod blocking;
 mod cannot_wait;

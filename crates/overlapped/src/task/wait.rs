@@ -5,7 +5,8 @@
 //! park(…)       anything else: a channel, a join, a deadline, a wake from another thread
 //! select(…)     the first of several (select/): registers everywhere, then parks
 //! yield_turn()  stays ready, lets the others run
-//!    └──▶ leave() ──▶ the next one in the queue, or the hub … ──▶ back in leave()
+//!    └──▶ leave() ──▶ Here::depart ──▶ Sched::leave_stack (sched/run/): the next one in the
+//!                     queue, or the hub … ──▶ back in leave()
 //! ```
 //!
 //! Terminal completion first: `perform` has no way out between `submit` and the completion. A kill
@@ -98,6 +99,7 @@ pub(crate) unsafe fn perform(op: &Op, limit: Option<u64>) -> io::Result<usize> {
             });
         }
     };
+    // An experiment, and false in every usual build.
     if pays_to_try(here, op) {
         // SAFETY: handed on to the caller.
         let outcome = in_turn(here, || unsafe { here.driver().borrow().try_now(op) });

@@ -152,7 +152,8 @@ pub(crate) fn caller() -> Caller {
     }
 }
 
-/// Delivers the kill that ended a wait.
+/// Delivers the kill that ended a wait: leaves the call by unwinding. (`wait::leave` is another
+/// thing: it leaves the stack, and comes back.)
 pub(crate) fn leave() -> ! {
     if let Some(here) = here() {
         deliver_kill(here);

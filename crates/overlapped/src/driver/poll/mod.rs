@@ -18,8 +18,9 @@
 //! Each descriptor has two queues, for readers and for writers, with any number of waiters, served
 //! in order until one would wait again. A registration is armed exactly while a queue of its
 //! descriptor is not empty. It is armed for one event, which disarms it; where the last waiter
-//! leaves without one, it is deleted. All that before the last waiter's completion is handed out:
-//! whoever gets a completion may close the descriptor, and what is closed never fires.
+//! leaves without one, it is deleted. Both happen before the last waiter's completion is handed
+//! out, because a caller that has its completion may close the descriptor, and a closed one never
+//! fires.
 //!
 //! ```text
 //!            first waiter            event               next waiter
@@ -33,14 +34,14 @@
 //! remembers it. Epoll knows a registration by file *and* number and drops it with the file's last
 //! descriptor, so arming asks the system: modify, and where there is none, add. A number that
 //! stands for another file by now has none, whoever closed it, and wherever duplicates live on.
-//! Other pollers know numbers only: there it is deleted after each wait.
+//! Other pollers know numbers only: there the registration is deleted after each wait.
 //!
 //! A number can be put to another use under its waiters (`rustix::stdio::dup2_stdin` is a safe
 //! call). Then they are tried again with what it stands for, when the old file or the new one fires
-//! and when somebody else begins to wait; and they can be cancelled as ever.
+//! and when another waiter comes; and they can be cancelled as ever.
 //!
-//! No memory is touched by anybody but `submit` and `wait`, on this thread. So leaving is easy:
-//! `drain` empties the queues.
+//! Only `submit` and `wait` touch an operation's memory, on this thread. So `drain` need not wait:
+//! it empties the queues.
 //!
 //! After fork(2) the child's copy shares the parent's epoll instance: it leaves it alone.
 //!

@@ -12,7 +12,7 @@
 //! Two kinds of entry are the backend's own, recognised by the top bit of their user data: cancels,
 //! and the read of the eventfd through which notifiers end a wait. Both are counted, and reaped
 //! like everything else. Where the kernel has `MSG_RING` without a ring (6.13), notifiers use that
-//! instead, and the read stays in flight, for a day on which a message is refused.
+//! instead. The read stays in flight, for notifiers whose message is refused.
 //!
 //! Operations that the kernel lacks go another way: tried by a plain system call, polled for in
 //! the ring, tried again. So do operations that the kernel gives up (`unfinished`).

@@ -94,7 +94,8 @@ pub(crate) enum State {
 pub(crate) enum Waiting {
     /// Nothing: it runs or is ready.
     Nothing,
-    /// An operation's terminal completion. The only wait that cannot be ended early.
+    /// An operation's terminal completion. The wait cannot be ended early: the operation is asked
+    /// to end, and decides.
     Op { token: Token, name: &'static str, fd: i32 },
     /// A partner in a channel.
     Channel { queue: NonNull<WaitQueue>, sending: bool },
@@ -110,7 +111,7 @@ pub(crate) enum Waiting {
     Paused,
     /// A call of `resume`: others have paused the tasklet, which was ready.
     PausedByOther,
-    /// The end of a scope's tasklets.
+    /// The end of a scope's tasklets. Nothing else ends the wait.
     Scope(NonNull<ScopeState>),
     /// Another thread's wake. `what` is for dumps; `can_fail`: the call can return an error.
     Remote { token: Token, what: &'static str, can_fail: bool },

@@ -8,6 +8,15 @@
 //! | [`gathering`] | waiters that are released together or one by one |
 //! | [`monitor`] | a state, and waits until it has changed |
 //!
+//! ```text
+//! Mutex::lock ─▶ Lock::lock ─▶ contend ─▶ Permits::acquire ─▶ QueuedWaiter::wait
+//!                  free: taken               ┌────────────────────────┘
+//!                                 Wait::park_for_lock (task/waiter) ─▶ park
+//! woken:  QueuedWaiter::arrive     takes the lock, or waits again
+//! killed: waiter::leave unwinds    the drop of QueuedWaiter leaves the queue, and passes on
+//!                                  what it was handed
+//! ```
+//!
 //! An [inner lock](crate::sys::lock) guards each queue. It is held for a few steps and never across
 //! a wait, a wake, or the drop of a user's value.
 

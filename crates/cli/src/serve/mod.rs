@@ -19,6 +19,8 @@
 //! | `faults` | faults and warnings, collected |
 //! | `check` | `--check`: what a start would report |
 //!
+//! A new protocol is a variant of [`Protocol`] here, of `ProtocolName` and of `Handler` in `plan`.
+//!
 //! On each thread one more tasklet dumps the thread's tasklets at SIGQUIT; the watchdog names
 //! sessions that hold their thread.
 

@@ -1,6 +1,8 @@
 //! Sessions: the conversation between a client and a protocol.
 //!
 //! ```text
+//! ProtocolHandler::serve   makes the protocol of a connection (handler)
+//!    ▼
 //! converse ─▶ await_request   idle: a small buffer and this stack, nothing else
 //!    ▲             │ bytes
 //!    │        answer_all      decode, respond, decode, respond …; one write buffer for all replies

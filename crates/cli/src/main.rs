@@ -41,8 +41,7 @@ use tracing_subscriber::EnvFilter;
 )]
 struct Arguments {
     /// The completion port, by which this program uses the kernel. (Not a TCP port, which is part
-    /// of
-    /// `--listen`)
+    /// of `--listen`)
     #[arg(long, global = true, value_enum, default_value_t = PortName::Auto)]
     port: PortName,
     #[command(subcommand)]

@@ -1,6 +1,5 @@
 //! `overlapped completions` and `overlapped man`: shell completions and manual pages, generated
-//! from
-//! the declarations of the arguments.
+//! from the declarations of the arguments.
 
 use std::process::ExitCode;
 

@@ -45,8 +45,7 @@ fn quoted(argument: &str) -> String {
 }
 
 /// Quotes a path as an operand, never taken for an option. Characters that a terminal cannot
-/// display
-/// are escaped, so that a user must find such a file by hand.
+/// display are escaped, so that a user must find such a file by hand.
 pub(crate) fn operand(path: &Path) -> String {
     match path.to_str() {
         Some(text) if !text.contains(char::is_control) => {

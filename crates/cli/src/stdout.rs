@@ -14,8 +14,8 @@ impl std::fmt::Display for StdoutError {
     }
 }
 
-/// Writes to standard output and flushes it. Unlike with `print!`, a closed pipe is
-/// an error, not a panic.
+/// Writes to standard output and flushes it. Unlike with `print!`, a closed pipe is an error, not a
+/// panic.
 pub(crate) fn print(text: impl std::fmt::Display) -> anyhow::Result<()> {
     let mut out = io::stdout().lock();
     write!(out, "{text}").and_then(|()| out.flush()).context(StdoutError)

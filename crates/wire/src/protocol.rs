@@ -74,8 +74,7 @@ pub trait Protocol {
     }
 
     /// Handles the timeout of a request. `rest` is what has arrived of it, often nothing. The
-    /// driver
-    /// sends what is written to the reply before it closes the connection.
+    /// driver sends what is written to the reply before it closes the connection.
     fn timed_out(&mut self, rest: &[u8], exchange: &mut Exchange<'_>) {
         let _ = (rest, exchange);
     }
@@ -119,8 +118,7 @@ pub trait BodyDecoder: fmt::Debug {
     /// # Errors
     /// Returns [`Malformed`] for invalid input and for an exceeded limit. The reader of the body
     /// gets an error. What [`Protocol::refuse`] writes is sent in place of the reply, unless part
-    /// of
-    /// the reply was already sent.
+    /// of the reply was already sent.
     fn decode(&mut self, input: &[u8]) -> Result<Piece, Malformed>;
 
     /// Returns the interim response (`100 Continue`) that the client waits for before it sends the

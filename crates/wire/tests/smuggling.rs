@@ -72,8 +72,7 @@ fn recording(reads: bool, marked: &Rc<Cell<bool>>) -> impl Protocol + use<> {
 }
 
 /// Sends the case and the marker, as a whole, in two parts and byte by byte, to a service that
-/// reads
-/// bodies or does not.
+/// reads bodies or does not.
 fn send(case: &[u8], reads: bool) -> Vec<(Outcome, bool)> {
     let whole = [case, MARKER].concat();
     let variants = [vec![], vec![case.len()], (1..=whole.len()).collect()];

@@ -19,8 +19,7 @@ use crate::stdout::print;
 /// missing.
 ///
 /// Changes nothing. Lines that begin with an arrow say what to do. Exit code: 0 if programs run
-/// here
-/// (on io_uring or, with a warning, on readiness), 1 if they do not.
+/// here (on io_uring or, with a warning, on readiness), 1 if they do not.
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
     /// Reports what unmodified code can do in tasklets (the crate overlapped-install) on this

@@ -38,8 +38,7 @@ use crate::serve::Size;
 ///
 /// Not supported: methods other than GET, uploads, cookies that servers set, compressed transfer,
 /// HTTP/2, one file over several connections, following links in pages, and a limit on downloads
-/// per
-/// host. curl, aria2 and wget do these.
+/// per host. curl, aria2 and wget do these.
 ///
 /// Exit code: 0 if every file is complete, 1 if one is not, 2 if the command line is malformed,
 /// 130 after Ctrl-C, 143 after SIGTERM. SIGQUIT (Ctrl-\) shows what every download waits for, and
@@ -110,8 +109,7 @@ pub(crate) struct Arguments {
     #[arg(long)]
     pub(super) sync: bool,
     /// Downloads everything twice, first one by one, then simultaneously, and prints both times;
-    /// only
-    /// the files of the second time are kept
+    /// only the files of the second time are kept
     #[arg(long, conflicts_with = "resume")]
     pub(super) compare: bool,
     /// Number of further attempts of a failed download, if another attempt may help; not after an
@@ -122,9 +120,8 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "DURATION", default_value = "500ms", value_parser = duration)]
     pub(super) retry_delay: Duration,
     /// Time limit for the server's answer, with all that precedes it (looking up its name,
-    /// connecting
-    /// to any of its addresses, TLS, redirects), and then for each further piece of the file. A
-    /// server that never answers takes all attempts and the pauses between them: by default
+    /// connecting to any of its addresses, TLS, redirects), and then for each further piece of the
+    /// file. A server that never answers takes all attempts and the pauses between them: by default
     /// 4 x 30s + 3.5s
     #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = duration)]
     pub(super) timeout: Duration,

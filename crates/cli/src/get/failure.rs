@@ -131,8 +131,7 @@ impl Failure {
             }
             _ if lacks_descriptors(error) => too_many_open(&text),
             // The resolver's errors have no kinds, only texts. A name that does not exist is a
-            // lasting
-            // failure, a missing network is not.
+            // lasting failure, a missing network is not.
             _ if text.contains("lookup") && !text.contains("Temporary") => {
                 Failure::permanent(NO_HOST)
             }

@@ -130,8 +130,7 @@ fn check_folder(
 }
 
 /// Follows a link to a file, which need not exist; `None` if the link leads to something else, or
-/// in
-/// a circle.
+/// in a circle.
 fn resolve_link(link: &Path) -> Option<PathBuf> {
     /// The limit of Linux.
     const LINKS_MAX: usize = 40;
@@ -210,8 +209,7 @@ fn item(entry: &Entry) -> Item {
 }
 
 /// Gives each download a name of its own: the user's, the name of the file that an earlier run
-/// saved
-/// from its URL, or the name in the URL.
+/// saved from its URL, or the name in the URL.
 fn assign_names(
     items: &mut [Item],
     file: Option<&str>,

@@ -80,8 +80,7 @@ pub(super) struct PreparedServer {
 
 impl ServerPlan {
     /// Reads and checks all files that the server needs, without listening. If there are faults,
-    /// the
-    /// result must not be served; it is `None` if not even a handler could be made.
+    /// the result must not be served; it is `None` if not even a handler could be made.
     pub(super) fn prepare(self, faults: &mut Faults) -> Option<PreparedServer> {
         let handler = match (self.name, &self.http) {
             (ProtocolName::Echo, _) => Handler::Echo,

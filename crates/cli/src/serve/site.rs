@@ -137,8 +137,7 @@ impl HttpOptions {
     }
 
     /// The served folder from which the file would be sent, or the scripts' folder in which it
-    /// could
-    /// be run.
+    /// could be run.
     fn folder_of(&self, file: &Path) -> Option<&Path> {
         let file = file.canonicalize().ok()?;
         let beneath = |folder: &Path| {

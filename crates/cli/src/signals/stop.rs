@@ -44,8 +44,7 @@ fn exit_at_second_signal() -> io::Result<()> {
 /// signal. The handlers stay for the life of the process.
 ///
 /// At the last signal it runs a clean-up that no handler may run, and the schedulers' threads may
-/// be
-/// blocked by the very work that the signal is to end. So it counts on a thread of its own.
+/// be blocked by the very work that the signal is to end. So it counts on a thread of its own.
 #[derive(Debug)]
 pub(crate) struct StopCounter {
     signal: Arc<AtomicUsize>,
@@ -60,8 +59,7 @@ const QUESTION: u8 = b'?';
 
 impl StopCounter {
     /// Installs handlers of SIGINT and SIGTERM. The signal with the number `signals` runs `clean`
-    /// and
-    /// ends the process.
+    /// and ends the process.
     pub(crate) fn register(
         signals: usize,
         clean: impl FnOnce() + Send + 'static,
@@ -94,8 +92,7 @@ impl StopCounter {
     }
 
     /// Returns the name of the last signal, if one has arrived. Does not return if the process is
-    /// about
-    /// to end by that signal, even if the clean stop has finished meanwhile.
+    /// about to end by that signal, even if the clean stop has finished meanwhile.
     pub(crate) fn name(&self) -> Option<&'static str> {
         if (&self.sender).write_all(&[QUESTION]).is_ok() {
             let _ = self.answers.recv();

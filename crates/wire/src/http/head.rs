@@ -143,8 +143,7 @@ fn uri(method: &Method, head: &Bytes, target: &str) -> Result<Uri, Malformed> {
 }
 
 /// Percent-encodes a target that contains plain UTF-8, as many clients send it, so that services
-/// see
-/// one form.
+/// see one form.
 #[cold]
 fn percent_encode(target: &str) -> Result<Bytes, Malformed> {
     if !target.starts_with('/') {

@@ -4,11 +4,9 @@
 //! The first two bytes choose where the others are cut. For each protocol:
 //!
 //! - the same bytes have the same outcome however they are cut (the requests served, the refusals,
-//!   every byte of
-//!   the replies);
+//!   every byte of the replies);
 //! - while the protocol waits for more, fewer bytes have arrived than its limits allow, so a buffer
-//!   of
-//!   that size is enough;
+//!   of that size is enough;
 //! - the conversation ends, and the protocol takes no more than it was passed (`support` checks
 //!   that).
 #![allow(unreachable_pub, reason = "this is a module of a library, too")]

@@ -1,7 +1,6 @@
 //! A driver in memory. It keeps the promises of the crate's documentation: bytes that were not
-//! taken
-//! are passed in again with what has arrived since, a reply is complete before the next request is
-//! answered, after `Close` or `Malformed` nothing more is decoded.
+//! taken are passed in again with what has arrived since, a reply is complete before the next
+//! request is answered, after `Close` or `Malformed` nothing more is decoded.
 #![allow(dead_code, reason = "each test program uses a part of it")]
 
 pub(crate) mod log;

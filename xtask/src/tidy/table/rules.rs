@@ -77,7 +77,7 @@ pub static UNSAFE: Rule = Rule {
 pub static COROSENSEI: Rule = Rule {
     name: "corosensei",
     why: "a stack is unwound only at its own suspension point: forced from outside it would be \
-          freed with operations in flight (first law)",
+          freed with operations in flight (terminal completion first)",
     remedy: "use crate::switch; to end a tasklet, kill it and go on scheduling",
 };
 

@@ -171,8 +171,7 @@ impl Records {
     }
 
     /// Tells whether the folder may have had a file of this name when it was read. If a file system
-    /// treats
-    /// two spellings as one name, only an attempt to create the file detects it.
+    /// treats two spellings as one name, only an attempt to create the file detects it.
     pub(crate) fn may_have(&self, name: &str) -> bool {
         self.present.as_ref().is_none_or(|present| present.contains(name))
     }

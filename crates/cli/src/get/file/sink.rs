@@ -1,6 +1,5 @@
 //! The destination of a download's bytes: a file that gets its name when it is complete, or a
-//! target
-//! whose bytes cannot be replaced or taken back: a pipe, a device, standard output.
+//! target whose bytes cannot be replaced or taken back: a pipe, a device, standard output.
 
 use std::fmt;
 use std::io::{self, ErrorKind, Write};

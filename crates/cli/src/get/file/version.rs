@@ -18,8 +18,7 @@ pub(crate) struct Version {
     tag: Option<String>,
     modified: Option<String>,
     /// True if the modification date is strong enough for `If-Range`: a file that was modified in
-    /// the
-    /// second of the response may be modified again in the same second (RFC 9110, 8.8.2.2).
+    /// the second of the response may be modified again in the same second (RFC 9110, 8.8.2.2).
     is_date_strong: bool,
     encoding: Option<String>,
     /// The length of the complete file.

@@ -35,8 +35,7 @@ fn masked(argument: &str) -> Option<String> {
 }
 
 /// Finds the text that follows `-H`, also after other short options, as in `-qH`; empty if the
-/// field
-/// is an argument of its own.
+/// field is an argument of its own.
 fn glued_field(argument: &str) -> Option<&str> {
     /// Short options with a value, which follows them.
     const WITH_VALUE: [char; 4] = ['i', 'o', 'j', 'A'];

@@ -32,8 +32,7 @@ pub(in crate::serve) struct HttpOptions {
     #[arg(long, value_name = "VALUE")]
     pub(in crate::serve) cache_control: Option<String>,
     /// Disables compression. Without it, texts of 1 KiB to 1 MiB are compressed with brotli, zstd
-    /// or
-    /// gzip. Precompressed files beside others (.br, .zst, .gz) are sent with it, too
+    /// or gzip. Precompressed files beside others (.br, .zst, .gz) are sent with it, too
     #[arg(long, alias = "no-compression")]
     #[serde(default)]
     pub(in crate::serve) no_gzip: bool,
@@ -67,8 +66,7 @@ pub(in crate::serve) struct HttpOptions {
     #[arg(long, value_name = "SIZE", requires = "cgi")]
     pub(in crate::serve) cgi_max_output: Option<Size>,
     /// Adds a variable to the environment of scripts, which otherwise has the variables of RFC
-    /// 3875,
-    /// and PATH, LANG, LC_ALL and TZ of this process. May be repeated
+    /// 3875, and PATH, LANG, LC_ALL and TZ of this process. May be repeated
     #[arg(long, value_name = "NAME=VALUE", requires = "cgi")]
     #[serde(default)]
     pub(in crate::serve) cgi_env: Vec<Variable>,
@@ -81,9 +79,8 @@ pub(in crate::serve) struct HttpOptions {
     #[arg(long, value_name = "SIZE")]
     pub(in crate::serve) max_body: Option<Size>,
     /// Serves another folder for this host: example.org=DIR. *.example.org=DIR covers all names
-    /// below
-    /// example.org, but not that name itself: give both. Requests for other names get the first
-    /// folder. May be repeated
+    /// below example.org, but not that name itself: give both. Requests for other names get the
+    /// first folder. May be repeated
     #[arg(long, value_name = "NAME=DIR")]
     #[serde(default)]
     pub(in crate::serve) host: Vec<HostFolder>,
@@ -92,8 +89,7 @@ pub(in crate::serve) struct HttpOptions {
     #[serde(default)]
     pub(in crate::serve) clean_urls: bool,
     /// The page that is sent, with status 404, for paths that do not exist: a path of the site,
-    /// such
-    /// as /404.html
+    /// such as /404.html
     #[arg(long, value_name = "PATH")]
     pub(in crate::serve) not_found: Option<String>,
     /// The page that is sent, with status 200, for paths that do not exist, unless their last name
@@ -110,8 +106,7 @@ pub(in crate::serve) struct HttpOptions {
     pub(in crate::serve) request_rate: Option<Count>,
     /// Takes a client's address and scheme from X-Forwarded-For and X-Forwarded-Proto, if the
     /// request comes from a proxy in this network: 10.0.0.0/8, one address, or unix (everything
-    /// that
-    /// arrives by a Unix socket). May be repeated
+    /// that arrives by a Unix socket). May be repeated
     #[arg(long, value_name = "NETWORK", help_heading = LAYERS)]
     #[serde(default)]
     pub(in crate::serve) trust_forwarded: Vec<String>,

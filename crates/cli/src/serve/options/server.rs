@@ -13,13 +13,11 @@ use super::values::{Count, Rate, TimeLimit, TimeSpan};
 #[command(next_help_heading = "Listening")]
 pub(in crate::serve) struct Listening {
     /// Addresses to listen on: host:port, unix:/path, or fd:NAME for a socket passed by systemd.
-    /// The
-    /// host 0.0.0.0 is every interface; for port 0 the system chooses one. May be repeated
+    /// The host 0.0.0.0 is every interface; for port 0 the system chooses one. May be repeated
     #[arg(long, value_name = "ADDR")]
     pub(in crate::serve) listen: Vec<String>,
     /// Serves TLS with this certificate and its chain (PEM). SIGHUP reads it again. May be
-    /// repeated,
-    /// for several names
+    /// repeated, for several names
     #[arg(long, value_name = "FILE", requires = "tls_key")]
     pub(in crate::serve) tls_cert: Vec<PathBuf>,
     /// The key of the certificate (PEM). One for each certificate, in the same order
@@ -33,8 +31,7 @@ pub(in crate::serve) struct Listening {
     #[arg(long, value_name = "OWNER")]
     pub(in crate::serve) socket_owner: Option<Owner>,
     /// Requires the PROXY protocol (v1 or v2), by which a proxy reports the addresses of clients.
-    /// Only
-    /// for listeners that nothing but the proxy can reach
+    /// Only for listeners that nothing but the proxy can reach
     #[arg(long)]
     pub(in crate::serve) proxy_protocol: bool,
 }
@@ -57,8 +54,7 @@ pub(in crate::serve) struct Limits {
     #[arg(long, value_name = "DURATION")]
     idle_timeout: Option<TimeLimit>,
     /// Time limit for the head of a request (for the whole request, in the small protocols), and
-    /// for
-    /// a TLS handshake [default: 10s]
+    /// for a TLS handshake [default: 10s]
     #[arg(long, value_name = "DURATION")]
     head_timeout: Option<TimeLimit>,
     /// Time limit for answering one request, including reading its body [default: no limit]
@@ -110,8 +106,7 @@ pub(in crate::serve) struct Process {
     #[arg(long, value_name = "DURATION")]
     pub(in crate::serve) drain: Option<TimeSpan>,
     /// Time for which clients are still served after SIGTERM or Ctrl-C, while /readyz (see
-    /// --metrics)
-    /// already answers 503. Longer than load balancers need to notice [default: 0s]
+    /// --metrics) already answers 503. Longer than load balancers need to notice [default: 0s]
     #[arg(long, value_name = "DURATION")]
     pub(in crate::serve) lame_duck: Option<TimeSpan>,
     /// Answers /metrics (for Prometheus), /healthz and /readyz on a separate address

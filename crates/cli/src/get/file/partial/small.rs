@@ -31,8 +31,7 @@ pub(super) struct SmallFile {
 
 impl SmallFile {
     /// Saves the file as `name` in `folder`. Returns `false` if it has to be saved in another way,
-    /// for
-    /// example because the file system has no files without a name.
+    /// for example because the file system has no files without a name.
     ///
     /// # Errors
     /// Returns `AlreadyExists`, and errors of the disk, which the other way may avoid.

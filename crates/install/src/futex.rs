@@ -8,10 +8,10 @@
 //! ```
 //!
 //! A kill does not end such a wait, nor does a deadline set from outside: a lock has no error to
-//! return, and would only ask again. A limit of the wait's own does.
+//! return, and would only call again. A limit of the wait's own ends it.
 //!
-//! Words in memory that several processes share are the kernel's: a tasklet waits for them on a
-//! thread of the pool.
+//! The kernel alone handles words in memory that several processes share: a tasklet waits for them
+//! on a thread of the pool.
 
 use std::sync::atomic::AtomicU32;
 use std::sync::atomic::Ordering::{Relaxed, SeqCst};
@@ -22,9 +22,9 @@ use crate::hooks::{duration, until};
 use crate::pool;
 use crate::raw::{AGAIN, INVALID, Outcome, TIMED_OUT, call};
 use crate::symbols::Symbol;
-use crate::table::{From, Waiter, has_waiters, wake};
+use crate::table::{Waiter, WakeSource, has_waiters, wake};
 
-/// futex(2), with its six arguments, for tasklets and everybody else.
+/// Performs futex(2), with its six arguments, for tasklets and all other callers.
 ///
 /// # Safety
 /// As the kernel's.
@@ -44,15 +44,17 @@ pub(crate) unsafe fn futex(arguments: [usize; 6]) -> Outcome {
             let Some(call) = Call::begin_lock(Symbol::syscall) else {
                 if fourth == 0 && blocks_neighbours() {
                     // SAFETY: the caller's promise, handed on.
-                    return unsafe { wait_with_a_word(arguments) };
+                    return unsafe { block_with_warning(arguments) };
                 }
                 return kernel(value);
             };
             // SAFETY: the caller's promise.
-            let limit = unsafe { limit_of(operation, command, fourth) };
+            let limit = unsafe { wait_limit(operation, command, fourth) };
             match limit {
                 Err(()) => INVALID,
-                Ok(_) if operation & libc::FUTEX_PRIVATE_FLAG == 0 => by_thread(&call, arguments),
+                Ok(_) if operation & libc::FUTEX_PRIVATE_FLAG == 0 => {
+                    wait_on_pool(&call, arguments)
+                }
                 // SAFETY: the caller's promise.
                 Ok(limit) => unsafe {
                     let word = std::ptr::with_exposed_provenance(word);
@@ -61,7 +63,7 @@ pub(crate) unsafe fn futex(arguments: [usize; 6]) -> Outcome {
             }
         }
         libc::FUTEX_WAKE | libc::FUTEX_WAKE_BITSET => {
-            Call::pass();
+            Call::count_immediate();
             let most = value as u32 as usize;
             let by_table = |most: usize| wake(word, most, bits) as Outcome;
             match is_threads_turn() {
@@ -71,7 +73,7 @@ pub(crate) unsafe fn futex(arguments: [usize; 6]) -> Outcome {
         }
         libc::FUTEX_REQUEUE | libc::FUTEX_CMP_REQUEUE | libc::FUTEX_WAKE_OP => {
             let outcome = kernel(value);
-            // Tasklets are not moved to the second word: all look again.
+            // Tasklets are not moved to the second word: they wake and check the first one again.
             wake(word, usize::MAX, u32::MAX);
             if command == libc::FUTEX_WAKE_OP {
                 wake(fifth, usize::MAX, u32::MAX);
@@ -82,15 +84,15 @@ pub(crate) unsafe fn futex(arguments: [usize; 6]) -> Outcome {
     }
 }
 
-/// Tells whether threads shall be woken first: now and then, where tasklets wait, so that a
-/// thread's turn comes however many tasklets there are.
+/// Tells whether threads are woken first: each eighth time while tasklets wait, so that threads are
+/// not starved by many tasklets.
 fn is_threads_turn() -> bool {
     const EVERY: u32 = 8;
     static TURNS: AtomicU32 = AtomicU32::new(0);
     has_waiters() && TURNS.fetch_add(1, Relaxed) % EVERY == EVERY - 1
 }
 
-/// Wakes as many as there may be by the first, and what is left over by the second.
+/// Wakes at most `most` waiters by `first`, and what is left over by `second`.
 fn share(
     most: usize,
     first: impl FnOnce(usize) -> Outcome,
@@ -105,32 +107,32 @@ fn share(
     }
 }
 
-/// Blocks the thread, for a tasklet that may not wait now, and says so where it takes long: the
-/// lock may be a neighbour's, and then this is for good.
+/// Blocks the thread, for a tasklet that may not wait now. Warns after a second: if another tasklet
+/// of the thread holds the lock, the wait never ends.
 ///
 /// # Safety
 /// As the kernel's; the wait has no limit.
-unsafe fn wait_with_a_word(arguments: [usize; 6]) -> Outcome {
+unsafe fn block_with_warning(arguments: [usize; 6]) -> Outcome {
     const TEXT: &[u8] = b"overlapped-install: a tasklet inside no_switch has waited \
         for a lock for a second, and its thread with it\n";
     let [word, operation, value, _, fifth, sixth] = arguments;
     let limit = libc::timespec { tv_sec: 1, tv_nsec: 0 };
-    // FUTEX_WAIT takes a time from now on, and wakes of any bits.
+    // FUTEX_WAIT takes a relative time, and matches wakes of any bits.
     let relative = libc::FUTEX_WAIT | operation as i32 & libc::FUTEX_PRIVATE_FLAG;
-    // SAFETY: the caller's promise, handed on; a time, lent for the call.
+    // SAFETY: the caller's promise, handed on; the time is borrowed for the call.
     match unsafe { call!(futex, word, relative, value, &raw const limit, 0, 0) } {
         TIMED_OUT => {}
         other => return other,
     }
-    // SAFETY: a text, and the caller's promise.
+    // SAFETY: a static text, and the caller's promise.
     unsafe {
         call!(write, 2, TEXT.as_ptr(), TEXT.len());
         call!(futex, word, operation, value, 0, fifth, sixth)
     }
 }
 
-/// The source of wakes of std's locks, channels and parks, and of those of many crates.
-const FUTEX: From = From::Threads("a futex (a lock, a channel, a park)");
+/// The source of wakes for std's locks, channels and parks, and for those of many crates.
+const FUTEX: WakeSource = WakeSource::Threads("a futex (a lock, a channel, a park)");
 
 /// Blocks the tasklet while the word is as expected, until a wake or the limit.
 ///
@@ -143,7 +145,7 @@ unsafe fn wait(
     bits: u32,
     limit: Option<Duration>,
 ) -> Outcome {
-    // SAFETY: the caller's promise; others change it at the same time.
+    // SAFETY: the caller's promise; the word is only accessed atomically.
     let word_now = || unsafe { AtomicU32::from_ptr(word.cast_mut()) }.load(SeqCst);
     let Some(waiter) = Waiter::enter_if(word.addr(), bits, FUTEX, || word_now() == expected) else {
         return AGAIN;
@@ -151,11 +153,11 @@ unsafe fn wait(
     if waiter.wait(call, None, limit) || !waiter.leave() { 0 } else { TIMED_OUT }
 }
 
-/// The limit from now on; an error where it is none that the kernel takes.
+/// Returns the time until the limit, or an error for a time that the kernel refuses.
 ///
 /// # Safety
 /// `time` is null, or the address of a `timespec`.
-unsafe fn limit_of(operation: i32, command: i32, time: usize) -> Result<Option<Duration>, ()> {
+unsafe fn wait_limit(operation: i32, command: i32, time: usize) -> Result<Option<Duration>, ()> {
     let time: *const libc::timespec = std::ptr::with_exposed_provenance(time);
     // SAFETY: the caller's promise.
     let Some(time) = (unsafe { time.as_ref() }) else { return Ok(None) };
@@ -170,11 +172,11 @@ unsafe fn limit_of(operation: i32, command: i32, time: usize) -> Result<Option<D
     Ok(Some(until(clock, span)))
 }
 
-/// Waits on a thread of the pool, whatever comes: the job has the caller's memory.
-fn by_thread(call: &Call, arguments: [usize; 6]) -> Outcome {
+/// Waits on a thread of the pool until the call ends: the job uses the caller's memory.
+fn wait_on_pool(call: &Call, arguments: [usize; 6]) -> Outcome {
     let [word, operation, value, fourth, fifth, sixth] = arguments;
-    // SAFETY: `futex`'s caller's promise; the caller waits for the end.
-    pool::to_end(call, move || unsafe {
+    // SAFETY: the promise of `futex`'s caller, which waits for the end.
+    pool::run_to_end(call, move || unsafe {
         call!(futex, word, operation, value, fourth, fifth, sixth)
     })
 }

@@ -1,4 +1,4 @@
-//! The switch: from now on the marked tasklets' calls are looked at.
+//! The switch: after [`install`], this crate's functions act for marked tasklets.
 
 use std::fmt;
 use std::io::{Read, Write};
@@ -27,22 +27,22 @@ pub struct Installed;
 #[non_exhaustive]
 pub enum WhyNot {
     /// The process finds other functions than this crate's by these names: those of a library that
-    /// was loaded before the program (`LD_PRELOAD`), or libc's, where this crate is a part of a
-    /// shared library.
+    /// was loaded before the program (`LD_PRELOAD`), or libc's, if this crate is a part of a shared
+    /// library.
     Symbols(Vec<&'static str>),
-    /// The program is linked statically: nothing in it is found by name. There this crate takes no
-    /// function's place, and the program has libc's.
+    /// The program is linked statically, so no function in it is found by name. There this crate
+    /// replaces no function, and the program has libc's.
     Static,
     /// A tasklet cannot have
     /// [thread-locals of its own](overlapped::Builder::own_thread_locals) here, for this reason.
     ThreadLocals(&'static str),
     /// Such a tasklet cannot run here; the text says why.
     Run(String),
-    /// A call that should have blocked its tasklet has blocked the thread, or came to the wrong
-    /// end; the text says which.
+    /// A call that should have blocked its tasklet has blocked the thread, or returned a wrong
+    /// result; the text says which.
     SelfTest(&'static str),
-    /// Raw calls cannot be [trapped](Options::trap_raw_calls) here, which was asked for; the text
-    /// says why, and what helps.
+    /// Raw calls were to be [trapped](Options::trap_raw_calls), and cannot be here; the text gives
+    /// the reason and the remedy.
     Trap(String),
 }
 
@@ -71,20 +71,22 @@ impl fmt::Display for WhyNot {
 
 impl std::error::Error for WhyNot {}
 
-/// Switches on: libc calls of tasklets that are started through this crate block the tasklet alone.
-/// Nothing changes for threads and other tasklets. A second call changes nothing, and costs a look.
+/// Switches on: libc calls of tasklets that are started through this crate block only the tasklet.
+/// Nothing changes for threads and other tasklets. A second call changes nothing and costs almost
+/// nothing.
 ///
-/// It looks whether the whole process finds this crate's functions, and tests a few of them, in a
+/// It checks that the whole process finds this crate's functions, and tests a few of them, in a
 /// thread of its own.
 ///
 /// # Errors
-/// [`WhyNot`] says when. Then everything is as before.
+/// [`WhyNot`] lists the reasons. After an error everything is as before.
 ///
 /// # Safety
 /// The caller promises that no code which such a tasklet runs takes the *number of its thread*
-/// (gettid(2)) for its own identity across a call that waits. Safe Rust cannot tell tasklets of one
-/// thread from one thread by that number, but C code can be written to: a lock of its own making
-/// that is re-entrant by gettid lets a neighbour in. (C's recursive pthread mutexes are seen to.)
+/// (gettid(2)) for its own identity across a call that waits. Safe Rust cannot distinguish tasklets
+/// of one thread from the thread by that number, but C code can be written to: a self-made lock
+/// that is re-entrant by gettid lets another tasklet in. (This crate handles C's recursive pthread
+/// mutexes.)
 pub unsafe fn install() -> Result<Installed, WhyNot> {
     if ON.load(Relaxed) {
         return Ok(Installed);
@@ -93,8 +95,8 @@ pub unsafe fn install() -> Result<Installed, WhyNot> {
     unsafe { install_with(&Options::new()) }
 }
 
-/// As [`install`], with options for debugging. These take effect at a later call, too, for tasklets
-/// that begin after it.
+/// Does what [`install`] does, with options for debugging. They take effect at a later call, too,
+/// for tasklets that begin after it.
 ///
 /// # Errors
 /// As [`install`]; [`WhyNot::Trap`].
@@ -102,7 +104,7 @@ pub unsafe fn install() -> Result<Installed, WhyNot> {
 /// # Safety
 /// As [`install`].
 pub unsafe fn install_with(options: &Options) -> Result<Installed, WhyNot> {
-    ASKED.store(true, Relaxed);
+    IS_CALLED.store(true, Relaxed);
     if cfg!(target_feature = "crt-static") {
         return Err(WhyNot::Static);
     }
@@ -110,23 +112,23 @@ pub unsafe fn install_with(options: &Options) -> Result<Installed, WhyNot> {
     take_over()
 }
 
-/// Set by a call of [`install`], for good, whatever comes of it.
-static ASKED: AtomicBool = AtomicBool::new(false);
+/// Set by the first call of [`install`], for good, whether or not it succeeds.
+static IS_CALLED: AtomicBool = AtomicBool::new(false);
 
-/// Says once on standard error that a tasklet of this crate starts although nobody has called
-/// [`install`]: its calls block the thread, and nothing else would tell.
+/// Writes once to standard error that a tasklet of this crate starts although [`install`] has not
+/// been called: its calls block the thread, which nothing else would reveal.
 #[inline]
-pub(crate) fn remind() {
-    if !ASKED.load(Relaxed) {
-        say_what_is_missing();
+pub(crate) fn warn_if_not_installed() {
+    if !IS_CALLED.load(Relaxed) {
+        warn_not_installed();
     }
 }
 
 #[cold]
-fn say_what_is_missing() {
+fn warn_not_installed() {
     static IS_SAID: AtomicBool = AtomicBool::new(false);
     if !IS_SAID.swap(true, Relaxed) {
-        crate::trap::say(
+        crate::trap::write_stderr(
             "overlapped-install: install() has not been called, so calls that wait block the \
              thread and all its tasklets; call overlapped_install::install() first\n",
         );
@@ -149,12 +151,12 @@ fn take_over() -> Result<Installed, WhyNot> {
     }
     static FORKS: Once = Once::new();
     FORKS.call_once(|| {
-        // SAFETY: a function that stays, and that may be called in a child of fork. Where there is
-        // no memory to note it, children are as they would be without it.
+        // SAFETY: the function stays loaded, and may be called in a child of fork. If there is no
+        // memory to register it, children behave as they would without it.
         let _ = unsafe { libc::pthread_atfork(None, None, Some(in_child)) };
     });
     ON.store(true, Relaxed);
-    let tested = thread::Builder::new().name("install-test".into()).spawn(test);
+    let tested = thread::Builder::new().name("install-test".into()).spawn(self_test);
     let tested = match tested.map(thread::JoinHandle::join) {
         Ok(Ok(tested)) => tested,
         Ok(Err(_)) => Err(WhyNot::SelfTest("it panicked")),
@@ -162,8 +164,8 @@ fn take_over() -> Result<Installed, WhyNot> {
     };
     match tested {
         Ok(()) => {
-            crate::hooks::learn_jumps();
-            crate::hooks::take_in_handlers();
+            crate::hooks::learn_pointer_guard();
+            crate::hooks::adopt_handlers();
         }
         Err(_) => ON.store(false, Relaxed),
     }
@@ -174,26 +176,26 @@ fn take_over() -> Result<Installed, WhyNot> {
 extern "C" fn in_child() {
     table::forget_all();
     crate::trap::forget();
-    crate::held::close_in_child();
+    crate::duplicates::close_in_child();
 }
 
-/// Waits of the commonest kinds, each of which a neighbour must end: if one blocked the thread, it
-/// would be for good, or until its own limit.
-fn test() -> Result<(), WhyNot> {
+/// Tests waits of the commonest kinds. Another tasklet must end each: if one blocked the thread, it
+/// would do so for good, or until its own limit.
+fn self_test() -> Result<(), WhyNot> {
     let failed = |error: RunError| WhyNot::Run(error.to_string());
     match overlapped::run(|| Builder::new().spawn(|| ()).map(drop)).map_err(failed)? {
         Ok(()) => {}
         Err(SpawnError::OwnThreadLocals(why)) => return Err(WhyNot::ThreadLocals(why)),
         Err(error) => return Err(WhyNot::Run(error.to_string())),
     }
-    if crate::hooks::place_of_notes().is_none() {
-        return Err(WhyNot::SelfTest("a condition variable of C's looks different"));
+    if crate::hooks::flags_offset().is_none() {
+        return Err(WhyNot::SelfTest("the layout of glibc's condition variables is unknown"));
     }
     let tests = [sleeps, locks, parks, sockets];
     run(|| tests.iter().try_for_each(|test| test())).map_err(failed)?.map_err(WhyNot::SelfTest)
 }
 
-/// Two of one thread, which std parks by a word in a thread-local.
+/// Tests parks of two tasklets of one thread. std parks by a word in a thread-local.
 fn parks() -> Result<(), &'static str> {
     let begin = Instant::now();
     let handles = [(); 2].map(|()| {
@@ -242,7 +244,7 @@ fn locks() -> Result<(), &'static str> {
 
 fn sockets() -> Result<(), &'static str> {
     let (mut here, mut there) = UnixStream::pair().map_err(|_| "no pair of sockets")?;
-    // Not for good, whatever happens.
+    // The limit ends the read if it blocks the thread.
     let limit = Some(Duration::from_secs(5));
     here.set_read_timeout(limit).map_err(|_| "a socket has no limit")?;
     let other = spawn(move || there.write_all(b"x"));

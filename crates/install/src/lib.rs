@@ -20,8 +20,8 @@
 //! # How
 //!
 //! std, and every crate that waits, does so by functions of libc: recv, poll, nanosleep, futexes
-//! through syscall. This crate defines functions of those names. The linker takes them before
-//! libc's, for std, for other crates, and for shared libraries in the process.
+//! through syscall. This crate defines functions of those names. The linker prefers them to libc's,
+//! for std, for other crates, and for shared libraries in the process.
 //!
 //! ```text
 //! std::net::TcpStream::read ─▶ recv (here) ─┬─ a thread, another tasklet ─▶ the same system call
@@ -32,53 +32,66 @@
 //!                                                 wait in the library: neighbours run ─▶ attempt
 //! ```
 //!
-//! **Three switches.** Linking the crate takes the symbols, [`install`] makes them act, and they
+//! **Three switches.** Linking the crate takes the symbols. [`install`] makes them act. They act
+//! only for tasklets that were started by [`spawn`], [`scope`], [`run`], [`place`] and [`Builder`].
+//! For every other caller they do what libc would have done: the same system call, with the same
+//! result and errno.** Linking the crate takes the symbols, [`install`] makes them act, and they
 //! act for tasklets alone that were started by [`spawn`], [`scope`], [`run`], [`place`] and
 //! [`Builder`]. Everybody else has what libc would have done: the same system call, with the same
 //! result and errno.
 //!
-//! **Try first.** What is ready costs the one system call that it costs anyway; with io_uring and
-//! other tasklets that are ready to run, less: their tries go to the kernel in one batch, and they
-//! run meanwhile. Only a call that would have blocked the thread looks at the descriptor's flags
-//! and limits. Those are the program's: `O_NONBLOCK` is never changed, `SO_RCVTIMEO` ends a call
-//! with EAGAIN as ever.
+//! **Try first.** A call that finds what it needs costs the one system call that it costs anyway.
+//! With io_uring, and with other tasklets that are ready to run, it costs less: the tries go to the
+//! kernel in one batch, and the other tasklets run meanwhile. Only a call that would have blocked
+//! the thread reads the descriptor's flags and limits. These belong to the program: the crate never
+//! changes `O_NONBLOCK`, and `SO_RCVTIMEO` ends a call with EAGAIN as ever.** What is ready costs
+//! the one system call that it costs anyway; with io_uring and other tasklets that are ready to
+//! run, less: their tries go to the kernel in one batch, and they run meanwhile. Only a call that
+//! would have blocked the thread looks at the descriptor's flags and limits. Those are the
+//! program's: `O_NONBLOCK` is never changed, `SO_RCVTIMEO` ends a call with EAGAIN as ever.
 //!
-//! **Turns.** A tasklet whose calls find everything ready would never wait. Each 128th such call in
-//! a row lets its neighbours run.
+//! **Fairness.** A tasklet whose calls find everything ready would never wait. Each 128th such call
+//! in a row lets other tasklets run.** A tasklet whose calls find everything ready would never
+//! wait. Each 128th such call in a row lets its neighbours run.
 //!
 //! **Kills and deadlines** become errors: `ECANCELED` after [`kill`](overlapped::Tasklet::kill),
 //! `ETIMEDOUT` at the deadline of a [`timeout`](overlapped::time::timeout). Nothing is unwound
-//! through frames of C. Locks, joins and the like have no such error, and wait on.
+//! through frames of C. Locks, joins and similar calls have no such error, and wait on.
 //!
-//! **Locks** are held across waits: a tasklet that waits for a std `Mutex`, `Condvar`, `Once` or
-//! for one of C's is blocked alone, and woken by a tasklet of any thread, or by a plain thread.
-//! Each tasklet is an owner of its own, of recursive mutexes for instance. A tasklet that unwinds
-//! waits as well. Where all tasklets wait for locks, and the process has no other threads, that is
-//! a deadlock: [`run`] returns a verdict that lists them, or, since such a wait cannot be unwound,
-//! the process ends with it where the first tasklet is among them. (Not while a semaphore of C's is
-//! waited for: a signal handler may post it.)
+//! **Locks** may be held across waits: a wait for a std `Mutex`, `Condvar`, `Once` or for a lock of
+//! C's blocks only the tasklet, which a tasklet of any thread, or a plain thread, wakes. Each
+//! tasklet is an owner of its own, of recursive mutexes for instance. A tasklet that unwinds waits
+//! as well. If all tasklets wait for locks, and the process has no other threads, that is a
+//! deadlock: [`run`] returns a report that lists them. Such a wait cannot be unwound, so the
+//! process ends with the report if the first tasklet is among them. (A wait for a semaphore of C's
+//! is never a deadlock: a signal handler may post it.)
 //!
-//! **What has no way to be asked** (getaddrinfo, system, pthread_join) goes to a thread of the
-//! library's pool, with copies of what it works on. So do connect and accept where the port is not
-//! io_uring, and other calls that may wait for ever, to threads that a kill interrupts.
+//! **Calls that cannot be tried** (getaddrinfo, system, pthread_join) go to a thread of the
+//! library's pool, with copies of what they work on. So do connect and accept if the port is not
+//! io_uring, and other calls that may wait for ever: these run on threads that a kill interrupts.**
+//! (getaddrinfo, system, pthread_join) goes to a thread of the library's pool, with copies of what
+//! it works on. So do connect and accept where the port is not io_uring, and other calls that may
+//! wait for ever, to threads that a kill interrupts.
 //!
-//! **Signal handlers** of the program end calls with EINTR where they would have in a thread: see
-//! signal(7). A handler runs on a thread, and ends the calls of all tasklets of that thread, and of
-//! no other. Calls of the handler's own are made as they are. It may be left by siglongjmp(3),
-//! unless it came inside a call that waits, or in the scheduler: then the process ends with a
-//! message.
+//! **Signal handlers** of the program end calls with EINTR if they would have done so in a thread:
+//! see signal(7). A handler runs on a thread, and ends the calls of all tasklets of that thread,
+//! and of no other. The handler's own calls go to libc. A handler may be left by siglongjmp(3),
+//! unless it interrupted a call that waits, or the scheduler: then the process ends with a message.
 //!
 //! **Thread-locals.** Such a tasklet has thread-locals of its own, as a thread has: std's parker
 //! and `thread::current()`, errno, panic counts, what crates keep in `thread_local!`. So channels,
-//! parks, and locks of other crates take it for a thread.
+//! parks, and locks of other crates treat it as a thread.
 //!
 //! # Kill and timeout
 //!
-//! A call that waits returns an error, `ECANCELED` or `ETIMEDOUT`; a sleep returns early. What need
-//! not wait goes on as ever. docs/install.md has a table of the calls, and these in full:
+//! A call that waits returns an error, `ECANCELED` or `ETIMEDOUT`; a sleep returns early. A call
+//! that need not wait goes on as ever. docs/install.md has a table of the calls, and explains the
+//! following in full:
 //!
-//! **Loops that ignore errors** go on after a kill, a thousand times a second at most. Such a loop
-//! ends where it passes the error on, or asks [`is_killed`](overlapped::task::is_killed):
+//! **Loops that ignore errors** go on after a kill, a thousand times a second at most. End such a
+//! loop by passing the error on, or by asking [`is_killed`](overlapped::task::is_killed):** go on
+//! after a kill, a thousand times a second at most. Such a loop ends where it passes the error on,
+//! or asks [`is_killed`](overlapped::task::is_killed):
 //!
 //! ```
 //! use std::{net::TcpListener, thread::sleep, time::Duration};
@@ -131,9 +144,12 @@
 //! .unwrap();
 //! ```
 //!
-//! **Calls of std that panic** at an error which they take for impossible: `Command::output` while
+//! **Some calls of std panic** at an error that they consider impossible: `Command::output` while
 //! it reads, a `Command::spawn` that forks, `println!` on a full pipe. A
-//! [`shield`](overlapped::task::shield) keeps kills from them, but no deadlines:
+//! [`shield`](overlapped::task::shield) keeps kills from them, but no deadlines:** at an error
+//! which they take for impossible: `Command::output` while it reads, a `Command::spawn` that forks,
+//! `println!` on a full pipe. A [`shield`](overlapped::task::shield) keeps kills from them, but no
+//! deadlines:
 //!
 //! ```
 //! use std::{process::Command, thread::sleep, time::Duration};
@@ -156,43 +172,43 @@
 //!
 //! # Limits
 //!
-//! - Descriptors that have neither an attempt without waiting nor readiness block the thread.
-//! - What the kernel's number of the thread names is the thread's: see [`install`].
-//! - Inside [`no_switch`](overlapped::task::no_switch) a call blocks the thread. One that waits for
-//!   a lock which a neighbour holds stops both for good; standard error says so.
-//! - Mutexes of C's with a priority ceiling: `ENOTSUP` in such tasklets. Robust ones, and recursive
-//!   or error-checking ones that inherit priorities or that several processes share, are locked by
-//!   a thread of the tasklet's own: their owner must be one that the kernel knows.
-//! - sem_post(3) is for signal handlers, too; a wake by futex(2) in one is not, while tasklets
-//!   wait.
+//! - A descriptor that has neither a try without waiting nor readiness blocks the thread.
+//! - The kernel's number of a thread (gettid) names the thread, not the tasklet: see [`install`].
+//! - Inside [`no_switch`](overlapped::task::no_switch) a call blocks the thread. If it waits for a
+//!   lock that another tasklet of the thread holds, both stop for good; a line on standard error
+//!   says so.
+//! - Mutexes of C's with a priority ceiling return `ENOTSUP` in such tasklets. Robust ones, and
+//!   recursive or error-checking ones that inherit priorities or that several processes share, are
+//!   locked by a thread of the tasklet's own: the kernel must know their owner.
+//! - Signal handlers may call sem_post(3). They must not wake by futex(2) while tasklets wait.
 //! - Linux with glibc, on x86-64 and 64-bit Arm, linked dynamically.
 //!
 //! # What cannot be taken over
 //!
 //! Code that makes system calls by its own instructions calls no function of libc: rustix with its
-//! default backend, the runtime of Go, libc itself inside `system`, and inside stdio where it
-//! writes. What waits there blocks the thread.
+//! default backend, the runtime of Go, libc itself inside `system`, and inside stdio that writes. A
+//! call that waits there blocks the thread.
 //!
-//! - [`report`] tells which symbols are this crate's, how often each has waited, and which objects
-//!   in the process have such instructions. `overlapped doctor --install PROGRAM` looks at a
+//! - [`report`] lists which symbols are this crate's, how often each has waited, and which objects
+//!   in the process have such instructions. `overlapped doctor --install PROGRAM` examines a
 //!   program before it is started.
 //! - With a limit ([`Options::stall_limit`], or `OVERLAPPED_STALL=20ms` in the environment) it
-//!   tells which calls have pinned their thread for longer, with backtraces.
-//! - With [`Options::trap_raw_calls`], or `OVERLAPPED_TRAP=on`, it tells which waiting calls
-//!   tasklets have made past libc's functions, and where.
+//!   lists the calls that have pinned their thread for longer, with backtraces.
+//! - With [`Options::trap_raw_calls`], or `OVERLAPPED_TRAP=on`, it lists the waiting calls that
+//!   tasklets have made past libc's functions, with the place of each.
 
 mod caller;
+mod duplicates;
 mod futex;
-mod held;
 mod hooks;
 mod install;
 mod next;
 mod options;
-mod parts;
 mod pool;
 #[doc(hidden)]
 pub mod preload;
 mod raw;
+mod remainder;
 mod report;
 mod spawn;
 mod symbols;

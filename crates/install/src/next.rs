@@ -1,4 +1,4 @@
-//! libc's own functions, where a system call does not do.
+//! libc's own functions, for what a system call cannot do.
 
 use std::ffi::{CStr, c_char, c_int, c_void};
 use std::sync::atomic::AtomicPtr;
@@ -30,8 +30,8 @@ impl Next {
         Next(AtomicPtr::new(std::ptr::null_mut()))
     }
 
-    /// The next function of that name after this crate's: libc's, or that of a library which has
-    /// taken its place.
+    /// Returns the next function of that name after this crate's: libc's, or that of a library
+    /// which has replaced it.
     pub(crate) fn get(&self, name: &CStr, version: Option<&CStr>) -> *mut c_void {
         let known = self.0.load(Relaxed);
         if !known.is_null() {
@@ -48,7 +48,7 @@ impl Next {
             }
         };
         if found.is_null() {
-            // A libc without it: whoever calls it could not have been loaded.
+            // The libc lacks it: then the program that calls it could not have been loaded.
             std::process::abort();
         }
         self.0.store(found, Relaxed);
@@ -56,7 +56,7 @@ impl Next {
     }
 }
 
-/// The next function of that name, of the type that is asked for.
+/// Looks up the next function of that name, as the type that is asked for.
 macro_rules! next {
     ($name:ident) => {
         $crate::next::next!($name, None)

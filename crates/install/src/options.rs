@@ -8,7 +8,7 @@ use std::time::Duration;
 use overlapped::Config;
 
 use crate::install::WhyNot;
-use crate::report::{QUIET, note};
+use crate::report::{QUIET, record_stall};
 use crate::trap;
 
 /// The diagnoses that [`install_with`](crate::install_with) was asked for.
@@ -36,15 +36,15 @@ pub struct Options {
 }
 
 impl Options {
-    /// Nothing is looked for but what the environment says.
+    /// Creates options that ask for no diagnosis. The environment may still ask for some.
     pub fn new() -> Options {
         Options::default()
     }
 
     /// Finds calls and computations of tasklets that pin their thread for longer than `limit`, in
-    /// runs that begin from now on: counted, the longest with a backtrace in
-    /// [`Report::pinned`](crate::Report::pinned), each in the log as it happens. It sets
-    /// [`Config::stall_limit`], which says what that costs.
+    /// runs that begin from now on. They are counted; the longest are in
+    /// [`Report::pinned`](crate::Report::pinned) with a backtrace; each is logged as it happens.
+    /// This sets [`Config::stall_limit`], which says what it costs.
     pub fn stall_limit(mut self, limit: Duration) -> Options {
         self.stall_limit = Some(limit);
         self
@@ -57,32 +57,32 @@ impl Options {
     }
 
     /// Finds calls that may wait and that tasklets make past libc's functions, by instructions of
-    /// their own: counted by place in [`Report::raw_calls`](crate::Report::raw_calls), the first
-    /// from each place on standard error with a backtrace. The calls themselves go on as ever.
+    /// their own. [`Report::raw_calls`](crate::Report::raw_calls) counts them by place; the first
+    /// from each place goes to standard error with a backtrace. The calls themselves go on as ever.
     ///
-    /// For debugging: while a tasklet runs, or a thread or program that one has started, each
-    /// system call that may wait is reported by seccomp(2) to a thread of this crate, which takes
-    /// tens of microseconds. There is no way back for the process. A program that outlives it finds
-    /// its waiting calls missing (`ENOSYS`). It needs Linux 5.5; without root it sets
+    /// Use it for debugging only. While a tasklet runs, or a thread or program that it has started,
+    /// seccomp(2) reports each system call that may wait to a thread of this crate, which takes
+    /// tens of microseconds. The process cannot switch this off again. A program that outlives the
+    /// process finds its waiting calls missing (`ENOSYS`). It needs Linux 5.5; without root it sets
     /// `PR_SET_NO_NEW_PRIVS`.
     pub fn trap_raw_calls(mut self, traps: bool) -> Options {
         self.traps = traps;
         self
     }
 
-    /// Makes them take effect, with what the environment says.
+    /// Makes the options take effect, together with those of the environment.
     pub(crate) fn apply(&self) -> Result<(), WhyNot> {
         if let Some(limit) = self.stall_limit {
-            *limit_of_all() = Some(limit);
+            *global_limit() = Some(limit);
         }
         if self.is_quiet {
             QUIET.store(true, Relaxed);
         }
-        if self.traps || asked_by_environment()? {
+        if self.traps || is_trap_requested()? {
             trap::start().map_err(WhyNot::Trap)?;
         }
         if !self.traps && trap::is_on() {
-            trap::say(
+            trap::write_stderr(
                 "overlapped-install: OVERLAPPED_TRAP is on, which is for debugging: each system \
                  call that may wait takes tens of microseconds more\n",
             );
@@ -91,13 +91,13 @@ impl Options {
     }
 }
 
-fn limit_of_all() -> std::sync::MutexGuard<'static, Option<Duration>> {
+fn global_limit() -> std::sync::MutexGuard<'static, Option<Duration>> {
     static LIMIT: Mutex<Option<Duration>> = Mutex::new(None);
     LIMIT.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Says whether `OVERLAPPED_TRAP` asks for traps.
-fn asked_by_environment() -> Result<bool, WhyNot> {
+fn is_trap_requested() -> Result<bool, WhyNot> {
     match std::env::var_os("OVERLAPPED_TRAP").as_deref().map(|value| value.to_str()) {
         None | Some(Some("" | "off")) => Ok(false),
         Some(Some("on")) => Ok(true),
@@ -105,11 +105,11 @@ fn asked_by_environment() -> Result<bool, WhyNot> {
     }
 }
 
-/// A run's configuration with what has been asked for.
-pub(crate) fn applied_to(config: Config) -> Config {
-    let config = config.on_stall(note);
+/// Adds the options to a run's configuration.
+pub(crate) fn configure(config: Config) -> Config {
+    let config = config.on_stall(record_stall);
     let config = if trap::is_on() { config.shown(true) } else { config };
-    match *limit_of_all() {
+    match *global_limit() {
         Some(limit) => config.stall_limit(limit),
         None => config,
     }

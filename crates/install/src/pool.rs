@@ -1,4 +1,4 @@
-//! Calls that nothing can be asked to end: on a thread of the library's pool.
+//! Calls that cannot be tried without waiting run on a thread of the library's pool.
 
 use std::ffi::c_int;
 use std::mem::MaybeUninit;
@@ -13,44 +13,44 @@ use overlapped::time::sleep;
 
 use crate::caller::Call;
 use crate::raw::{AGAIN, CANCELED, IO, Outcome, TIMED_OUT, call, give};
-use crate::wait::number_of;
+use crate::wait::error_number;
 
-/// A value that goes to the pool's thread and back.
-pub(crate) struct Sent<T>(T);
+/// A value that moves to the pool's thread and back.
+pub(crate) struct AssertSend<T>(T);
 
-// SAFETY: the promise of whoever made it.
-unsafe impl<T> Send for Sent<T> {}
+// SAFETY: `new`'s caller promises it.
+unsafe impl<T> Send for AssertSend<T> {}
 
-impl<T> Sent<T> {
+impl<T> AssertSend<T> {
     /// Lets a value that is not `Send` go to another thread.
     ///
     /// # Safety
-    /// It may be used, and dropped, by another thread, if one thread at a time has it: it is, or
-    /// points to, memory that the job owns, or that its caller keeps and leaves alone until the job
-    /// has ended.
-    pub(crate) unsafe fn new(value: T) -> Sent<T> {
-        Sent(value)
+    /// Another thread may use and drop the value, if one thread at a time has it: it is, or points
+    /// to, memory that the job owns, or that its caller keeps and leaves alone until the job has
+    /// ended.
+    pub(crate) unsafe fn new(value: T) -> AssertSend<T> {
+        AssertSend(value)
     }
 
-    /// The value. (A closure that names the field captures the field alone.)
+    /// Returns the value. (A closure that names the field would capture only the field.)
     pub(crate) fn take(self) -> T {
         self.0
     }
 }
 
-/// A descriptor of the job's own, for the same open file.
+/// Makes a descriptor of the job's own, for the same open file.
 pub(crate) fn duplicate(fd: c_int) -> Result<OwnedFd, Outcome> {
-    // SAFETY: a new descriptor, or an error.
+    // SAFETY: the call returns a new descriptor, or an error.
     let own = unsafe { call!(fcntl, fd, libc::F_DUPFD_CLOEXEC, 0) };
     if own < 0 {
         return Err(own);
     }
-    // SAFETY: it was made just now.
+    // SAFETY: the call above has made it.
     Ok(unsafe { OwnedFd::from_raw_fd(own as c_int) })
 }
 
 /// Runs a job that owns all it works on. A kill or a deadline ends the wait; the job runs on.
-pub(crate) fn until_cancelled<T: Send + 'static>(
+pub(crate) fn run_cancellable<T: Send + 'static>(
     call: &Call,
     job: impl FnOnce() -> T + Send + 'static,
 ) -> Result<T, Outcome> {
@@ -66,9 +66,10 @@ pub(crate) fn until_cancelled<T: Send + 'static>(
     })
 }
 
-/// Makes a system call that may wait for ever on a thread of its own. It owns all it works on, and
-/// is interrupted by a kill, a deadline or a signal handler. What came of it goes through `done`.
-pub(crate) fn waiting<T: Send + 'static>(
+/// Makes a system call that may wait for ever, as an interruptible call: on a thread of its own,
+/// which a kill, a deadline or a signal handler interrupts. It owns all it works on. `done`
+/// receives its result.
+pub(crate) fn run_interruptible<T: Send + 'static>(
     call: &Call,
     mut system_call: impl FnMut() -> Outcome + Send + 'static,
     done: impl FnOnce(i32) -> T + Send + 'static,
@@ -76,7 +77,7 @@ pub(crate) fn waiting<T: Send + 'static>(
     call.count();
     let made = move || give(system_call());
     interruptible(call.restart(false), || waiting_call(made, done))
-        .map_err(|error| number_of(&error))
+        .map_err(|error| error_number(&error))
 }
 
 struct Shared<F, T> {
@@ -102,21 +103,21 @@ impl<F: FnOnce() -> T, T> Shared<F, T> {
         }
     }
 
-    /// The result, once it is there.
+    /// Waits for the result.
     fn end(&self) -> T {
         shield(|| self.done.wait());
         let result = self.result.lock().unwrap_or_else(PoisonError::into_inner).take();
         match result {
             Some(result) => result,
-            // It makes system calls only, so it has not panicked; and it sets the event afterwards.
+            // The job only makes system calls, so it has not panicked; and the result is stored
+            // before the event is set.
             None => std::process::abort(),
         }
     }
 }
 
-/// Runs a job that the caller must see the end of, whatever comes. Where there is no thread, it
-/// runs in place.
-pub(crate) fn to_end<T: Send + 'static>(
+/// Runs a job whose end the caller must see in every case. If there is no thread, it runs in place.
+pub(crate) fn run_to_end<T: Send + 'static>(
     call: &Call,
     job: impl FnOnce() -> T + Send + 'static,
 ) -> T {
@@ -124,9 +125,9 @@ pub(crate) fn to_end<T: Send + 'static>(
     unblock_to_end(job)
 }
 
-/// As [`to_end`], on a thread of the job's own: for jobs that wait for each other, of which the
-/// pool may not have room for all.
-pub(crate) fn to_end_on_a_thread<T: Send + 'static>(
+/// Runs a job as [`run_to_end`] does, on a thread of its own: for jobs that wait for each other,
+/// for all of which the pool may not have room.
+pub(crate) fn run_to_end_on_own_thread<T: Send + 'static>(
     call: &Call,
     job: impl FnOnce() -> T + Send + 'static,
 ) -> T {
@@ -135,14 +136,14 @@ pub(crate) fn to_end_on_a_thread<T: Send + 'static>(
     let shared = Shared::new(job);
     let theirs = Arc::clone(&shared);
     let thread = std::thread::Builder::new().name("install-wait".into()).stack_size(STACK_SIZE);
-    if without_signals(|| thread.spawn(move || theirs.run())).is_err() {
+    if with_signals_blocked(|| thread.spawn(move || theirs.run())).is_err() {
         shared.run();
     }
     shared.end()
 }
 
-/// As [`to_end`], by whoever `hand_over` gives the job to.
-pub(crate) fn to_end_by<T: Send + 'static>(
+/// Runs a job as [`run_to_end`] does, by way of `hand_over`, which gives it to another thread.
+pub(crate) fn run_to_end_by<T: Send + 'static>(
     call: &Call,
     job: impl FnOnce() -> T + Send + 'static,
     hand_over: impl FnOnce(Box<dyn FnOnce() + Send>),
@@ -154,9 +155,9 @@ pub(crate) fn to_end_by<T: Send + 'static>(
     shared.end()
 }
 
-/// Calls `f` with all signals blocked, which a thread that it starts inherits: no handler of the
-/// program's runs there.
-pub(crate) fn without_signals<T>(f: impl FnOnce() -> T) -> T {
+/// Calls `f` with all signals blocked. A thread that `f` starts inherits this, so no handler of the
+/// program runs there.
+pub(crate) fn with_signals_blocked<T>(f: impl FnOnce() -> T) -> T {
     let (mut all, mut before) = (MaybeUninit::uninit(), MaybeUninit::uninit());
     // SAFETY: both sets are written before they are read.
     unsafe {
@@ -168,12 +169,12 @@ pub(crate) fn without_signals<T>(f: impl FnOnce() -> T) -> T {
     }
 }
 
-/// Its number, for a call.
+/// Returns the descriptor's number, for a call.
 pub(crate) fn number(fd: &OwnedFd) -> c_int {
     fd.as_raw_fd()
 }
 
-/// The number, for whoever closes it.
-pub(crate) fn give_up(fd: OwnedFd) -> Outcome {
+/// Releases the descriptor as a number, which the caller closes.
+pub(crate) fn into_number(fd: OwnedFd) -> Outcome {
     fd.into_raw_fd() as Outcome
 }

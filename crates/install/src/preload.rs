@@ -1,5 +1,5 @@
-//! For `overlapped-preload`, which makes tasklets of unmodified programs' threads; no part of this
-//! crate's interface.
+//! Functions for `overlapped-preload`, which makes tasklets of unmodified programs' threads; no
+//! part of this crate's interface.
 
 use std::ffi::{c_int, c_void};
 use std::sync::OnceLock;
@@ -10,27 +10,30 @@ use libc::{clockid_t, pthread_t, timespec};
 use crate::caller::{self, Unmarked};
 use crate::hooks;
 
-/// Waits for the end of a thread that is a tasklet, for a limited time where there is a limit; its
-/// value, or the number of the error. `None`: it is a thread.
-pub type WaitFor = fn(pthread_t, Option<Duration>) -> Option<Result<usize, c_int>>;
+/// A function that joins a thread that is a tasklet, up to a limit if there is one, and returns its
+/// value or the number of the error. It returns `None` for a thread.
+pub type JoinHook = fn(pthread_t, Option<Duration>) -> Option<Result<usize, c_int>>;
 
-static WAIT_FOR: OnceLock<WaitFor> = OnceLock::new();
+static JOIN_HOOK: OnceLock<JoinHook> = OnceLock::new();
 
-/// Has pthread_join(3) and its like ask first. A second call changes nothing.
-pub fn answer_for_threads(wait_for: WaitFor) {
-    let _ = WAIT_FOR.set(wait_for);
+/// Has pthread_join(3) and similar functions call `hook` first. A second call changes nothing.
+pub fn set_join_hook(hook: JoinHook) {
+    let _ = JOIN_HOOK.set(hook);
 }
 
-/// The answer for a thread, if it is a tasklet.
-pub(crate) fn wait_for(thread: pthread_t, limit: Option<Duration>) -> Option<Result<usize, c_int>> {
-    WAIT_FOR.get()?(thread, limit)
+/// Joins a thread if it is a tasklet.
+pub(crate) fn join_tasklet(
+    thread: pthread_t,
+    limit: Option<Duration>,
+) -> Option<Result<usize, c_int>> {
+    JOIN_HOOK.get()?(thread, limit)
 }
 
-/// Gives what a thread's end was.
+/// Writes the value of a joined thread to `value`, or returns the error.
 ///
 /// # Safety
-/// `value` is null, or the caller's.
-pub unsafe fn tell(joined: Result<usize, c_int>, value: *mut *mut c_void) -> c_int {
+/// `value` is null, or writable.
+pub unsafe fn write_join_result(joined: Result<usize, c_int>, value: *mut *mut c_void) -> c_int {
     match joined {
         Ok(result) => {
             if !value.is_null() {
@@ -48,22 +51,22 @@ pub fn is_marked() -> bool {
     caller::is_marked()
 }
 
-/// Calls `f` as code of the library's: what it calls is not looked at.
+/// Calls `f` with the mark taken away: libc calls in it go to libc.
 pub fn unmarked<T>(f: impl FnOnce() -> T) -> T {
     let _unmarked = Unmarked::begin();
     f()
 }
 
-/// Says that the calling tasklet leaves its signal handlers, if it is in one, for the bottom of its
-/// stack. Ends the process where that cannot be.
+/// Records that the calling tasklet leaves its signal handlers, if it is in one, for the bottom of
+/// its stack. Ends the process if it must not leave them.
 pub fn leave_handlers() {
-    caller::leaves_handlers();
+    caller::leave_handlers();
 }
 
-/// The time until a moment of a clock; none, where `moment` is null.
+/// Returns the time until a moment of a clock, or `None` if `moment` is null.
 ///
 /// # Errors
-/// The number of the error, where the moment is malformed.
+/// The number of the error, if the moment is malformed.
 ///
 /// # Safety
 /// `moment` is null, or points to a time.

@@ -1,8 +1,8 @@
-//! System calls by instruction: libc's functions are what this crate takes the place of.
+//! System calls by instruction, since this crate replaces libc's functions.
 
 use std::ffi::c_int;
 
-/// A result of the kernel's: a negative one is an error number.
+/// A result of the kernel; a negative one is an error number.
 pub(crate) type Outcome = isize;
 
 pub(crate) const AGAIN: Outcome = -(libc::EAGAIN as isize);
@@ -25,7 +25,7 @@ macro_rules! call {
 }
 pub(crate) use call;
 
-/// Gives a result as libc does: an error is −1, and its number is in errno.
+/// Converts a result to libc's form: an error is −1, with its number in errno.
 pub(crate) fn give(outcome: Outcome) -> isize {
     const LARGEST: isize = 4095;
     if (-LARGEST..0).contains(&outcome) {
@@ -35,18 +35,18 @@ pub(crate) fn give(outcome: Outcome) -> isize {
     outcome
 }
 
-/// As [`give`], for functions that return an `int`.
+/// Converts a result as [`give`] does, for functions that return an `int`.
 pub(crate) fn give_int(outcome: Outcome) -> c_int {
     give(outcome) as c_int
 }
 
-/// The caller's errno.
+/// Returns the caller's errno.
 pub(crate) fn errno() -> c_int {
-    // SAFETY: the calling thread's own.
+    // SAFETY: the location is the calling thread's own.
     unsafe { *libc::__errno_location() }
 }
 
 pub(crate) fn set_errno(number: c_int) {
-    // SAFETY: the calling thread's own.
+    // SAFETY: the location is the calling thread's own.
     unsafe { *libc::__errno_location() = number };
 }

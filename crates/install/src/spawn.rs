@@ -5,18 +5,19 @@ use std::panic::{Location, resume_unwind};
 use overlapped::task::{JoinError, Placed, ScopedTasklet, kill_as_error};
 use overlapped::{Config, RunError, SpawnError, Tasklet};
 
-use crate::caller::marked;
-use crate::install::remind;
+use crate::caller::run_marked;
+use crate::install::warn_if_not_installed;
 use crate::options;
 use crate::trap;
 
-/// Code that is written for threads expects a thread's stack. Memory is committed as it is used.
+/// The default size, that of a thread: code that is written for threads expects it. Memory is
+/// committed as it is used.
 const STACK_SIZE: usize = 2 << 20;
 
-/// That of a program's first thread is larger.
+/// The size for the first tasklet: a program's first thread has a larger stack, too.
 const FIRST_STACK_SIZE: usize = 8 << 20;
 
-/// The call that spawns.
+/// The place of the call that spawns.
 type Origin = &'static Location<'static>;
 
 /// A tasklet to be started, as [`overlapped::Builder`].
@@ -34,8 +35,8 @@ impl Default for Builder {
 }
 
 impl Builder {
-    /// A tasklet without a name, on a stack of 2 MiB of address space, as std's threads have, and
-    /// with thread-locals of its own.
+    /// Creates a builder of a tasklet without a name, on a stack of 2 MiB of address space, as
+    /// std's threads have, and with thread-locals of its own.
     pub fn new() -> Builder {
         let inner = overlapped::Builder::new().stack_size(STACK_SIZE).own_thread_locals(true);
         Builder { inner, stack_size: STACK_SIZE }
@@ -46,12 +47,13 @@ impl Builder {
         Builder { inner: self.inner.name(name), ..self }
     }
 
-    /// The address space of its stack in bytes.
+    /// Sets the address space of the stack in bytes.
     pub fn stack_size(self, bytes: usize) -> Builder {
         Builder { inner: self.inner.stack_size(bytes), stack_size: bytes }
     }
 
-    /// Starts it on behalf of the call at `origin`, as [`overlapped::Builder::on_behalf_of`].
+    /// Starts the tasklet on behalf of the call at `origin`, as
+    /// [`overlapped::Builder::on_behalf_of`].
     pub fn on_behalf_of(self, origin: &'static Location<'static>) -> Builder {
         Builder { inner: self.inner.on_behalf_of(origin), ..self }
     }
@@ -66,8 +68,8 @@ impl Builder {
         F: FnOnce() -> T + 'static,
         T: 'static,
     {
-        remind();
-        self.inner.spawn(move || body(self.stack_size, f))
+        warn_if_not_installed();
+        self.inner.spawn(move || run_body(self.stack_size, f))
     }
 
     /// Starts a tasklet of a scope.
@@ -84,15 +86,15 @@ impl Builder {
         F: FnOnce() -> T + 'scope,
         T: 'scope,
     {
-        remind();
-        self.inner.spawn_scoped(scope.0, move || body(self.stack_size, f))
+        warn_if_not_installed();
+        self.inner.spawn_scoped(scope.0, move || run_body(self.stack_size, f))
     }
 }
 
 /// Runs a tasklet's closure. Frames of C cannot be unwound, so its calls return kills as errors.
-fn body<T>(stack_size: usize, f: impl FnOnce() -> T) -> T {
+fn run_body<T>(stack_size: usize, f: impl FnOnce() -> T) -> T {
     let _entered = trap::enter(stack_size);
-    kill_as_error(|| marked(stack_size, f))
+    kill_as_error(|| run_marked(stack_size, f))
 }
 
 /// Starts a tasklet whose libc calls block it alone, as [`overlapped::spawn`] starts others.
@@ -177,8 +179,8 @@ pub fn run<T>(f: impl FnOnce() -> T) -> Result<T, RunError> {
     run_with(Config::new(), f)
 }
 
-/// As [`run`], but kills whoever is left when `f` has ended, as [`overlapped::run_until`]. Calls
-/// that they wait in then return `ECANCELED`.
+/// Runs `f` as [`run`] does, but kills the tasklets that are left when `f` has ended, as
+/// [`overlapped::run_until`]. The calls in which they wait return `ECANCELED`.
 ///
 /// # Errors
 /// As [`overlapped::run_until`].
@@ -187,53 +189,55 @@ pub fn run_until<T>(f: impl FnOnce() -> T) -> Result<T, RunError> {
     run_until_with(Config::new(), f)
 }
 
-/// As [`run`], with a configuration.
+/// Runs `f` as [`run`] does, with a configuration.
 ///
 /// # Errors
 /// As [`Config::run`].
 #[track_caller]
 pub fn run_with<T>(config: Config, f: impl FnOnce() -> T) -> Result<T, RunError> {
     let at = Location::caller();
-    result_of(options::applied_to(config).run(|| as_first(at, f))?)
+    result_of(options::configure(config).run(|| as_first(at, f))?)
 }
 
-/// As [`run_until`], with a configuration.
+/// Runs `f` as [`run_until`] does, with a configuration.
 ///
 /// # Errors
 /// As [`Config::run_until`].
 #[track_caller]
 pub fn run_until_with<T>(config: Config, f: impl FnOnce() -> T) -> Result<T, RunError> {
     let at = Location::caller();
-    result_of(options::applied_to(config).run_until(|| as_first(at, f))?)
+    result_of(options::configure(config).run_until(|| as_first(at, f))?)
 }
 
-/// Runs `f` as a tasklet of its own, since the first one of a run cannot be given what these have;
-/// `at` is the call that asked for it.
-fn as_first<T>(at: Origin, f: impl FnOnce() -> T) -> Result<T, Ended> {
+/// Runs `f` as a tasklet of its own, because the first tasklet of a run cannot have thread-locals
+/// of its own; `at` is the call that asked for it.
+fn as_first<T>(at: Origin, f: impl FnOnce() -> T) -> Result<T, FirstTaskletError> {
     let builder = Builder::new().name("main").stack_size(FIRST_STACK_SIZE).on_behalf_of(at);
     scope(|scope| match builder.spawn_scoped(scope, f) {
-        Ok(tasklet) => tasklet.join().map_err(Ended::Joined),
-        Err(error) => Err(Ended::Spawned(error)),
+        Ok(tasklet) => tasklet.join().map_err(FirstTaskletError::Join),
+        Err(error) => Err(FirstTaskletError::Spawn(error)),
     })
 }
 
-fn result_of<T>(ended: Result<T, Ended>) -> Result<T, RunError> {
+fn result_of<T>(ended: Result<T, FirstTaskletError>) -> Result<T, RunError> {
     ended.map_err(|error| match error {
-        Ended::Joined(JoinError::Panicked(payload)) => resume_unwind(payload.into_inner()),
-        Ended::Joined(JoinError::Deadlock(verdict)) => RunError::Deadlock(verdict),
-        Ended::Joined(JoinError::NoStack) => {
+        FirstTaskletError::Join(JoinError::Panicked(payload)) => {
+            resume_unwind(payload.into_inner())
+        }
+        FirstTaskletError::Join(JoinError::Deadlock(verdict)) => RunError::Deadlock(verdict),
+        FirstTaskletError::Join(JoinError::NoStack) => {
             RunError::Stack(std::io::ErrorKind::OutOfMemory.into())
         }
-        Ended::Joined(_) => RunError::Killed,
-        Ended::Spawned(error) => RunError::Setting(error.into()),
+        FirstTaskletError::Join(_) => RunError::Killed,
+        FirstTaskletError::Spawn(error) => RunError::Setting(error.into()),
     })
 }
 
-/// Starts a tasklet whose libc calls block it alone on another scheduler of the run, that with the
-/// fewest, as [`overlapped::task::place`] starts others.
+/// Starts a tasklet whose libc calls block it alone on another scheduler of the run, the one with
+/// the fewest tasklets, as [`overlapped::task::place`] starts others.
 ///
 /// # Panics
-/// Outside a scheduler. Its join tells of a panic where there are no thread-locals for it.
+/// Outside a scheduler. The join returns a panic if there are no thread-locals for the tasklet.
 #[track_caller]
 pub fn place<F, T>(f: F) -> Placed<T>
 where
@@ -247,7 +251,8 @@ where
     overlapped::task::place(|| as_placed(at, f))
 }
 
-/// As [`place`], on the scheduler with this number, as [`overlapped::task::place_on`].
+/// Starts a tasklet as [`place`] does, on the scheduler with this number, as
+/// [`overlapped::task::place_on`].
 ///
 /// # Errors
 /// As [`overlapped::task::place_on`].
@@ -261,8 +266,8 @@ where
     overlapped::task::place_on(scheduler, || as_placed(at, f))
 }
 
-/// Runs `f` on behalf of a tasklet that was placed by the call `at`, which is killed and panics as
-/// it does.
+/// Runs `f` on behalf of a tasklet that was placed by the call `at`. A kill of the placed tasklet
+/// reaches `f`, and a panic of `f` reaches the placed tasklet.
 fn as_placed<T>(at: Origin, f: impl FnOnce() -> T) -> T {
     scope(|scope| match Builder::new().on_behalf_of(at).spawn_scoped(scope, f) {
         Ok(tasklet) => match tasklet.join() {
@@ -275,7 +280,7 @@ fn as_placed<T>(at: Origin, f: impl FnOnce() -> T) -> T {
 }
 
 /// The end of the first tasklet, if it did not return.
-enum Ended {
-    Joined(JoinError),
-    Spawned(SpawnError),
+enum FirstTaskletError {
+    Join(JoinError),
+    Spawn(SpawnError),
 }

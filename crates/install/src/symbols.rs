@@ -1,4 +1,4 @@
-//! The functions of libc that this crate takes the place of, by name.
+//! The functions of libc that this crate replaces, by name.
 
 use std::ffi::{CStr, CString};
 use std::sync::atomic::AtomicU64;
@@ -14,15 +14,15 @@ macro_rules! symbols {
         pub(crate) enum Symbol { $($name),* }
 
         impl Symbol {
-            /// Every one.
+            /// All of them.
             pub(crate) const ALL: &[Symbol] = &[$(Symbol::$name),*];
 
             pub(crate) fn name(self) -> &'static str {
                 match self { $(Symbol::$name => stringify!($name)),* }
             }
 
-            /// The function in this crate; in a shared library, the first one of that name in the
-            /// process, whosever it is.
+            /// Returns the address of this crate's function; in a shared library, of the first
+            /// function of that name in the process, which may be another object's.
             fn ours(self) -> usize {
                 match self { $(Symbol::$name => hooks::$name as *const () as usize),* }
             }
@@ -65,7 +65,7 @@ symbols! {
 
 type Counts = [AtomicU64; Symbol::ALL.len()];
 static WAITS: Counts = [const { AtomicU64::new(0) }; Symbol::ALL.len()];
-static HELD_BACK: Counts = [const { AtomicU64::new(0) }; Symbol::ALL.len()];
+static COULD_NOT_WAIT: Counts = [const { AtomicU64::new(0) }; Symbol::ALL.len()];
 
 impl Symbol {
     /// Counts a wait.
@@ -77,13 +77,13 @@ impl Symbol {
         WAITS[self as usize].load(Relaxed)
     }
 
-    /// Counts a call that blocks the thread if it waits, since its tasklet cannot wait.
-    pub(crate) fn hold_back(self) {
-        HELD_BACK[self as usize].fetch_add(1, Relaxed);
+    /// Counts a call by a tasklet that could not wait: it blocks the thread if it waits.
+    pub(crate) fn count_unable(self) {
+        COULD_NOT_WAIT[self as usize].fetch_add(1, Relaxed);
     }
 
-    pub(crate) fn held_back(self) -> u64 {
-        HELD_BACK[self as usize].load(Relaxed)
+    pub(crate) fn could_not_wait(self) -> u64 {
+        COULD_NOT_WAIT[self as usize].load(Relaxed)
     }
 
     /// Tells whether the whole process finds this crate's function by that name.
@@ -93,18 +93,18 @@ impl Symbol {
         found == self.ours() && object.is_some() && object == object_of((&raw const WAITS).addr())
     }
 
-    /// The address of the function that the process finds by that name; 0 where there is none.
+    /// Returns the address of the function that the process finds by that name, or 0.
     pub(crate) fn found(self) -> usize {
         let Ok(name) = CString::new(self.name()) else { return 0 };
         found(libc::RTLD_DEFAULT, &name)
     }
 }
 
-/// The beginning of the object, program or library, that an address is in.
+/// Returns the base address of the object, program or library, that an address is in.
 fn object_of(address: usize) -> Option<usize> {
     let mut info = std::mem::MaybeUninit::<libc::Dl_info>::zeroed();
-    // SAFETY: it looks for the address in a list of objects, and writes to the place; zeros are a
-    // value, too.
+    // SAFETY: dladdr searches a list of objects for the address, and writes to the place; zeros are
+    // a valid value.
     let (outcome, info) = unsafe {
         let address = std::ptr::without_provenance(address);
         (libc::dladdr(address, info.as_mut_ptr()), info.assume_init())
@@ -112,8 +112,8 @@ fn object_of(address: usize) -> Option<usize> {
     (outcome != 0).then(|| info.dli_fbase.addr())
 }
 
-/// The address of a symbol, 0 where there is none.
+/// Returns the address of a symbol, or 0.
 fn found(handle: *mut libc::c_void, name: &CStr) -> usize {
-    // SAFETY: a name that ends in a zero; the handles of this crate are the special ones.
+    // SAFETY: the name ends in a zero; this crate passes the special handles only.
     unsafe { libc::dlsym(handle, name.as_ptr()) }.addr()
 }

@@ -10,13 +10,13 @@
 //! wait for readiness (blocks the tasklet) ──▶ attempt again
 //! ```
 //!
-//! The flags of a descriptor are never changed: other threads may use it at the same time. So every
-//! attempt must be one that cannot block whatever the flags are.
+//! The crate never changes the flags of a descriptor: other threads may use it at the same time. So
+//! an attempt must be a call that cannot block whatever the flags are.
 //!
-//! Transfers on sockets without a name (recv, send, recvmsg) are the library's own calls
-//! ([`overlapped::os::fd::raw`]), which go the same way with fewer system calls: an attempt goes in
-//! one batch with those of neighbours, a receive that waits is one operation of the port's, and
-//! receives are not attempted first while attempts find nothing.
+//! Transfers on sockets without an address (recv, send, recvmsg) are the library's own calls
+//! ([`overlapped::os::fd::raw`]), which follow the same steps with fewer system calls: an attempt
+//! goes to the kernel in one batch with those of other tasklets, a receive that waits is one
+//! operation of the port, and receives are not tried first while tries find nothing.
 
 use std::ffi::{c_int, c_void};
 use std::io;
@@ -32,15 +32,15 @@ use overlapped::time::{expired, sleep};
 use overlapped::yield_now;
 
 use crate::caller::Call;
-use crate::held::File;
-use crate::hooks::holds_stream;
-use crate::parts::wait_within;
+use crate::duplicates::CallFile;
+use crate::hooks::has_locked_stream;
 use crate::raw::{AGAIN, BAD_DESCRIPTOR, CANCELED, INTERRUPTED, INVALID, IO};
 use crate::raw::{Outcome, TIMED_OUT, call};
+use crate::remainder::wait_within;
 
 /// The event that a call waits for.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Way {
+pub(crate) enum Direction {
     In,
     Out,
 }
@@ -52,9 +52,9 @@ pub(crate) fn is_nonblocking(fd: c_int) -> bool {
     flags >= 0 && flags & libc::O_NONBLOCK as isize != 0
 }
 
-/// The socket's own limit for a call.
-pub(crate) fn limit_of(fd: c_int, way: Way) -> Option<Duration> {
-    let option = if way == Way::In { libc::SO_RCVTIMEO } else { libc::SO_SNDTIMEO };
+/// Returns the socket's own time limit for a call.
+pub(crate) fn socket_limit(fd: c_int, direction: Direction) -> Option<Duration> {
+    let option = if direction == Direction::In { libc::SO_RCVTIMEO } else { libc::SO_SNDTIMEO };
     let mut limit = libc::timeval { tv_sec: 0, tv_usec: 0 };
     let mut len = size_of::<libc::timeval>() as libc::socklen_t;
     // SAFETY: the kernel writes `len` bytes at most.
@@ -64,74 +64,79 @@ pub(crate) fn limit_of(fd: c_int, way: Way) -> Option<Duration> {
         u64::try_from(limit.tv_sec).unwrap_or(0),
         u32::try_from(limit.tv_usec).unwrap_or(0) * 1000,
     );
-    // ENOTSOCK: what is no socket has no limit.
+    // ENOTSOCK: only sockets have limits.
     (read == 0 && !limit.is_zero()).then_some(limit)
 }
 
 /// Blocks the tasklet until the descriptor is ready; `AGAIN` at the limit, `INTERRUPTED` by a
 /// signal handler.
-pub(crate) fn ready(call: &Call, fd: c_int, way: Way, limit: Option<Duration>) -> Outcome {
+pub(crate) fn ready(
+    call: &Call,
+    fd: c_int,
+    direction: Direction,
+    limit: Option<Duration>,
+) -> Outcome {
     if fd < 0 {
         return BAD_DESCRIPTOR;
     }
     call.count();
-    // SAFETY: lent for this call. A program that closes a descriptor which it waits for has the
-    // wait that Linux gives it: one for whatever the number stood for at the beginning.
+    // SAFETY: borrowed for this call. If the program closes a descriptor during the wait, Linux
+    // keeps the wait for the file that the number named at the beginning.
     let fd = unsafe { BorrowedFd::borrow_raw(fd) };
-    let waited = interruptible(call.restart(limit.is_some()), || match (way, limit) {
-        (Way::In, None) => wait_readable(fd).map(|()| true),
-        (Way::Out, None) => wait_writable(fd).map(|()| true),
-        (Way::In, Some(limit)) => wait_readable_timeout(fd, limit),
-        (Way::Out, Some(limit)) => wait_writable_timeout(fd, limit),
+    let waited = interruptible(call.restart(limit.is_some()), || match (direction, limit) {
+        (Direction::In, None) => wait_readable(fd).map(|()| true),
+        (Direction::Out, None) => wait_writable(fd).map(|()| true),
+        (Direction::In, Some(limit)) => wait_readable_timeout(fd, limit),
+        (Direction::Out, Some(limit)) => wait_writable_timeout(fd, limit),
     });
     match waited {
         Ok(true) => 0,
         Ok(false) => AGAIN,
-        Err(error) => number_of(&error),
+        Err(error) => error_number(&error),
     }
 }
 
-/// The rest of a call that finds nothing time and again, though its descriptor is ready.
-pub(crate) const IN_VAIN_PAUSE: Duration = Duration::from_millis(1);
+/// The pause of a call that repeatedly finds nothing although its descriptor is ready.
+pub(crate) const SPURIOUS_PAUSE: Duration = Duration::from_millis(1);
 
-/// Attempts, and waits as often as there is nothing to be had.
-pub(crate) fn patiently(
+/// Tries, waits until the descriptor is ready, and tries again, until the attempt is complete.
+pub(crate) fn try_then_wait(
     call: &Call,
     fd: c_int,
-    way: Way,
+    direction: Direction,
     attempt: impl Fn(c_int) -> Outcome,
 ) -> Outcome {
     let first = attempt(fd);
     if first != AGAIN || is_nonblocking(fd) {
         return first;
     }
-    when_ready(call, (fd, way), &Limit::new(limit_of(fd, way)), attempt)
+    wait_then_try(call, (fd, direction), &Limit::new(socket_limit(fd, direction)), attempt)
 }
 
-/// Attempts whenever the descriptor is ready, until there is something to be had. `attempt` is
-/// given the number of the file that it is made on.
-pub(crate) fn when_ready(
+/// Waits until the descriptor is ready and tries, until the attempt is complete. `attempt` gets the
+/// descriptor to use.
+pub(crate) fn wait_then_try(
     call: &Call,
-    (fd, way): (c_int, Way),
+    (fd, direction): (c_int, Direction),
     end: &Limit,
     attempt: impl Fn(c_int) -> Outcome,
 ) -> Outcome {
-    let file = File::new(fd);
+    let file = CallFile::new(fd);
     let fd = file.number();
     interruptible(call.restart(end.left().is_some()), || {
-        attempts_when_ready(call, (fd, way), end, || attempt(fd))
+        wait_then_try_on(call, (fd, direction), end, || attempt(fd))
     })
 }
 
-fn attempts_when_ready(
+fn wait_then_try_on(
     call: &Call,
-    (fd, way): (c_int, Way),
+    (fd, direction): (c_int, Direction),
     end: &Limit,
     attempt: impl Fn() -> Outcome,
 ) -> Outcome {
-    let mut in_vain = 0;
+    let mut spurious = 0;
     loop {
-        let is_ready = match ready(call, fd, way, wait_within(fd, way, end)) {
+        let is_ready = match ready(call, fd, direction, wait_within(fd, direction, end)) {
             0 => true,
             AGAIN => false,
             other => return other,
@@ -140,77 +145,78 @@ fn attempts_when_ready(
             AGAIN => {}
             other => return other,
         }
-        if way == Way::In && is_shut_down(fd) {
-            // What has come before the end, and after the attempt, comes first.
+        if direction == Direction::In && is_shut_down(fd) {
+            // Data that came after the attempt precedes the end.
             let last = attempt();
             return if last == AGAIN { 0 } else { last };
         }
         if end.is_over() {
             return AGAIN;
         }
-        in_vain += u32::from(is_ready);
-        if is_ready && in_vain > 1 {
-            // Others are quicker, or what is ready has nothing: the receiver of a datagram is full.
-            sleep(IN_VAIN_PAUSE);
+        spurious += u32::from(is_ready);
+        if is_ready && spurious > 1 {
+            // Other readers were quicker, or the descriptor is ready without effect: the receiving
+            // queue of a datagram socket is full.
+            sleep(SPURIOUS_PAUSE);
         }
     }
 }
 
-/// Tells whether a socket takes nothing more. Those of the Unix family are ready then, and may have
-/// nothing for a receive for ever; a thread is told of the end.
+/// Tells whether a socket has been shut down for receiving. A Unix socket is then ready, and may
+/// have nothing to receive for ever; the kernel reports the end only to a blocked thread.
 pub(crate) fn is_shut_down(fd: c_int) -> bool {
-    polled(fd, libc::POLLRDHUP) & libc::POLLRDHUP != 0
+    poll_now(fd, libc::POLLRDHUP) & libc::POLLRDHUP != 0
 }
 
-/// The answer of poll(2) for a descriptor now, if it is asked for `events`.
-pub(crate) fn polled(fd: c_int, events: i16) -> i16 {
+/// Returns what poll(2) reports for a descriptor now, asked for `events`.
+pub(crate) fn poll_now(fd: c_int, events: i16) -> i16 {
     let mut asked = libc::pollfd { fd, events, revents: 0 };
     let now = libc::timespec { tv_sec: 0, tv_nsec: 0 };
-    // SAFETY: one entry, and a time; both are this frame's.
+    // SAFETY: one entry and a time, both in this frame.
     let count = unsafe { call!(ppoll, &raw mut asked, 1, &raw const now, 0, 0) };
     if count > 0 { asked.revents } else { 0 }
 }
 
-/// The question for how long a transfer may wait. It is asked only where that would wait, or is not
-/// tried first.
+/// A function that returns how long a transfer may wait. It is called only before a wait, or if the
+/// transfer is not tried first.
 pub(crate) type AskLimit<'a> = &'a dyn Fn() -> io::Result<Option<Duration>>;
 
-/// Makes a transfer on a socket by the library's own call: an operation of the port's. A kill or a
-/// deadline that has come before ends waits only: what `attempt` can do without one is done. (Not
-/// after a wait: the number may stand for another file by then.)
-pub(crate) fn transferred(
+/// Makes a transfer on a socket by the library's own call, an operation of the port. A kill or a
+/// deadline that has come before ends waits only: `attempt` then does what it can without one. (Not
+/// after a wait: the number may name another file by then.)
+pub(crate) fn transfer_by_port(
     call: &Call,
-    (fd, way): (c_int, Way),
+    (fd, direction): (c_int, Direction),
     attempt: impl Fn() -> Outcome,
     transfer: impl FnOnce(BorrowedFd<'_>, AskLimit<'_>) -> io::Result<usize>,
 ) -> Outcome {
     if fd < 0 {
         return BAD_DESCRIPTOR;
     }
-    if is_killed() || expired() || holds_stream() {
+    if is_killed() || expired() || has_locked_stream() {
         let now = attempt();
         if now != AGAIN || is_nonblocking(fd) {
             return now;
         }
     }
-    // SAFETY: lent for this call, as in `ready`.
+    // SAFETY: borrowed for this call, as in `ready`.
     let socket = unsafe { BorrowedFd::borrow_raw(fd) };
     let limit = || {
         if is_nonblocking(fd) {
             return Err(io::ErrorKind::WouldBlock.into());
         }
         call.count();
-        Ok(limit_of(fd, way))
+        Ok(socket_limit(fd, direction))
     };
-    count_of(interruptible(call.restart(false), || transfer(socket, &limit)))
+    count_or_error(interruptible(call.restart(false), || transfer(socket, &limit)))
 }
 
-/// A limit of several waits together.
+/// The common limit of several waits.
 pub(crate) struct Limit(Option<Instant>);
 
 impl Limit {
     pub(crate) fn new(limit: Option<Duration>) -> Limit {
-        // One that cannot be represented is never reached.
+        // A moment that cannot be represented is never reached.
         Limit(limit.and_then(|limit| Instant::now().checked_add(limit)))
     }
 
@@ -223,11 +229,11 @@ impl Limit {
     }
 }
 
-/// An error of the library as the kernel's.
+/// Converts an error of the library to the kernel's form.
 ///
-/// Code that does not know of kills may call again and again, whatever it is told. So that it does
-/// not keep its neighbours from running, it rests a moment with each such error.
-pub(crate) fn number_of(error: &io::Error) -> Outcome {
+/// Code that does not know of kills may repeat the call after every error. A short pause with each
+/// such error lets other tasklets run.
+pub(crate) fn error_number(error: &io::Error) -> Outcome {
     const REST: Duration = Duration::from_millis(1);
     match Cancelled::of(error) {
         Some(Cancelled::Kill) => {
@@ -252,27 +258,28 @@ pub(crate) fn number_of(error: &io::Error) -> Outcome {
     }
 }
 
-/// A byte count as the kernel's.
-pub(crate) fn count_of(result: io::Result<usize>) -> Outcome {
+/// Converts a byte count to the kernel's form.
+pub(crate) fn count_or_error(result: io::Result<usize>) -> Outcome {
     match result {
         Ok(count) => isize::try_from(count).unwrap_or(isize::MAX),
-        Err(error) => number_of(&error),
+        Err(error) => error_number(&error),
     }
 }
 
-/// A byte count of a file's as the kernel's. A kill or a deadline ends waits for others, of which
-/// this was none: where it has refused the operation, `in_place` makes it.
-pub(crate) fn count_of_file(
+/// Converts a byte count of a file to the kernel's form. A kill or a deadline ends only waits for
+/// other parties, and a file's operation is none: if it was refused for that reason, `in_place`
+/// makes it.
+pub(crate) fn file_count_or_error(
     result: io::Result<usize>,
     in_place: impl FnOnce() -> Outcome,
 ) -> Outcome {
     match &result {
         Err(error) if Cancelled::of(error).is_some() => in_place(),
-        _ => count_of(result),
+        _ => count_or_error(result),
     }
 }
 
-/// A buffer of the caller's as a slice; of zero bytes, where it points to nothing.
+/// Makes a slice of a buffer of the caller's; an empty one of a null pointer.
 ///
 /// # Safety
 /// `len` bytes at `buf` are the caller's to lend for `'a`, for writing.
@@ -283,20 +290,20 @@ pub(crate) unsafe fn slice_mut<'a>(buf: *mut c_void, len: usize) -> &'a mut [u8]
     unsafe { std::slice::from_raw_parts_mut(start.as_ptr(), len) }
 }
 
-/// Hands over what is left of `slices` after `done` bytes, until there is nothing left or a call
-/// does not take anything; all that was taken.
-pub(crate) fn all_slices(
+/// Calls `call` with what is left of `slices` after `done` bytes, until nothing is left or a call
+/// moves nothing. Returns the number of bytes moved.
+pub(crate) fn transfer_slices(
     slices: &[iovec],
     done: Outcome,
     mut call: impl FnMut(&[iovec]) -> Outcome,
 ) -> Outcome {
-    // As many as the kernel takes.
+    // The most slices for one call; the rest goes into further calls.
     const MOST: usize = 16;
     let mut total = done;
     let (mut next, mut offset) = (0, 0);
     let mut step = done as usize;
     loop {
-        // Over what has been taken.
+        // Skips what has been moved.
         while next < slices.len() && step >= slices[next].iov_len - offset {
             step -= slices[next].iov_len - offset;
             (next, offset) = (next + 1, 0);
@@ -317,7 +324,7 @@ pub(crate) fn all_slices(
     }
 }
 
-/// The caller's slices.
+/// Makes a slice of the caller's vector of buffers.
 ///
 /// # Safety
 /// `count` slices are the caller's to lend for `'a`.

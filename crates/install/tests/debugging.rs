@@ -207,20 +207,20 @@ fn calls_of_a_tasklet_that_cannot_wait_are_counted() {
     if !installed(&Options::new()) {
         return;
     }
-    let held_back = || {
+    let could_not_wait = || {
         let report = report();
         let poll = report.symbols().iter().find(|symbol| symbol.name == "poll").unwrap();
-        poll.held_back
+        poll.could_not_wait
     };
     run(move || {
-        let before = held_back();
+        let before = could_not_wait();
         overlapped::task::no_switch(|| {
             let (a, _b) = UnixStream::pair().unwrap();
             let mut asked = libc::pollfd { fd: a.as_raw_fd(), events: libc::POLLIN, revents: 0 };
             // SAFETY: one entry.
             assert_eq!(unsafe { libc::poll(&mut asked, 1, 1) }, 0);
         });
-        assert_eq!(held_back(), before + 1);
+        assert_eq!(could_not_wait(), before + 1);
     })
     .unwrap();
 }

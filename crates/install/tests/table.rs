@@ -72,7 +72,7 @@ fn waiters_are_woken_in_the_order_of_their_arrival_and_by_their_addresses_alone(
     let other = linked(0x4004);
     assert!(second.leave() && !second.leave());
     assert_eq!(wake(0x4000, 1), 1);
-    let rings = || [&first, &second, &third, &other].map(|entry| entry.what().load(SeqCst));
+    let rings = || [&first, &second, &third, &other].map(|entry| entry.payload().load(SeqCst));
     assert_eq!(rings(), [1, 0, 0, 0]);
     assert_eq!((wake(0x4000, 5), wake(0x4000, 5)), (1, 0));
     assert_eq!(rings(), [1, 0, 1, 0]);
@@ -92,11 +92,11 @@ fn no_wake_is_spent_on_two_or_on_nobody() {
         for round in 0..ROUNDS {
             let entry = linked(0x1000 + number % 2 * 4);
             let gives_up = (round + number).is_multiple_of(3);
-            while !gives_up && entry.what().load(SeqCst) == 0 {
+            while !gives_up && entry.payload().load(SeqCst) == 0 {
                 thread::yield_now();
             }
             woken += usize::from(!entry.leave());
-            assert!(gives_up || entry.what().load(SeqCst) == 1);
+            assert!(gives_up || entry.payload().load(SeqCst) == 1);
         }
         LEFT.fetch_sub(1, SeqCst);
         woken

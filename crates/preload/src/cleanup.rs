@@ -10,15 +10,16 @@ use std::cell::Cell;
 use std::ffi::{c_int, c_void};
 use std::ptr::null_mut;
 
-use crate::end::{go, own_record};
+use crate::end::current_record;
+use crate::enter::leave;
 use crate::next::real;
 
 /// `__pthread_unwind_buf_t`: what `sigsetjmp` has saved, without a signal mask; then libc's words.
 #[repr(C)]
-pub(crate) struct Place {
+pub(crate) struct CleanupBuffer {
     saved: [usize; SAVED],
     /// libc: "private".
-    before: *mut Place,
+    before: *mut CleanupBuffer,
     value: *mut c_void,
     bottom: usize,
 }
@@ -28,15 +29,15 @@ const SAVED: usize = if cfg!(target_arch = "x86_64") { 9 } else { 23 };
 
 thread_local! {
     /// The last place that the tasklet has registered.
-    static LAST: Cell<*mut Place> = const { Cell::new(null_mut()) };
+    static LAST: Cell<*mut CleanupBuffer> = const { Cell::new(null_mut()) };
 }
 
-type OfPlace = unsafe extern "C-unwind" fn(*mut Place);
+type OfPlace = unsafe extern "C-unwind" fn(*mut CleanupBuffer);
 
 /// Notes a handler, for pthread_cleanup_push(3).
 #[unsafe(no_mangle)]
-pub(crate) unsafe extern "C-unwind" fn __pthread_register_cancel(place: *mut Place) {
-    if own_record().is_none() {
+pub(crate) unsafe extern "C-unwind" fn __pthread_register_cancel(place: *mut CleanupBuffer) {
+    if current_record().is_none() {
         let register: OfPlace = real!(__pthread_register_cancel);
         // SAFETY: the caller's promise, handed on.
         return unsafe { register(place) };
@@ -47,8 +48,8 @@ pub(crate) unsafe extern "C-unwind" fn __pthread_register_cancel(place: *mut Pla
 
 /// Forgets a handler, for pthread_cleanup_pop(3).
 #[unsafe(no_mangle)]
-pub(crate) unsafe extern "C-unwind" fn __pthread_unregister_cancel(place: *mut Place) {
-    if own_record().is_none() {
+pub(crate) unsafe extern "C-unwind" fn __pthread_unregister_cancel(place: *mut CleanupBuffer) {
+    if current_record().is_none() {
         let unregister: OfPlace = real!(__pthread_unregister_cancel);
         // SAFETY: the caller's promise, handed on.
         return unsafe { unregister(place) };
@@ -59,9 +60,10 @@ pub(crate) unsafe extern "C-unwind" fn __pthread_unregister_cancel(place: *mut P
 
 /// Goes on unwinding after a handler.
 #[unsafe(no_mangle)]
-pub(crate) unsafe extern "C-unwind" fn __pthread_unwind_next(place: *mut Place) -> ! {
-    if own_record().is_none() {
-        let next: unsafe extern "C-unwind" fn(*mut Place) -> ! = real!(__pthread_unwind_next);
+pub(crate) unsafe extern "C-unwind" fn __pthread_unwind_next(place: *mut CleanupBuffer) -> ! {
+    if current_record().is_none() {
+        let next: unsafe extern "C-unwind" fn(*mut CleanupBuffer) -> ! =
+            real!(__pthread_unwind_next);
         // SAFETY: the caller's promise, handed on.
         unsafe { next(place) }
     }
@@ -94,7 +96,7 @@ const END_OF_STACK: c_int = 16;
 unsafe extern "C-unwind" {
     fn _Unwind_ForcedUnwind(exception: *mut Exception, stop: Stop, data: *mut c_void) -> c_int;
     fn _Unwind_GetCFA(context: *mut c_void) -> usize;
-    fn siglongjmp(place: *mut Place, value: c_int) -> !;
+    fn siglongjmp(place: *mut CleanupBuffer, value: c_int) -> !;
 }
 
 /// Unwinds the calling tasklet's stack, and returns `value` from its bottom.
@@ -146,7 +148,7 @@ unsafe extern "C-unwind" fn on_frame(
         // SAFETY: the bottom of this stack; its frames have been unwound.
         unsafe {
             drop(Box::from_raw(exception));
-            go(value, bottom)
+            leave(value, bottom)
         }
     }
     NO_REASON

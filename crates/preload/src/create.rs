@@ -9,12 +9,12 @@ use libc::{pthread_attr_t, pthread_t};
 use overlapped::task::{Spawner, in_tasklet, may_wait, shield};
 use overlapped_install::preload::unmarked;
 
-use crate::end::{follow, live};
+use crate::end::{count_until_end, run_as_thread};
 use crate::enter::Start;
 use crate::host::host;
 use crate::name::inherited;
 use crate::next::real;
-use crate::program::{Inside, adopt, is_programs};
+use crate::program::{LibraryCall, adopt, is_program_code};
 use crate::record::Record;
 use crate::state::{State, state};
 
@@ -27,7 +27,7 @@ const STACK_BESIDE: usize = 128 << 10;
 const STACK_MIN: usize = 256 << 10;
 
 /// Attributes that a tasklet can have.
-struct Asked {
+struct Attributes {
     stack_size: usize,
     is_detached: bool,
 }
@@ -54,15 +54,15 @@ pub(crate) unsafe extern "C" fn pthread_create(
     argument: *mut c_void,
 ) -> c_int {
     let create: Create = real!(pthread_create);
-    if !is_programs() {
+    if !is_program_code() {
         // SAFETY: the caller's promise, handed on.
         return unsafe { create(thread, attributes, start, argument) };
     }
     let body = Body(start, argument);
     // SAFETY: the caller's promise: null, or attributes.
-    let asked = unsafe { asked(attributes) };
-    match unmarked(|| asked.and_then(|asked| Some((host()?, asked)))) {
-        Some((host, asked)) => match unmarked(|| begin(&host, asked, body)) {
+    let requested = unsafe { requested(attributes) };
+    match unmarked(|| requested.and_then(|requested| Some((host()?, requested)))) {
+        Some((host, requested)) => match unmarked(|| begin(&host, requested, body)) {
             Ok(record) => {
                 // SAFETY: the caller's promise.
                 unsafe { thread.write(record.id.load(Relaxed) as pthread_t) };
@@ -101,7 +101,7 @@ unsafe extern "C" fn adopted(adoption: *mut c_void) -> *mut c_void {
     let adoption = *unsafe { Box::from_raw(adoption.cast::<Adoption>()) };
     let Body(start, argument) = adoption.body;
     adopt();
-    follow(adoption.state);
+    count_until_end(adoption.state);
     // SAFETY: pthread_create's caller's promise.
     unsafe { start(argument) }
 }
@@ -110,19 +110,19 @@ unsafe extern "C" fn adopted(adoption: *mut c_void) -> *mut c_void {
 ///
 /// # Safety
 /// Null, or attributes.
-unsafe fn asked(attributes: *const pthread_attr_t) -> Option<Asked> {
+unsafe fn requested(attributes: *const pthread_attr_t) -> Option<Attributes> {
     // libc keeps the address of a stack of the program's own in this word, and null where there is
     // none; pthread_attr_getstack does not tell the two apart.
     const STACK: usize = 3;
     let mut default = MaybeUninit::<pthread_attr_t>::uninit();
-    let mut asked = Asked { stack_size: 0, is_detached: false };
+    let mut requested = Attributes { stack_size: 0, is_detached: false };
     // SAFETY: the caller's promise; the default is initialised before it is read, and destroyed.
     unsafe {
         if attributes.is_null() {
             libc::pthread_attr_init(default.as_mut_ptr());
-            libc::pthread_attr_getstacksize(default.as_ptr(), &mut asked.stack_size);
+            libc::pthread_attr_getstacksize(default.as_ptr(), &mut requested.stack_size);
             libc::pthread_attr_destroy(default.as_mut_ptr());
-            return Some(asked);
+            return Some(requested);
         }
         if *attributes.cast::<usize>().add(STACK) != 0 {
             return None;
@@ -130,9 +130,9 @@ unsafe fn asked(attributes: *const pthread_attr_t) -> Option<Asked> {
         let (mut inherits, mut detached) = (libc::PTHREAD_INHERIT_SCHED, 0);
         libc::pthread_attr_getinheritsched(attributes, &mut inherits);
         pthread_attr_getdetachstate(attributes, &mut detached);
-        libc::pthread_attr_getstacksize(attributes, &mut asked.stack_size);
-        asked.is_detached = detached == libc::PTHREAD_CREATE_DETACHED;
-        (inherits == libc::PTHREAD_INHERIT_SCHED).then_some(asked)
+        libc::pthread_attr_getstacksize(attributes, &mut requested.stack_size);
+        requested.is_detached = detached == libc::PTHREAD_CREATE_DETACHED;
+        (inherits == libc::PTHREAD_INHERIT_SCHED).then_some(requested)
     }
 }
 
@@ -141,13 +141,13 @@ unsafe extern "C" {
 }
 
 /// Starts a tasklet, and waits until it has a `pthread_t`.
-fn begin(host: &Spawner, asked: Asked, body: Body) -> Result<Arc<Record>, c_int> {
-    let _inside = Inside::begin();
+fn begin(host: &Spawner, requested: Attributes, body: Body) -> Result<Arc<Record>, c_int> {
+    let _inside = LibraryCall::begin();
     let state = state();
-    let record = Arc::new(Record::new(state, asked.is_detached, inherited()));
+    let record = Arc::new(Record::new(state, requested.is_detached, inherited()));
     let theirs = Arc::clone(&record);
     let builder = move || {
-        let size = asked.stack_size.max(STACK_MIN).saturating_add(STACK_BESIDE);
+        let size = requested.stack_size.max(STACK_MIN).saturating_add(STACK_BESIDE);
         overlapped_install::Builder::new().stack_size(size)
     };
     state.live.fetch_add(1, Relaxed);
@@ -155,7 +155,7 @@ fn begin(host: &Spawner, asked: Asked, body: Body) -> Result<Arc<Record>, c_int>
         let (start, argument) = body.take();
         let shown = Arc::clone(&theirs);
         // SAFETY: pthread_create's caller's promise.
-        unsafe { live(theirs, start, argument, move || unmarked(|| enlist(&shown))) };
+        unsafe { run_as_thread(theirs, start, argument, move || unmarked(|| register(&shown))) };
     };
     let is_begun = if in_tasklet() && may_wait() {
         builder().spawn(run).is_ok()
@@ -177,7 +177,7 @@ fn begin(host: &Spawner, asked: Asked, body: Body) -> Result<Arc<Record>, c_int>
 }
 
 /// Enters the calling tasklet under the name that others have for it.
-fn enlist(record: &Arc<Record>) {
+fn register(record: &Arc<Record>) {
     // SAFETY: no conditions.
     let id = unsafe { libc::pthread_self() } as usize;
     record.id.store(id, Release);

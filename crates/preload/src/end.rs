@@ -23,11 +23,11 @@ use overlapped::task::shield;
 use overlapped_install::preload::{leave_handlers, unmarked};
 
 use crate::cleanup;
-use crate::enter::{enter, leave};
+use crate::enter::enter;
 use crate::next::real;
-use crate::program::{is_main_thread, is_programs};
+use crate::program::{is_main_thread, is_program_code};
 use crate::record::Record;
-use crate::state::{State, known};
+use crate::state::{State, existing_state};
 
 /// As `PTHREAD_DESTRUCTOR_ITERATIONS`, which the library keeps to.
 const ROUNDS: u32 = 4;
@@ -95,13 +95,13 @@ fn own() -> *mut Own {
 }
 
 /// The calling tasklet's record.
-pub(crate) fn own_record() -> Option<Arc<Record>> {
+pub(crate) fn current_record() -> Option<Arc<Record>> {
     // SAFETY: null, or the value below, which this tasklet alone frees, at its end.
     unsafe { own().as_ref() }.map(|own| Arc::clone(&own.record))
 }
 
 /// Counts the calling thread, which its creator has counted in `state`, out at its end.
-pub(crate) fn follow(state: &'static State) {
+pub(crate) fn count_until_end(state: &'static State) {
     let thread = Box::into_raw(Box::new(Thread { state, rounds: Cell::new(0) }));
     if !(THREAD.make() && THREAD.keep(thread.cast())) {
         // SAFETY: nobody else has it.
@@ -125,8 +125,8 @@ unsafe extern "C" fn destroy_thread(value: *mut c_void) {
     drop(unsafe { Box::from_raw(place) });
     if state.is_current() {
         state.live.fetch_sub(1, Relaxed);
-    } else if known().is_some_and(State::has_host) {
-        end_with_the_last();
+    } else if existing_state().is_some_and(State::has_host) {
+        exit_after_last_thread();
     }
 }
 
@@ -134,7 +134,7 @@ unsafe extern "C" fn destroy_thread(value: *mut c_void) {
 ///
 /// # Safety
 /// As the function demands.
-pub(crate) unsafe fn live(
+pub(crate) unsafe fn run_as_thread(
     record: Arc<Record>,
     start: crate::enter::Start,
     argument: *mut c_void,
@@ -152,7 +152,7 @@ pub(crate) unsafe fn live(
         let value = enter(start, argument, (*own).bottom.as_ptr());
         // Nobody can go there any more.
         (*own).bottom.set(0);
-        (*own).record.returns(value);
+        (*own).record.set_value(value);
     }
 }
 
@@ -170,7 +170,7 @@ unsafe extern "C" fn destroy(value: *mut c_void) {
     drop(unsafe { Box::from_raw(place) });
     if !record.state.is_current() {
         // The first thread of a child of fork(2).
-        end_with_the_last();
+        exit_after_last_thread();
     }
     unmarked(|| finish(&record));
 }
@@ -204,8 +204,8 @@ pub(crate) unsafe extern "C-unwind" fn pthread_exit(value: *mut c_void) -> ! {
         // SAFETY: `enter` is in its call, on this stack; the caller gives up its frames.
         unsafe { cleanup::unwind(value, bottom) }
     }
-    if is_main_thread() && is_programs() && known().is_some_and(State::has_host) {
-        end_with_the_last();
+    if is_main_thread() && is_program_code() && existing_state().is_some_and(State::has_host) {
+        exit_after_last_thread();
     }
     let exit: unsafe extern "C-unwind" fn(*mut c_void) -> ! = real!(pthread_exit);
     // SAFETY: the caller's promise, handed on.
@@ -213,10 +213,10 @@ pub(crate) unsafe extern "C-unwind" fn pthread_exit(value: *mut c_void) -> ! {
 }
 
 /// Waits for the program's other threads, and ends the process.
-fn end_with_the_last() -> ! {
+fn exit_after_last_thread() -> ! {
     let rest = libc::timespec { tv_sec: 0, tv_nsec: 5_000_000 };
     unmarked(|| {
-        while known().is_some_and(|state| state.live.load(Relaxed) > 0) {
+        while existing_state().is_some_and(|state| state.live.load(Relaxed) > 0) {
             // SAFETY: a time, lent for the call.
             unsafe { libc::nanosleep(&rest, null_mut()) };
         }
@@ -233,13 +233,4 @@ pub(crate) unsafe extern "C" fn pthread_cancel(thread: libc::pthread_t) -> c_int
     let cancel: unsafe extern "C" fn(libc::pthread_t) -> c_int = real!(pthread_cancel);
     // SAFETY: the caller's promise, handed on.
     unsafe { cancel(thread) }
-}
-
-/// Returns from the bottom of the calling tasklet's stack.
-///
-/// # Safety
-/// As [`leave`].
-pub(crate) unsafe fn go(value: *mut c_void, bottom: usize) -> ! {
-    // SAFETY: handed on to the caller.
-    unsafe { leave(value, bottom) }
 }

@@ -8,7 +8,7 @@ use overlapped::task::{Spawner, shield, spawner};
 use overlapped::{Config, RunError};
 
 use crate::end;
-use crate::program::Inside;
+use crate::program::LibraryCall;
 use crate::report;
 use crate::state::state;
 
@@ -25,7 +25,7 @@ pub(crate) enum Host {
 
 /// The way to the host, which the first call starts. `None`: there can be none.
 pub(crate) fn host() -> Option<Spawner> {
-    let _inside = Inside::begin();
+    let _inside = LibraryCall::begin();
     let mut host = lock(&state().host);
     if let Host::Absent = *host {
         *host = match start() {
@@ -53,7 +53,7 @@ fn start() -> Result<Spawner, String> {
     unsafe { overlapped_install::install() }.map_err(|why| why.to_string())?;
     end::prepare()?;
     ONCE.call_once(|| {
-        overlapped_install::preload::answer_for_threads(crate::join::wait_for);
+        overlapped_install::preload::set_join_hook(crate::join::join_tasklet);
         report::at_exit();
     });
     let (sender, receiver) = mpsc::channel();
@@ -71,7 +71,7 @@ fn run(sender: &mpsc::Sender<Result<Spawner, RunError>>) {
     // Programs have handlers of their own for faults.
     let config = Config::new().overflow_report(false);
     let ended = config.run(|| {
-        let_sigpipe_through();
+        unblock_sigpipe();
         if let Ok(spawner) = spawner() {
             let _ = sender.send(Ok(spawner));
         }
@@ -84,7 +84,7 @@ fn run(sender: &mpsc::Sender<Result<Spawner, RunError>>) {
 
 /// Has writes to what nobody reads do here what they do in the program's threads, and children
 /// inherit what a thread's would: the library blocks the signal on its schedulers' threads.
-fn let_sigpipe_through() {
+fn unblock_sigpipe() {
     let mut set = std::mem::MaybeUninit::uninit();
     // SAFETY: the set is written before it is read.
     unsafe {

@@ -7,14 +7,17 @@ use std::time::Duration;
 
 use libc::{clockid_t, pthread_t, timespec};
 use overlapped::task::shield;
-use overlapped_install::preload::tell;
+use overlapped_install::preload::write_join_result;
 
 use crate::next::real;
 use crate::record::Record;
 use crate::state::record;
 
 /// Waits for a tasklet's end; its value, or the number of the error. `None`: it is a thread.
-pub(crate) fn wait_for(thread: pthread_t, limit: Option<Duration>) -> Option<Result<usize, c_int>> {
+pub(crate) fn join_tasklet(
+    thread: pthread_t,
+    limit: Option<Duration>,
+) -> Option<Result<usize, c_int>> {
     let record = record(thread)?;
     Some(overlapped_install::preload::unmarked(|| join(&record, limit)))
 }
@@ -61,10 +64,10 @@ pub(crate) unsafe extern "C" fn pthread_tryjoin_np(
     thread: pthread_t,
     value: *mut *mut c_void,
 ) -> c_int {
-    match wait_for(thread, Some(Duration::ZERO)) {
+    match join_tasklet(thread, Some(Duration::ZERO)) {
         Some(Err(libc::ETIMEDOUT)) => libc::EBUSY,
         // SAFETY: the caller's promise: null, or a place of its own.
-        Some(joined) => unsafe { tell(joined, value) },
+        Some(joined) => unsafe { write_join_result(joined, value) },
         None => {
             let join: unsafe extern "C" fn(pthread_t, *mut *mut c_void) -> c_int =
                 real!(pthread_tryjoin_np);
@@ -87,9 +90,9 @@ pub(crate) unsafe extern "C" fn pthread_clockjoin_np(
         Ok(limit) => limit,
         Err(error) => return error,
     };
-    match wait_for(thread, limit) {
+    match join_tasklet(thread, limit) {
         // SAFETY: the caller's promise: null, or a place of its own.
-        Some(joined) => unsafe { tell(joined, value) },
+        Some(joined) => unsafe { write_join_result(joined, value) },
         None => {
             type Join = unsafe extern "C" fn(
                 pthread_t,

@@ -5,7 +5,7 @@ use std::ffi::{CStr, c_char, c_int};
 
 use libc::{pthread_attr_t, pthread_t};
 
-use crate::end::own_record;
+use crate::end::current_record;
 use crate::next::real;
 use crate::record::{NAME_LEN, Name};
 use crate::state::record;
@@ -57,7 +57,7 @@ pub(crate) unsafe extern "C" fn pthread_getname_np(
 
 /// The caller's name, which threads inherit.
 pub(crate) fn inherited() -> Name {
-    if let Some(record) = own_record() {
+    if let Some(record) = current_record() {
         return *record.name();
     }
     let mut name = [0; NAME_LEN];

@@ -2,33 +2,33 @@
 //!
 //! The program's are the main thread, the tasklets that were made of its threads, and threads that
 //! stayed threads ([`adopt`]). What the library starts while one of those is inside a call of ours
-//! ([`Inside`]) is the library's.
+//! ([`LibraryCall`]) is the library's.
 
 use std::cell::Cell;
 
 use overlapped_install::preload::is_marked;
 
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Whose {
+enum Owner {
     Unknown,
-    Programs,
-    Librarys,
+    Program,
+    Library,
 }
 
 thread_local! {
-    static WHOSE: Cell<Whose> = const { Cell::new(Whose::Unknown) };
+    static OWNER: Cell<Owner> = const { Cell::new(Owner::Unknown) };
 }
 
 /// Tells whether the calling code is the program's.
-pub(crate) fn is_programs() -> bool {
+pub(crate) fn is_program_code() -> bool {
     // A tasklet of ours is marked while it is in no call of the library's.
     is_marked()
-        || match WHOSE.get() {
-            Whose::Programs => true,
-            Whose::Librarys => false,
-            Whose::Unknown => {
+        || match OWNER.get() {
+            Owner::Program => true,
+            Owner::Library => false,
+            Owner::Unknown => {
                 let is_main = is_main_thread() && !overlapped::task::in_tasklet();
-                WHOSE.set(if is_main { Whose::Programs } else { Whose::Librarys });
+                OWNER.set(if is_main { Owner::Program } else { Owner::Library });
                 is_main
             }
         }
@@ -42,20 +42,20 @@ pub(crate) fn is_main_thread() -> bool {
 
 /// Makes the calling thread one of the program's.
 pub(crate) fn adopt() {
-    WHOSE.set(Whose::Programs);
+    OWNER.set(Owner::Program);
 }
 
 /// A call of the library's by one of the program's threads.
-pub(crate) struct Inside(Whose);
+pub(crate) struct LibraryCall(Owner);
 
-impl Inside {
-    pub(crate) fn begin() -> Inside {
-        Inside(WHOSE.replace(Whose::Librarys))
+impl LibraryCall {
+    pub(crate) fn begin() -> LibraryCall {
+        LibraryCall(OWNER.replace(Owner::Library))
     }
 }
 
-impl Drop for Inside {
+impl Drop for LibraryCall {
     fn drop(&mut self) {
-        WHOSE.set(self.0);
+        OWNER.set(self.0);
     }
 }

@@ -65,7 +65,7 @@ impl Record {
     }
 
     /// Notes what its function returned.
-    pub(crate) fn returns(&self, value: *mut c_void) {
+    pub(crate) fn set_value(&self, value: *mut c_void) {
         self.life().value = value.expose_provenance();
     }
 }

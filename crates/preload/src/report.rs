@@ -4,7 +4,7 @@ use std::fs::OpenOptions;
 use std::io::Write;
 use std::sync::atomic::Ordering::Relaxed;
 
-use crate::state::known;
+use crate::state::existing_state;
 
 /// Has a line written at the end of the process.
 pub(crate) fn at_exit() {
@@ -15,7 +15,9 @@ pub(crate) fn at_exit() {
 }
 
 extern "C" fn write() {
-    let (Some(path), Some(state)) = (std::env::var_os("OVERLAPPED_PRELOAD_REPORT"), known()) else {
+    let (Some(path), Some(state)) =
+        (std::env::var_os("OVERLAPPED_PRELOAD_REPORT"), existing_state())
+    else {
         return;
     };
     let line = format!(

@@ -29,10 +29,10 @@ static STATE: AtomicPtr<State> = AtomicPtr::new(ptr::null_mut());
 
 /// This process's.
 pub(crate) fn state() -> &'static State {
-    let known = STATE.load(Acquire);
-    if !known.is_null() {
+    let existing = STATE.load(Acquire);
+    if !existing.is_null() {
         // SAFETY: what stands there is leaked.
-        return unsafe { &*known };
+        return unsafe { &*existing };
     }
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {
@@ -54,7 +54,7 @@ pub(crate) fn state() -> &'static State {
 }
 
 /// As [`state`], where something has asked for it before.
-pub(crate) fn known() -> Option<&'static State> {
+pub(crate) fn existing_state() -> Option<&'static State> {
     // SAFETY: null, or what is leaked.
     unsafe { STATE.load(Acquire).as_ref() }
 }
@@ -83,5 +83,5 @@ impl State {
 
 /// The tasklet that a `pthread_t` names, if it names one.
 pub(crate) fn record(thread: libc::pthread_t) -> Option<Arc<Record>> {
-    known()?.records().get(&(thread as usize)).cloned()
+    existing_state()?.records().get(&(thread as usize)).cloned()
 }

@@ -1,5 +1,5 @@
-//! The mark of a tasklet that was started through this crate, while it runs its own code; and what
-//! a signal handler does to it.
+//! The mark of a tasklet that was started through this crate, set while it runs its own code; and
+//! what a signal handler does to it.
 //!
 //! ```text
 //!          a call begins                    a handler comes
@@ -9,14 +9,14 @@
 //!                                          ◀──── it returns
 //! ```
 //!
-//! A handler's own calls are made as they are. It may be left without a return: by siglongjmp(3),
+//! A handler's own calls go to libc. A handler may be left without a return: by siglongjmp(3),
 //! pthread_exit(3), an exception of C++'s. So no destructor in the frame that calls it restores the
-//! mark: a jump is seen by the function that makes it ([`jumps_to`]), and whatever else has
-//! happened by the next call that is made above the handler's frame ([`is_marked`]).
+//! mark. The function that jumps reports the jump ([`observe_jump`]); any other exit is found at
+//! the next call that is made above the handler's frame ([`is_marked`]).
 //!
-//! A handler that came inside the library may not be left: an operation of the tasklet's, which
-//! points into its frames, may be in flight, and the scheduler's own frames may be among those that
-//! would be given up. There a jump ends the process, and says so.
+//! A handler that interrupted the library must not be left: an operation of the tasklet that points
+//! into its frames may be in flight, and the scheduler's own frames may be among those that would
+//! be abandoned. Then a jump ends the process, with a message.
 
 use std::cell::Cell;
 use std::mem::MaybeUninit;
@@ -27,15 +27,15 @@ use overlapped::task::in_tasklet;
 
 use crate::raw::call;
 
-/// Not marked: no tasklet of ours, or one inside a call.
+/// Not marked: no tasklet of this crate, or one inside a call.
 const OFF: u8 = 0;
 const MARKED: u8 = 1;
-/// A handler runs that came in a marked tasklet's own code.
+/// A handler runs that interrupted a marked tasklet's own code.
 const IN_HANDLER: u8 = 2;
-/// A handler runs that came inside the library.
+/// A handler runs that interrupted the library.
 const IN_LIBRARY: u8 = 3;
 
-/// A tasklet's mark. Only its thread changes it; the trap's supervisor looks at it.
+/// A tasklet's mark. Only its thread changes it; the trap's supervisor reads it.
 pub(crate) struct Mark(AtomicU8);
 
 impl Mark {
@@ -46,7 +46,7 @@ impl Mark {
 
 thread_local! {
     static MARK: Mark = const { Mark(AtomicU8::new(OFF)) };
-    /// Tells that the tasklet was started through this crate, whatever it runs.
+    /// True if the tasklet was started through this crate, whatever it runs.
     static OURS: Cell<bool> = const { Cell::new(false) };
     /// The tasklet's stack: an address near its top, and its size, at least.
     static STACK: Cell<(usize, usize)> = const { Cell::new((0, 0)) };
@@ -63,7 +63,7 @@ fn set_state(state: u8) {
     MARK.with(|mark| mark.0.store(state, Relaxed));
 }
 
-/// The place of the calling tasklet's mark.
+/// Returns the address of the calling tasklet's mark.
 pub(crate) fn mark() -> *const Mark {
     MARK.with(|mark| &raw const *mark)
 }
@@ -78,9 +78,8 @@ pub(crate) fn is_marked() -> bool {
     }
 }
 
-/// Tells whether the handler's frame is gone, which nobody has said; then the tasklet is marked
-/// again. Where its calls are made from below where that frame was, this is not noticed yet, and
-/// they block the thread.
+/// Tells whether the handler's frame is gone without a report; then the tasklet is marked again.
+/// While its calls come from below that frame, this is not noticed yet, and they block the thread.
 #[cold]
 #[inline(never)]
 fn is_above_handler() -> bool {
@@ -104,7 +103,7 @@ pub(super) fn set_mark(is_marked: bool) {
     set_state(if is_marked { MARKED } else { OFF });
 }
 
-/// Takes the tasklet's mark away, where it has one, and puts it back when dropped.
+/// A guard that takes the tasklet's mark away, if it has one, and puts it back when dropped.
 pub(crate) struct Unmarked(bool);
 
 impl Unmarked {
@@ -125,8 +124,8 @@ impl Drop for Unmarked {
     }
 }
 
-/// Runs `f` with the calling tasklet marked. `stack_size`: of its stack.
-pub(crate) fn marked<T>(stack_size: usize, f: impl FnOnce() -> T) -> T {
+/// Runs `f` with the calling tasklet marked. `stack_size` is the size of its stack.
+pub(crate) fn run_marked<T>(stack_size: usize, f: impl FnOnce() -> T) -> T {
     let top = 0u8;
     STACK.set(((&raw const top).addr(), stack_size));
     OURS.set(true);
@@ -140,8 +139,8 @@ pub(crate) struct Before {
     handler: usize,
 }
 
-/// Says that a handler of the program's is about to be called, from the frame with this address.
-/// `is_host`: the thread runs a scheduler. Async-signal-safe.
+/// Records that a handler of the program is about to be called, from the frame with this address.
+/// `is_host` is true if the thread runs a scheduler. Async-signal-safe.
 pub(crate) fn begin_handler(frame: usize, is_host: bool) -> Before {
     is_marked(); // One that was left, and nobody has said so, is over.
     let before = Before { state: state(), handler: HANDLER.get() };
@@ -152,23 +151,23 @@ pub(crate) fn begin_handler(frame: usize, is_host: bool) -> Before {
         _ => return before,
     };
     HANDLER.set(frame);
-    // A handler that comes in between restores the address.
+    // A handler that interrupts between the two steps restores the address.
     compiler_fence(SeqCst);
     set_state(state);
     before
 }
 
-/// Says that it has returned.
+/// Records that the handler has returned.
 pub(crate) fn end_handler(before: &Before) {
     set_state(before.state);
     compiler_fence(SeqCst);
     HANDLER.set(before.handler);
 }
 
-/// Says that the calling thread jumps to where its stack pointer is `target`. Async-signal-safe.
+/// Records that the calling thread jumps to where its stack pointer is `target`. Async-signal-safe.
 ///
-/// Ends the process where that leaves a handler that came inside the library.
-pub(crate) fn jumps_to(target: usize) {
+/// Ends the process if that leaves a handler that interrupted the library.
+pub(crate) fn observe_jump(target: usize) {
     match state() {
         IN_HANDLER if is_left_for(target) => set_state(MARKED),
         IN_LIBRARY if OURS.get() && is_left_for(target) => cannot_leave(),
@@ -177,16 +176,16 @@ pub(crate) fn jumps_to(target: usize) {
     }
 }
 
-/// Tells whether [`jumps_to`] looks at the address.
+/// Tells whether a handler runs, so that [`observe_jump`] matters.
 #[inline]
 pub(crate) fn is_in_handler() -> bool {
     matches!(state(), IN_HANDLER | IN_LIBRARY)
 }
 
-/// Says that the calling thread leaves all its handlers, for the bottom of its stack.
+/// Records that the calling thread leaves all its handlers, for the bottom of its stack.
 ///
-/// Ends the process where one of them came inside the library.
-pub(crate) fn leaves_handlers() {
+/// Ends the process if one of them interrupted the library.
+pub(crate) fn leave_handlers() {
     match state() {
         IN_HANDLER => set_state(MARKED),
         IN_LIBRARY => cannot_leave(),
@@ -194,23 +193,23 @@ pub(crate) fn leaves_handlers() {
     }
 }
 
-/// Tells whether the tasklet's handler is over where its stack pointer is `target`. In doubt it is
-/// not: a call of the handler's that waited could meet the tasklet's code in any state.
+/// Tells whether the tasklet's handler is over if its stack pointer is `target`. In doubt it is
+/// not: a call of the handler that waited could meet the tasklet's code in any state.
 fn is_left_for(target: usize) -> bool {
     let (top, size) = STACK.get();
-    // A program's own stacks, and the alternate one of handlers, are elsewhere.
+    // The program's own stacks, and the alternate stack of handlers, are elsewhere.
     let is_own = |address: usize| address <= top && top - address < size;
     let handler = HANDLER.get();
     is_own(target) && (!is_own(handler) || target > handler)
 }
 
-/// As [`is_left_for`], of a handler on the thread's stack, which the scheduler runs on, or on its
-/// alternate one.
+/// Tells the same as [`is_left_for`], for a handler on the thread's stack, on which the scheduler
+/// runs, or on its alternate stack.
 fn is_left_on_thread(target: usize) -> bool {
     /// Bytes of stack that a handler may need.
     const ROOM: usize = 1 << 20;
     let mut alternate = MaybeUninit::<libc::stack_t>::zeroed();
-    // SAFETY: null changes nothing; the place is there, and zeros are a value, too.
+    // SAFETY: null changes nothing; the place is writable, and zeros are a valid value.
     let alternate = unsafe {
         libc::sigaltstack(std::ptr::null(), alternate.as_mut_ptr());
         alternate.assume_init()

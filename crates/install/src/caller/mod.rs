@@ -1,14 +1,14 @@
-//! The question that every function asks first: may this call block the tasklet instead of its
-//! thread?
+//! The test that every function makes first: may this call block the tasklet instead of its thread?
 //!
 //! It may, if [`install`](crate::install) has been called, the tasklet was started through this
 //! crate, and it may wait ([`may_wait`]: it is not inside `no_switch`).
 //!
-//! The mark of such a tasklet is a thread-local: it has thread-locals of its own
-//! ([`own_thread_locals`](overlapped::Builder::own_thread_locals)), where nobody else finds it.
+//! The mark of such a tasklet is a thread-local. The tasklet has thread-locals of its own
+//! ([`own_thread_locals`](overlapped::Builder::own_thread_locals)), so no other code finds the mark
+//! set.
 //!
-//! **A call inside a call is the library's own** and goes to the kernel as it is: a [`Call`] takes
-//! the tasklet's mark away for as long as it lives. So nothing here can call itself, whatever the
+//! **A call inside a call is the library's own** and goes to the kernel: a [`Call`] takes the
+//! tasklet's mark away for as long as it lives. So nothing here can call itself, whatever the
 //! library uses underneath.
 
 mod mark;
@@ -24,19 +24,19 @@ use overlapped::yield_now;
 use crate::symbols::Symbol;
 use mark::set_mark;
 pub(crate) use mark::{
-    Mark, Unmarked, begin_handler, end_handler, is_in_handler, is_marked, is_ours, jumps_to,
-    leaves_handlers, mark, marked,
+    Mark, Unmarked, begin_handler, end_handler, is_in_handler, is_marked, is_ours, leave_handlers,
+    mark, observe_jump, run_marked,
 };
 
 /// Set by [`install`](crate::install), for good.
 pub(crate) static ON: AtomicBool = AtomicBool::new(false);
 
 thread_local! {
-    /// Calls of the tasklet's since it waited last.
+    /// The number of the tasklet's calls since it waited last.
     static BUSY: Cell<u32> = const { Cell::new(0) };
 }
 
-/// The calls in a row that do not wait before neighbours get a turn.
+/// The number of calls in a row without a wait, after which other tasklets run.
 const BUSY_MAX: u32 = 128;
 
 /// A call of a marked tasklet: the right to wait.
@@ -51,8 +51,8 @@ impl Call {
     }
 
     /// Begins a wait for a lock or another tasklet, if it may block the tasklet. Destructors at the
-    /// end of a killed tasklet are refused other waits, so that it ends soon; but if they blocked
-    /// the thread, whoever has the lock could not give it back.
+    /// end of a killed tasklet are refused other waits, so that it ends soon. If they blocked the
+    /// thread, the holder of the lock, a tasklet of the same thread, could not release it.
     #[inline]
     pub(crate) fn begin_lock(symbol: Symbol) -> Option<Call> {
         Call::begin_if(symbol, || may_wait() || shield(may_wait))
@@ -64,49 +64,49 @@ impl Call {
             return None;
         }
         if !may() {
-            symbol.hold_back();
+            symbol.count_unable();
             return None;
         }
-        // Made only then: its end marks the tasklet again.
+        // `Call` is made only now: its drop marks the tasklet again.
         set_mark(false);
         BUSY.set(BUSY.get() + 1);
-        if BUSY.get() >= BUSY_MAX && may_give_way() {
-            give_way();
+        if BUSY.get() >= BUSY_MAX && may_yield() {
+            cooperative_yield();
         }
         Some(Call(symbol))
     }
 
-    /// Begins a call if it waits at all, else lets it [pass](Call::pass).
+    /// Begins a call if it waits at all, else [counts it](Call::count_immediate).
     #[inline]
-    pub(crate) fn begin_where(waits: bool, symbol: Symbol) -> Option<Call> {
+    pub(crate) fn begin_if_waits(waits: bool, symbol: Symbol) -> Option<Call> {
         if waits {
             return Call::begin(symbol);
         }
-        Call::pass();
+        Call::count_immediate();
         None
     }
 
-    /// Counts a call that never waits: a program may make it again and again until a neighbour has
-    /// done something.
+    /// Counts a call that never waits: a program may repeat it until another tasklet has done
+    /// something.
     #[inline]
-    pub(crate) fn pass() {
+    pub(crate) fn count_immediate() {
         if !(ON.load(Relaxed) && is_marked()) {
             return;
         }
         BUSY.set(BUSY.get() + 1);
-        if BUSY.get() >= BUSY_MAX && may_give_way() {
+        if BUSY.get() >= BUSY_MAX && may_yield() {
             let _unmarked = Unmarked::begin();
-            give_way();
+            cooperative_yield();
         }
     }
 
-    /// Counts a wait of this call's.
+    /// Counts a wait of this call.
     pub(crate) fn count(&self) {
         BUSY.set(0);
         self.0.count();
     }
 
-    /// Tells what a signal handler does to a wait of this call's: see signal(7).
+    /// Returns what a signal handler does to a wait of this call: see signal(7).
     pub(crate) fn restart(&self, has_limit: bool) -> Restart {
         match self.0 {
             Symbol::poll
@@ -128,22 +128,22 @@ impl Call {
             | Symbol::sigwaitinfo
             | Symbol::sigtimedwait => Restart::No,
             Symbol::mq_timedsend | Symbol::mq_timedreceive => Restart::Yes,
-            // A socket's own.
+            // A socket's own time limit.
             _ if has_limit => Restart::No,
             _ => Restart::Yes,
         }
     }
 }
 
-/// Tells whether neighbours may have a turn where the caller does not wait. Not while it holds a
-/// stream of C's: libc would block the thread of a neighbour that writes to it.
-fn may_give_way() -> bool {
-    may_wait() && !crate::hooks::holds_stream()
+/// Tells whether other tasklets may run although the caller does not wait. Not while it holds a
+/// stream of C's: if another tasklet wrote to the stream, libc would block the thread.
+fn may_yield() -> bool {
+    may_wait() && !crate::hooks::has_locked_stream()
 }
 
-/// Lets neighbours run, which a tasklet whose calls find everything ready would keep waiting.
+/// Lets other tasklets run. A tasklet whose calls find everything ready would keep them waiting.
 #[cold]
-fn give_way() {
+fn cooperative_yield() {
     BUSY.set(0);
     yield_now();
 }
@@ -154,8 +154,8 @@ impl Drop for Call {
     }
 }
 
-/// Tells whether the caller is a marked tasklet that may not wait now: what waits in it blocks its
-/// neighbours, whom it may be waiting for.
+/// Tells whether the caller is a marked tasklet that may not wait now: a wait in it blocks the
+/// other tasklets of the thread, for one of which it may be waiting.
 pub(crate) fn blocks_neighbours() -> bool {
     is_marked() && in_tasklet() && !may_wait()
 }

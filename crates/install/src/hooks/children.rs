@@ -10,7 +10,7 @@ use crate::next::next;
 use crate::pool;
 use crate::raw::{Outcome, call, errno, give_int};
 use crate::symbols::Symbol;
-use crate::wait::{Way, ready};
+use crate::wait::{Direction, ready};
 
 /// waitpid(2).
 #[cfg_attr(not(target_feature = "crt-static"), unsafe(no_mangle))]
@@ -58,7 +58,7 @@ unsafe fn wait_by(
 ) -> pid_t {
     // SAFETY: the caller's promise, handed on.
     let kernel = |options: c_int| unsafe { call!(wait4, pid, status, options, usage) };
-    let begun = Call::begin_where(options & libc::WNOHANG == 0, symbol);
+    let begun = Call::begin_if_waits(options & libc::WNOHANG == 0, symbol);
     let Some(call) = begun else { return give_int(kernel(options)) };
     // wait4 waits for ends without being asked; other changes have names of their own.
     let changes = libc::WEXITED | options & (libc::WUNTRACED | libc::WCONTINUED);
@@ -94,7 +94,7 @@ pub(crate) unsafe extern "C" fn waitid(
     // SAFETY: the caller's promise, handed on.
     let kernel =
         |info: *mut siginfo_t, options: c_int| unsafe { call!(waitid, kind, id, info, options, 0) };
-    let begun = Call::begin_where(options & libc::WNOHANG == 0, Symbol::waitid);
+    let begun = Call::begin_if_waits(options & libc::WNOHANG == 0, Symbol::waitid);
     let Some(call) = begun else { return give_int(kernel(info, options)) };
     let mut found = std::mem::MaybeUninit::<siginfo_t>::zeroed();
     loop {
@@ -124,13 +124,13 @@ fn change(call: &Call, kind: idtype_t, id: id_t, options: c_int) -> Outcome {
         if fd >= 0 {
             // SAFETY: it was opened just now.
             let fd = unsafe { OwnedFd::from_raw_fd(fd as c_int) };
-            return ready(call, fd.as_raw_fd(), Way::In, None);
+            return ready(call, fd.as_raw_fd(), Direction::In, None);
         }
     }
     // Of several, or another change: another thread looks.
     // SAFETY: nothing is to be told, and the child stays.
     let look = move || unsafe { call!(waitid, kind, id, 0, options | libc::WNOWAIT, 0) };
-    pool::waiting(call, look, |_| 0).unwrap_or_else(|error| error)
+    pool::run_interruptible(call, look, |_| 0).unwrap_or_else(|error| error)
 }
 
 type System = unsafe extern "C" fn(*const c_char) -> c_int;
@@ -148,7 +148,7 @@ pub(crate) unsafe extern "C" fn system(command: *const c_char) -> c_int {
     };
     // SAFETY: the caller's promise: a text that ends in a zero.
     let command = unsafe { CStr::from_ptr(command) }.to_owned();
-    let ended = pool::until_cancelled(&call, move || {
+    let ended = pool::run_cancellable(&call, move || {
         // SAFETY: the job owns the text.
         match unsafe { real(command.as_ptr()) } {
             -1 => -(errno() as isize),
@@ -167,8 +167,8 @@ pub(crate) unsafe extern "C" fn pclose(stream: *mut libc::FILE) -> c_int {
         return unsafe { real(stream) };
     };
     // SAFETY: the caller's promise: it gives the stream up.
-    let stream = unsafe { pool::Sent::new(stream) };
-    let status = pool::to_end(&call, move || {
+    let stream = unsafe { pool::AssertSend::new(stream) };
+    let status = pool::run_to_end(&call, move || {
         // SAFETY: the caller's promise; it waits for the end.
         match unsafe { real(stream.take()) } {
             -1 => -(errno() as isize),

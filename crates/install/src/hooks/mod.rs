@@ -1,13 +1,13 @@
-//! The functions of libc that this crate takes the place of, by kind.
+//! The functions of libc that this crate replaces, by kind.
 //!
-//! Each one asks first whether its caller is a tasklet of ours ([`Call`](crate::caller::Call)); for
-//! everybody else it makes the system call that libc would make, or calls libc. To all of them
-//! their callers promise what libc's manual pages demand. None unwinds: a panic in an `extern "C"`
-//! function ends the process.
+//! Each one first tests whether its caller is a tasklet of this crate
+//! ([`Call`](crate::caller::Call)). For every other caller it makes the system call that libc would
+//! make, or calls libc. The callers of all of them promise what libc's manual pages demand. None
+//! unwinds: a panic in an `extern "C"` function ends the process.
 //!
 //! A program that is linked statically (`crt-static`) gets none of their names: libc's objects
-//! define several functions each, so some would be defined twice, and there is no next function
-//! that dlsym(3) could find.
+//! define several functions each, so some would be defined twice, and dlsym(3) could find no next
+//! function.
 
 mod children;
 mod files;
@@ -31,7 +31,7 @@ pub(crate) use stdio::*;
 pub(crate) use syscall::*;
 pub(crate) use time::*;
 
-/// Fortified C: ends the process where a buffer would overflow, as libc does.
+/// Ends the process if a buffer would overflow, as libc does in fortified C.
 fn must_fit(len: usize, room: usize) {
     if len > room {
         std::process::abort();

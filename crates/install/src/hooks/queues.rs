@@ -10,12 +10,12 @@ use super::time::{duration, until};
 use crate::caller::Call;
 use crate::raw::{AGAIN, INVALID, Outcome, TIMED_OUT, call, give, give_int};
 use crate::symbols::Symbol;
-use crate::wait::{Limit, Way, ready};
+use crate::wait::{Direction, Limit, ready};
 
 /// Makes `kernel` with the caller's limit; a tasklet tries, and waits in between.
 unsafe fn transfer(
     symbol: Symbol,
-    (queue, way): (mqd_t, Way),
+    (queue, direction): (mqd_t, Direction),
     limit: *const timespec,
     kernel: impl Fn(*const timespec) -> Outcome,
 ) -> Outcome {
@@ -33,7 +33,7 @@ unsafe fn transfer(
             TIMED_OUT if !end.is_over() => {}
             other => return other,
         }
-        match ready(&call, queue, way, end.left()) {
+        match ready(&call, queue, direction, end.left()) {
             0 | AGAIN => {}
             error => return error,
         }
@@ -63,7 +63,7 @@ pub(crate) unsafe extern "C" fn mq_timedsend(
 ) -> c_int {
     // SAFETY: the caller's promise, handed on.
     give_int(unsafe {
-        transfer(Symbol::mq_timedsend, (queue, Way::Out), limit, |limit| {
+        transfer(Symbol::mq_timedsend, (queue, Direction::Out), limit, |limit| {
             call!(mq_timedsend, queue, message, len, priority, limit)
         })
     })
@@ -92,7 +92,7 @@ pub(crate) unsafe extern "C" fn mq_timedreceive(
 ) -> isize {
     // SAFETY: the caller's promise, handed on.
     give(unsafe {
-        transfer(Symbol::mq_timedreceive, (queue, Way::In), limit, |limit| {
+        transfer(Symbol::mq_timedreceive, (queue, Direction::In), limit, |limit| {
             call!(mq_timedreceive, queue, message, len, priority, limit)
         })
     })

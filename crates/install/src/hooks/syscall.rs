@@ -8,7 +8,8 @@ use crate::futex::futex;
 use crate::raw::give;
 
 /// syscall(2). The C function is variadic; on x86-64 and 64-bit Arm its callers put arguments where
-/// this function looks for them. What was not given is arbitrary, and not looked at by the kernel.
+/// this function reads them. An argument that was not given is arbitrary, and the kernel does not
+/// read it.
 #[cfg_attr(not(target_feature = "crt-static"), unsafe(no_mangle))]
 pub(crate) unsafe extern "C" fn syscall(
     number: c_long,

@@ -12,7 +12,7 @@ use overlapped::yield_now;
 use crate::caller::Call;
 use crate::raw::{INTERRUPTED, Outcome, call, give_int};
 use crate::symbols::Symbol;
-use crate::wait::number_of;
+use crate::wait::error_number;
 
 const NANOSECONDS: i64 = 1_000_000_000;
 
@@ -42,14 +42,14 @@ fn sleep_for(call: &Call, span: Duration) -> Option<Duration> {
             Some(span.saturating_sub(begin.elapsed()))
         }
         Err(error) => {
-            number_of(&error);
+            error_number(&error);
             None
         }
     }
 }
 
 /// Writes what is left, for a caller that wants to know.
-unsafe fn tell(left: Duration, remaining: *mut timespec) {
+unsafe fn write_remaining(left: Duration, remaining: *mut timespec) {
     // SAFETY: the caller's promise: null, or a place for it.
     if let Some(remaining) = unsafe { remaining.as_mut() } {
         remaining.tv_sec = i64::try_from(left.as_secs()).unwrap_or(i64::MAX);
@@ -82,7 +82,7 @@ pub(crate) unsafe extern "C" fn clock_nanosleep(
     let Some(left) = sleep_for(&call, span) else { return 0 };
     if !is_moment {
         // SAFETY: the caller's promise.
-        unsafe { tell(left, remaining) };
+        unsafe { write_remaining(left, remaining) };
     }
     libc::EINTR
 }
@@ -94,10 +94,10 @@ pub(crate) unsafe extern "C" fn nanosleep(
     remaining: *mut timespec,
 ) -> c_int {
     // SAFETY: the caller's promise, handed on.
-    give_int(unsafe { nap(Symbol::nanosleep, request, remaining) })
+    give_int(unsafe { sleep_by(Symbol::nanosleep, request, remaining) })
 }
 
-unsafe fn nap(symbol: Symbol, request: *const timespec, remaining: *mut timespec) -> Outcome {
+unsafe fn sleep_by(symbol: Symbol, request: *const timespec, remaining: *mut timespec) -> Outcome {
     // SAFETY: the caller's promise.
     let span = unsafe { request.as_ref() }.and_then(duration);
     let (Some(span), Some(call)) = (span, Call::begin(symbol)) else {
@@ -106,7 +106,7 @@ unsafe fn nap(symbol: Symbol, request: *const timespec, remaining: *mut timespec
     };
     let Some(left) = sleep_for(&call, span) else { return 0 };
     // SAFETY: the caller's promise.
-    unsafe { tell(left, remaining) };
+    unsafe { write_remaining(left, remaining) };
     INTERRUPTED
 }
 
@@ -118,7 +118,7 @@ pub(crate) extern "C" fn usleep(microseconds: c_uint) -> c_int {
         tv_nsec: i64::from(microseconds % 1_000_000) * 1000,
     };
     // SAFETY: lent for the call; nothing is left to be told.
-    give_int(unsafe { nap(Symbol::usleep, &time, std::ptr::null_mut()) })
+    give_int(unsafe { sleep_by(Symbol::usleep, &time, std::ptr::null_mut()) })
 }
 
 /// sleep(3): the whole seconds that are left, where a signal ends it early.
@@ -127,7 +127,7 @@ pub(crate) extern "C" fn sleep(seconds: c_uint) -> c_uint {
     let time = timespec { tv_sec: i64::from(seconds), tv_nsec: 0 };
     let mut left = timespec { tv_sec: 0, tv_nsec: 0 };
     // SAFETY: lent for the call.
-    match unsafe { nap(Symbol::sleep, &time, &mut left) } {
+    match unsafe { sleep_by(Symbol::sleep, &time, &mut left) } {
         0 => 0,
         _ => left.tv_sec as c_uint + c_uint::from(left.tv_nsec >= NANOSECONDS / 2),
     }

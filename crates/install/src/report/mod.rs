@@ -9,8 +9,8 @@ use std::fmt;
 pub use objects::ObjectReport;
 pub use pinned::Pinned;
 
-pub(crate) use objects::place_of;
-pub(crate) use pinned::{QUIET, note};
+pub(crate) use objects::locate;
+pub(crate) use pinned::{QUIET, record_stall};
 
 use crate::symbols::Symbol;
 use crate::trap::{self, RawCall};
@@ -28,24 +28,24 @@ pub struct Report {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct SymbolReport {
-    /// Its name.
+    /// The name.
     pub name: &'static str,
-    /// Tells whether every part of the process, shared libraries included, finds this crate's
-    /// function by that name. A shared library that is loaded before the program (`LD_PRELOAD`) or
-    /// brings a function of that name itself may take its place.
+    /// True if every part of the process, shared libraries included, finds this crate's function by
+    /// that name. A shared library that is loaded before the program (`LD_PRELOAD`), or that
+    /// defines a function of that name itself, may take its place.
     pub is_ours: bool,
-    /// The file that has the function which the process finds by that name. `None`: none has it,
-    /// as in a program that is linked statically.
+    /// The file with the function that the process finds by that name. `None`: no file has it, as
+    /// in a program that is linked statically.
     pub owner: Option<String>,
-    /// The number of calls of it that have blocked a tasklet instead of its thread.
+    /// The number of its calls that have blocked a tasklet instead of the thread.
     pub waits: u64,
-    /// The number of calls of it by tasklets that could not wait (inside
-    /// [`no_switch`](overlapped::task::no_switch)), and so may have blocked their thread.
-    pub held_back: u64,
+    /// The number of its calls by tasklets that could not wait (inside
+    /// [`no_switch`](overlapped::task::no_switch)), and so may have blocked the thread.
+    pub could_not_wait: u64,
 }
 
 impl SymbolReport {
-    /// The name in a report. Only futexes wait in syscall(2).
+    /// Returns the name for a report. Only futexes wait in syscall(2).
     fn shown(&self) -> &'static str {
         if self.name == "syscall" { "syscall (futex: locks, channels, parks)" } else { self.name }
     }
@@ -57,58 +57,58 @@ impl SymbolReport {
 /// ```
 /// let report = overlapped_install::report();
 /// assert!(report.symbols().iter().any(|symbol| symbol.name == "recv" && symbol.is_ours));
-/// // libc calls the system by itself, too: that cannot be taken over.
+/// // libc makes system calls of its own, which cannot be taken over.
 /// assert!(report.objects().iter().any(|object| object.name.contains("libc.so")));
 /// ```
 pub fn report() -> Report {
-    let of = |symbol: &Symbol| {
+    let symbol_report = |symbol: &Symbol| {
         let found = symbol.found();
         SymbolReport {
             name: symbol.name(),
             is_ours: symbol.is_ours(),
-            owner: (found != 0).then(|| place_of(found)).flatten().map(|(name, _)| name),
+            owner: (found != 0).then(|| locate(found)).flatten().map(|(name, _)| name),
             waits: symbol.waits(),
-            held_back: symbol.held_back(),
+            could_not_wait: symbol.could_not_wait(),
         }
     };
     let (stalls, pinned) = pinned::seen();
-    let symbols = Symbol::ALL.iter().map(of).collect();
-    Report { symbols, stalls, pinned, raw_calls: trap::seen() }
+    let symbols = Symbol::ALL.iter().map(symbol_report).collect();
+    Report { symbols, stalls, pinned, raw_calls: trap::raw_calls() }
 }
 
 impl Report {
-    /// Every function that this crate takes the place of.
+    /// Returns every function that this crate replaces.
     pub fn symbols(&self) -> &[SymbolReport] {
         &self.symbols
     }
 
-    /// All waits.
+    /// Returns the number of all waits.
     pub fn waits(&self) -> u64 {
         self.symbols.iter().map(|symbol| symbol.waits).sum()
     }
 
-    /// The program and the libraries in this process whose code has instructions that call the
-    /// system by themselves, past every function that could be taken: libc (its stdio, its
-    /// `system`), the program (this crate; and others that do, as rustix does), more libraries.
+    /// Returns the program and the libraries in this process whose code has system call
+    /// instructions of its own, past every function that could be taken over: libc (its stdio, its
+    /// `system`), the program (this crate, and others such as rustix), more libraries.
     ///
-    /// It reads the code of all of them, which takes tens of milliseconds.
+    /// It reads all their code, which takes tens of milliseconds.
     pub fn objects(&self) -> Vec<ObjectReport> {
         objects::all()
     }
 
-    /// Counts how often a tasklet has pinned its thread for longer than the limit. Such times are
-    /// looked for where there is one: [`Options::stall_limit`](crate::Options::stall_limit), or
+    /// Returns how often a tasklet has pinned its thread for longer than the limit. They are
+    /// recorded if there is a limit: [`Options::stall_limit`](crate::Options::stall_limit), or
     /// `OVERLAPPED_STALL` in the environment.
     pub fn stalls(&self) -> u64 {
         self.stalls
     }
 
-    /// The longest of them, the longest first.
+    /// Returns the longest stalls, the longest first.
     pub fn pinned(&self) -> &[Pinned] {
         &self.pinned
     }
 
-    /// Waiting calls past libc's functions, by place in the code, if
+    /// Returns the waiting calls past libc's functions, by place in the code, if
     /// [`Options::trap_raw_calls`](crate::Options::trap_raw_calls) was asked for.
     pub fn raw_calls(&self) -> &[RawCall] {
         &self.raw_calls
@@ -116,14 +116,15 @@ impl Report {
 }
 
 impl fmt::Display for Report {
-    /// A line for each function that has waited, has been held back, or is not this crate's; for
-    /// each object with system calls of its own; for what has pinned its thread, and for raw calls.
+    /// Writes a line for each function that has waited, could not wait, or is not this crate's; for
+    /// each object with system calls of its own; for each stall, and for each raw call.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let is_told = |one: &&SymbolReport| one.waits > 0 || one.held_back > 0 || !one.is_ours;
-        for symbol in self.symbols.iter().filter(is_told) {
+        let is_listed =
+            |one: &&SymbolReport| one.waits > 0 || one.could_not_wait > 0 || !one.is_ours;
+        for symbol in self.symbols.iter().filter(is_listed) {
             let waits = if symbol.waits == 1 { "wait" } else { "waits" };
             write!(f, "{:<40}{:>12} {waits}", symbol.shown(), symbol.waits)?;
-            match symbol.held_back {
+            match symbol.could_not_wait {
                 0 => {}
                 1 => f.write_str(", 1 call that could not wait")?,
                 count => write!(f, ", {count} calls that could not wait")?,
@@ -153,7 +154,8 @@ mod tests {
 
     fn shown(waits: u64, stalls: u64) -> String {
         let name = "syscall";
-        let symbol = SymbolReport { name, is_ours: true, owner: None, waits, held_back: waits };
+        let symbol =
+            SymbolReport { name, is_ours: true, owner: None, waits, could_not_wait: waits };
         let report = Report { symbols: vec![symbol], stalls, pinned: vec![], raw_calls: vec![] };
         report.to_string()
     }

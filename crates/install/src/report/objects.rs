@@ -18,10 +18,10 @@ pub struct ObjectReport {
     pub name: String,
     /// Places in its code that read as the instruction for a system call: so many at most.
     pub instructions: usize,
-    /// The object is a part of libc.
+    /// True if the object is a part of libc.
     pub is_libc: bool,
-    /// The object is the program, or the library with this crate in it. Its instructions include
-    /// those of this crate and of `overlapped`, which know what they do.
+    /// True if the object is the program, or the library with this crate in it. Its instructions
+    /// include those of this crate and of `overlapped`, which never block a tasklet unseen.
     pub has_this_crate: bool,
 }
 
@@ -38,18 +38,18 @@ impl fmt::Display for ObjectReport {
     }
 }
 
-/// Every object that has any.
+/// Returns every object that has system call instructions.
 pub(super) fn all() -> Vec<ObjectReport> {
     let mut found = Vec::<ObjectReport>::new();
-    // SAFETY: `look` has the signature that is asked for, and gets a pointer to the vector, which
-    // nobody else uses meanwhile.
-    unsafe { libc::dl_iterate_phdr(Some(look), (&raw mut found).cast()) };
+    // SAFETY: `inspect` has the signature that is asked for. It gets a pointer to the vector, which
+    // no other code uses meanwhile.
+    unsafe { libc::dl_iterate_phdr(Some(inspect), (&raw mut found).cast()) };
     found
 }
 
 /// # Safety
 /// As dl_iterate_phdr(3) calls it, with a vector of reports behind `found`.
-unsafe extern "C" fn look(
+unsafe extern "C" fn inspect(
     info: *mut libc::dl_phdr_info,
     _: libc::size_t,
     found: *mut c_void,
@@ -59,7 +59,7 @@ unsafe extern "C" fn look(
     let parts = code(info);
     let instructions = parts.iter().map(|part| system_calls(part)).sum();
     let name = name(info);
-    // The kernel's own code: clocks, which never wait.
+    // This is the kernel's own code: clocks, which never wait.
     if instructions > 0 && !name.starts_with("linux-vdso") {
         let here = (all as *const ()).addr();
         let has_this_crate = parts.iter().any(|part| part.as_ptr_range().contains(&ptr(here)));
@@ -73,26 +73,26 @@ fn ptr(address: usize) -> *const u8 {
     std::ptr::without_provenance(address)
 }
 
-/// The parts of an object that can be executed, and read.
+/// Returns the segments of an object that are readable and executable.
 fn code(info: &libc::dl_phdr_info) -> Vec<&[u8]> {
     const READ_AND_RUN: u32 = libc::PF_R | libc::PF_X;
     if info.dlpi_phdr.is_null() {
         return Vec::new();
     }
-    // SAFETY: the loader's table, which has so many entries.
+    // SAFETY: the loader's table has that many entries.
     let headers = unsafe { std::slice::from_raw_parts(info.dlpi_phdr, info.dlpi_phnum.into()) };
     let is_code = |header: &&libc::Elf64_Phdr| {
         header.p_type == libc::PT_LOAD && header.p_flags & READ_AND_RUN == READ_AND_RUN
     };
     let bytes = |header: &libc::Elf64_Phdr| {
         let start = std::ptr::with_exposed_provenance((info.dlpi_addr + header.p_vaddr) as usize);
-        // SAFETY: a loaded part of the object, readable, which nobody writes to.
+        // SAFETY: the segment is loaded, readable, and never written to.
         unsafe { std::slice::from_raw_parts::<u8>(start, header.p_filesz as usize) }
     };
     headers.iter().filter(is_code).map(bytes).collect()
 }
 
-/// The path of an object. The loader has none for the program.
+/// Returns the path of an object. The loader has none for the program.
 fn name(info: &libc::dl_phdr_info) -> String {
     let name = match info.dlpi_name.is_null() {
         true => c"",
@@ -113,7 +113,7 @@ fn is_libc(name: &str) -> bool {
     PARTS.iter().any(|part| file.starts_with(part))
 }
 
-/// The instructions in code that call the system.
+/// Counts the system call instructions in code.
 #[cfg(target_arch = "x86_64")]
 fn system_calls(code: &[u8]) -> usize {
     /// `syscall`
@@ -121,7 +121,7 @@ fn system_calls(code: &[u8]) -> usize {
     memchr::memmem::find_iter(code, CALL).count()
 }
 
-/// The instructions in code that call the system.
+/// Counts the system call instructions in code.
 #[cfg(target_arch = "aarch64")]
 fn system_calls(code: &[u8]) -> usize {
     let words =
@@ -130,10 +130,10 @@ fn system_calls(code: &[u8]) -> usize {
     words.filter(|&word| word == 0xd400_0001).count()
 }
 
-/// The file that has an address, and the offset there. `None`: it is in none.
-pub(crate) fn place_of(address: usize) -> Option<(String, usize)> {
+/// Returns the file that contains an address, and the offset there.
+pub(crate) fn locate(address: usize) -> Option<(String, usize)> {
     let mut info = MaybeUninit::<libc::Dl_info>::zeroed();
-    // SAFETY: looks an address up, and fills the structure if it finds it.
+    // SAFETY: dladdr looks an address up, and fills the structure if it finds it.
     let info = unsafe {
         if libc::dladdr(std::ptr::without_provenance(address), info.as_mut_ptr()) == 0 {
             return None;

@@ -1,4 +1,4 @@
-//! Calls that pinned their thread: what the library's watchdog has found, the longest of them.
+//! Calls that pinned their thread: the longest of those that the library's watchdog has found.
 
 use std::fmt;
 use std::panic::Location;
@@ -10,7 +10,7 @@ use std::time::Duration;
 use overlapped::task::{Stall, Stalled};
 use syscalls::Sysno;
 
-/// A tasklet that has pinned its thread: nobody else there could run.
+/// A tasklet that has pinned its thread, so that no other tasklet could run there.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Pinned {
@@ -18,7 +18,7 @@ pub struct Pinned {
     pub call: Option<&'static str>,
     /// The tasklet's number.
     pub tasklet: u64,
-    /// Its name.
+    /// The tasklet's name.
     pub name: Option<String>,
     /// The call that spawned it.
     pub spawned_at: &'static Location<'static>,
@@ -26,7 +26,7 @@ pub struct Pinned {
     pub time: Duration,
     /// A backtrace from when the limit was passed: one line for each function, innermost first.
     pub trace: String,
-    /// It has not given way yet.
+    /// True while it still pins the thread.
     pub lasts: bool,
 }
 
@@ -43,7 +43,7 @@ impl fmt::Display for Pinned {
     }
 }
 
-/// The longest ones that are kept.
+/// The number of stalls that are kept, the longest ones.
 const KEPT: usize = 16;
 
 struct Seen {
@@ -53,17 +53,17 @@ struct Seen {
 
 static SEEN: Mutex<Seen> = Mutex::new(Seen { count: 0, longest: Vec::new() });
 
-/// Stalls are not to be logged.
+/// True if stalls are not to be logged.
 pub(crate) static QUIET: AtomicBool = AtomicBool::new(false);
 
 fn lock() -> MutexGuard<'static, Seen> {
     SEEN.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Notes what the watchdog tells, on its thread; whether it is to be logged, too.
-pub(crate) fn note(stall: &Stall) -> bool {
+/// Records what the watchdog reports, on its thread. Returns whether it is to be logged, too.
+pub(crate) fn record_stall(stall: &Stall) -> bool {
     match stall {
-        Stall::Lasts(stalled) => begin(stalled),
+        Stall::Lasts(stalled) => record_start(stalled),
         Stall::Over { tasklet, time, .. } => {
             let mut seen = lock();
             let is_it = |one: &&mut Pinned| one.lasts && one.tasklet == *tasklet;
@@ -77,7 +77,7 @@ pub(crate) fn note(stall: &Stall) -> bool {
     !QUIET.load(Relaxed)
 }
 
-fn begin(stalled: &Stalled) {
+fn record_start(stalled: &Stalled) {
     let mut seen = lock();
     let is_it = |one: &&mut Pinned| one.lasts && one.tasklet == stalled.tasklet;
     if stalled.is_again
@@ -88,11 +88,11 @@ fn begin(stalled: &Stalled) {
     }
     if !stalled.is_again {
         seen.count += 1;
-        // The end of an earlier one of this tasklet's was not seen.
-        seen.longest.iter_mut().filter(is_it_still(stalled)).for_each(|one| one.lasts = false);
+        // The end of an earlier stall of this tasklet has been missed.
+        seen.longest.iter_mut().filter(is_lasting_for(stalled)).for_each(|one| one.lasts = false);
     }
     drop(seen);
-    // Milliseconds, while others may ask.
+    // The backtrace takes milliseconds, so the lock is free meanwhile.
     let trace = stalled.trace();
     let number = stalled.system_call.and_then(|number| usize::try_from(number).ok());
     let pinned = Pinned {
@@ -109,12 +109,13 @@ fn begin(stalled: &Stalled) {
     seen.sort();
 }
 
-fn is_it_still(stalled: &Stalled) -> impl FnMut(&&mut Pinned) -> bool {
+fn is_lasting_for(stalled: &Stalled) -> impl FnMut(&&mut Pinned) -> bool {
     |one| one.lasts && one.tasklet == stalled.tasklet
 }
 
 impl Seen {
-    /// The longest first. What still lasts is kept: its time is not known yet.
+    /// Sorts by length, the longest first. A stall that still lasts comes first: its time is not
+    /// known yet.
     fn sort(&mut self) {
         self.longest.sort_by_key(|one| std::cmp::Reverse((one.lasts, one.time)));
         self.longest.truncate(KEPT);

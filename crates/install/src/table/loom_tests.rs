@@ -1,8 +1,8 @@
-//! Loom goes through every order of waiters and wakers:
-//! `RUSTFLAGS="--cfg overlapped_loom" cargo test -p overlapped-install --release --lib loom_`.
+//! loom model-checks every order of waiters and wakers: `RUSTFLAGS="--cfg overlapped_loom" cargo
+//! test -p overlapped-install --release --lib loom_`.
 //!
-//! The protocol is compiled once more, over atomics, cells and alarms that loom knows. A wake that
-//! is lost leaves all threads asleep, which loom tells.
+//! The protocol is compiled once more, over loom's atomics, cells and parkers. A lost wake leaves
+//! all threads asleep, which loom reports.
 
 use std::array::from_fn;
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
@@ -18,7 +18,7 @@ use self::rt::{AtomicUsize, Lock};
 #[path = "protocol.rs"]
 mod protocol;
 
-/// Loom's own types. They exclude spinning: it would go through every number of turns.
+/// loom's types. They exclude spinning, since loom would try every number of spins.
 mod rt {
     pub(super) use loom::cell::UnsafeCell;
     pub(super) use loom::sync::atomic::{AtomicUsize, fence};
@@ -38,28 +38,28 @@ mod rt {
     }
 }
 
-/// The tasklet's alarm: it sleeps until this is rung.
+/// The event of a waiter, which sleeps until it is set.
 #[derive(Default)]
-struct Alarm {
-    rings: Mutex<u32>,
+struct CountingEvent {
+    count: Mutex<u32>,
     changed: Condvar,
 }
 
-impl Alarm {
-    fn ring(&self) {
-        *self.rings.lock().unwrap() += 1;
+impl CountingEvent {
+    fn set(&self) {
+        *self.count.lock().unwrap() += 1;
         self.changed.notify_one();
     }
 
     fn wait(&self) {
-        let mut rings = self.rings.lock().unwrap();
-        while *rings == 0 {
-            rings = self.changed.wait(rings).unwrap();
+        let mut count = self.count.lock().unwrap();
+        while *count == 0 {
+            count = self.changed.wait(count).unwrap();
         }
     }
 
-    fn rings(&self) -> u32 {
-        *self.rings.lock().unwrap()
+    fn count(&self) -> u32 {
+        *self.count.lock().unwrap()
     }
 }
 
@@ -68,30 +68,35 @@ const HERE: usize = 64;
 const THERE: usize = 128;
 const ALL: u32 = u32::MAX;
 
-fn table() -> &'static Table<Alarm> {
+fn table() -> &'static Table<CountingEvent> {
     let buckets = from_fn(|_| Lock::new(List::EMPTY));
     Box::leak(Box::new(Table { buckets, waiting: AtomicUsize::new(0) }))
 }
 
-fn wake(table: &'static Table<Alarm>, address: usize, most: usize) -> usize {
-    table.wake(address, most, ALL, Alarm::ring)
+fn wake(table: &'static Table<CountingEvent>, address: usize, most: usize) -> usize {
+    table.wake(address, most, ALL, CountingEvent::set)
 }
 
-fn linked(table: &'static Table<Alarm>, address: usize, bits: u32) -> Entry<Alarm> {
-    let entry = table.begin(address, bits, Alarm::default());
+fn linked(table: &'static Table<CountingEvent>, address: usize, bits: u32) -> Entry<CountingEvent> {
+    let entry = table.begin(address, bits, CountingEvent::default());
     entry.link();
     entry
 }
 
-/// futex(2)'s wait, as `futex::wait` has it. The word is read as loosely as the language can.
-fn wait_while(table: &'static Table<Alarm>, address: usize, word: &AtomicU32, expected: u32) {
-    let entry = table.begin(address, ALL, Alarm::default());
+/// Waits as `futex::wait` does. The word is read with the weakest ordering.
+fn wait_while(
+    table: &'static Table<CountingEvent>,
+    address: usize,
+    word: &AtomicU32,
+    expected: u32,
+) {
+    let entry = table.begin(address, ALL, CountingEvent::default());
     if entry.link_if(|| word.load(Relaxed) == expected) {
-        entry.what().wait();
+        entry.payload().wait();
     }
 }
 
-/// Every order with so many switches at most that no thread asked for.
+/// Checks every order with at most three preemptions.
 fn model(f: impl Fn() + Send + Sync + 'static) {
     let mut builder = loom::model::Builder::new();
     builder.preemption_bound = Some(3);
@@ -118,7 +123,7 @@ fn loom_no_wake_is_lost_by_who_enters_first_and_looks_then() {
         let waiter = thread::spawn(move || {
             let entry = linked(table, HERE, ALL);
             if theirs.load(Relaxed) == 0 {
-                entry.what().wait();
+                entry.payload().wait();
             }
         });
         word.store(1, Relaxed);
@@ -127,14 +132,15 @@ fn loom_no_wake_is_lost_by_who_enters_first_and_looks_then() {
     });
 }
 
-/// A limit, or a kill, against a wake: it is the one's that gives up, or the other one's.
+/// A limit or a kill against a wake: the wake belongs to the waiter that gives up, or to the other
+/// one.
 #[test]
 fn loom_who_gives_up_has_the_wake_or_leaves_it_to_another() {
     model(|| {
         let table = table();
         let [hasty, patient] = [(); 2].map(|()| linked(table, HERE, ALL));
         let hasty = thread::spawn(move || !hasty.leave());
-        let patient = thread::spawn(move || patient.what().wait());
+        let patient = thread::spawn(move || patient.payload().wait());
         assert_eq!(wake(table, HERE, 1), 1);
         if hasty.join().unwrap() {
             assert_eq!(wake(table, HERE, 1), 1, "the wake was two's");
@@ -144,12 +150,12 @@ fn loom_who_gives_up_has_the_wake_or_leaves_it_to_another() {
     });
 }
 
-/// As `hooks::pthread::Wanted` locks: who does not wait any more passes a wake on, whether it has
-/// the lock or has come to its limit.
+/// Locks as `hooks::pthread::LockWait` does: a waiter that stops waiting passes a wake on, whether
+/// it has the lock or has come to its limit.
 #[test]
 fn loom_a_lock_is_not_left_free_while_somebody_waits_for_it() {
-    /// Tells whether it has the lock.
-    fn lock(table: &'static Table<Alarm>, locked: &AtomicBool, is_patient: bool) -> bool {
+    /// Returns whether it has the lock.
+    fn lock(table: &'static Table<CountingEvent>, locked: &AtomicBool, is_patient: bool) -> bool {
         let attempt = || locked.compare_exchange(false, true, Acquire, Relaxed).is_ok();
         loop {
             let entry = linked(table, HERE, ALL);
@@ -160,11 +166,11 @@ fn loom_a_lock_is_not_left_free_while_somebody_waits_for_it() {
                 }
                 return has_lock;
             }
-            entry.what().wait();
+            entry.payload().wait();
         }
     }
 
-    fn unlock(table: &'static Table<Alarm>, locked: &AtomicBool) {
+    fn unlock(table: &'static Table<CountingEvent>, locked: &AtomicBool) {
         locked.store(false, Release);
         wake(table, HERE, 1);
     }
@@ -192,14 +198,14 @@ fn loom_wakes_of_two_threads_wake_as_many_as_they_may() {
         let other = thread::spawn(move || wake(table, HERE, 1));
         let (ours, theirs) = (wake(table, HERE, 1), other.join().unwrap());
         assert_eq!((ours, theirs), (1, 1));
-        let rings: Vec<_> = waiters.iter().map(|waiter| waiter.what().rings()).collect();
-        // In the order of their arrival.
-        assert_eq!(rings, [1, 1, 0]);
+        let count: Vec<_> = waiters.iter().map(|waiter| waiter.payload().count()).collect();
+        // The waiters are woken in the order of their arrival.
+        assert_eq!(count, [1, 1, 0]);
         assert_eq!(waiters.map(|waiter| waiter.leave()), [false, false, true]);
     });
 }
 
-/// Tasklets are not moved to the second word, but look again.
+/// Tasklets are not moved to the second word: they wake and check again.
 #[test]
 fn loom_a_requeue_wakes_all_who_wait_at_the_first_word_and_nobody_else() {
     model(|| {
@@ -210,7 +216,7 @@ fn loom_a_requeue_wakes_all_who_wait_at_the_first_word_and_nobody_else() {
             thread::spawn(move || wait_while(table, HERE, &word, 0))
         });
         word.store(1, Relaxed);
-        table.wake(HERE, usize::MAX, 1, Alarm::ring);
+        table.wake(HERE, usize::MAX, 1, CountingEvent::set);
         waiters.into_iter().for_each(|waiter| waiter.join().unwrap());
         assert!(others.leave() && bits.leave());
     });

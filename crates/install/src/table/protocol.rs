@@ -1,16 +1,16 @@
-//! Waiters by address, and the order in which they and their wakers look at things.
+//! Waiters by address, and the order of steps by which no wake is lost.
 //!
 //! ```text
-//! waiter: count itself ─ fence ─ [lock: look at the word ─ link itself] ─ wait for its alarm
-//! waker:  change the word ─ fence ─ read the count ─ [lock: unlink one] ─ ring its alarm
+//! waiter: count itself ─ fence ─ [lock: read the word ─ link itself] ─ wait for its event
+//! waker:  change the word ─ fence ─ read the count ─ [lock: unlink one] ─ set its event
 //! ```
 //!
 //! One of the two fences comes first, so the waiter sees the change or the waker sees the count. If
 //! the waker sees the count and locks before the waiter does, the waiter sees the change under the
-//! lock. Whoever unlinks a waiter owns its wake: a waiter that leaves is told whether it has been
-//! woken, and every wake is one waiter's.
+//! lock. The code that unlinks a waiter owns its wake: a waiter that leaves learns whether it has
+//! been woken, and every wake reaches exactly one waiter.
 //!
-//! Loom goes through the orders: `loom_tests`.
+//! `loom_tests` model-checks the orders.
 
 use std::ptr::{self, NonNull};
 use std::sync::Arc;
@@ -22,9 +22,9 @@ use super::rt::{AtomicUsize, BUCKETS, Lock, UnsafeCell, fence};
 pub(super) struct Node<T> {
     pub(super) address: usize,
     bits: u32,
-    /// The alarm, and what else is known of the waiter.
-    pub(super) what: T,
-    /// Touched under the bucket's lock.
+    /// The event that wakes the waiter, with its caller's data.
+    pub(super) payload: T,
+    /// Accessed under the bucket's lock only.
     links: UnsafeCell<Links<T>>,
 }
 
@@ -38,7 +38,7 @@ impl<T> Links<T> {
     const NONE: Links<T> = Links { is_linked: false, before: ptr::null(), after: ptr::null() };
 }
 
-// SAFETY: `links` is touched as its comment says; the rest is shared.
+// SAFETY: `links` is accessed under the bucket's lock; the other fields are shared by reference.
 unsafe impl<T: Send + Sync> Send for Node<T> {}
 // SAFETY: as above.
 unsafe impl<T: Send + Sync> Sync for Node<T> {}
@@ -49,7 +49,7 @@ pub(super) struct List<T> {
     last: *const Node<T>,
 }
 
-// SAFETY: it has references to nodes, as an `Arc` of each.
+// SAFETY: the list owns one reference to each node, as an `Arc` does.
 unsafe impl<T: Send + Sync> Send for List<T> {}
 
 impl<T> List<T> {
@@ -57,8 +57,8 @@ impl<T> List<T> {
 
     fn push(&mut self, node: Arc<Node<T>>) {
         let (node, before) = (Arc::into_raw(node), self.last);
-        // SAFETY: under the bucket's lock; linked nodes are alive, this one by the reference that
-        // the list has got.
+        // SAFETY: the bucket's lock is held; linked nodes are alive, this one by the reference that
+        // the list now owns.
         unsafe {
             (*node).links.with_mut(|links| {
                 *links = Links { is_linked: true, before, after: ptr::null() };
@@ -71,12 +71,13 @@ impl<T> List<T> {
         self.last = node;
     }
 
-    /// Takes a linked node out, with the list's reference to it.
+    /// Unlinks a node, and returns the list's reference to it.
     ///
     /// # Safety
-    /// It is linked in this list, and the pointer has come from the list or from `Arc::as_ptr`.
+    /// The node is linked in this list, and the pointer came from the list or from `Arc::as_ptr`.
     unsafe fn unlink(&mut self, node: NonNull<Node<T>>) -> Arc<Node<T>> {
-        // SAFETY: under the bucket's lock; linked nodes are alive. The list gives its reference up.
+        // SAFETY: the bucket's lock is held; linked nodes are alive. The list gives up its
+        // reference.
         unsafe {
             let Links { before, after, .. } =
                 node.as_ref().links.with_mut(|links| ptr::replace(links, Links::NONE));
@@ -92,7 +93,7 @@ impl<T> List<T> {
         }
     }
 
-    /// The waiters, in their order.
+    /// Iterates over the waiters in the order of their arrival.
     pub(super) fn iter(&self) -> impl Iterator<Item = NonNull<Node<T>>> + use<'_, T> {
         let mut next = NonNull::new(self.first.cast_mut());
         std::iter::from_fn(move || {
@@ -105,11 +106,11 @@ impl<T> List<T> {
     }
 }
 
-/// All waiters.
+/// The table of all waiters.
 pub(super) struct Table<T: 'static> {
-    /// Waiters by the hashes of their addresses.
+    /// The waiters, by a hash of the address.
     pub(super) buckets: [Lock<List<T>>; BUCKETS],
-    /// Waiters that are linked, or about to be: a wake looks further only if there are any.
+    /// The number of waiters that are linked, or about to be: if it is 0, a wake does nothing more.
     pub(super) waiting: AtomicUsize,
 }
 
@@ -122,16 +123,16 @@ impl<T> Table<T> {
         &self.buckets[bucket_of(address)]
     }
 
-    /// Counts a waiter, which is not linked yet. What the caller looks at afterwards is as new as
-    /// it must be.
-    pub(super) fn begin(&'static self, address: usize, bits: u32, what: T) -> Entry<T> {
+    /// Counts a waiter without linking it. Values that the caller reads afterwards are at least as
+    /// new as the count.
+    pub(super) fn begin(&'static self, address: usize, bits: u32, payload: T) -> Entry<T> {
         self.waiting.fetch_add(1, Relaxed);
         fence(SeqCst);
         let links = UnsafeCell::new(Links::NONE);
-        Entry { table: self, node: Arc::new(Node { address, bits, what, links }) }
+        Entry { table: self, node: Arc::new(Node { address, bits, payload, links }) }
     }
 
-    /// Takes a waiter for the address out.
+    /// Unlinks a waiter for the address.
     fn take(&self, address: usize, bits: u32) -> Option<Arc<Node<T>>> {
         self.bucket_of(address).with(|list| {
             let found = list.iter().find(|node| {
@@ -139,14 +140,20 @@ impl<T> Table<T> {
                 let node = unsafe { node.as_ref() };
                 node.address == address && node.bits & bits != 0
             })?;
-            // SAFETY: the list has it.
+            // SAFETY: the node was found in this list.
             Some(unsafe { list.unlink(found) })
         })
     }
 
-    /// Wakes at most `most` waiters for the address by `ring`; how many. Call it after the change
-    /// that they wait for.
-    pub(super) fn wake(&self, address: usize, most: usize, bits: u32, ring: impl Fn(&T)) -> usize {
+    /// Wakes at most `most` waiters for the address by `set_event`, and returns their number. Call it
+    /// after the change that they wait for.
+    pub(super) fn wake(
+        &self,
+        address: usize,
+        most: usize,
+        bits: u32,
+        set_event: impl Fn(&T),
+    ) -> usize {
         fence(SeqCst);
         if self.waiting.load(Relaxed) == 0 {
             return 0;
@@ -155,29 +162,29 @@ impl<T> Table<T> {
         while woken < most
             && let Some(node) = self.take(address, bits)
         {
-            ring(&node.what);
+            set_event(&node.payload);
             woken += 1;
         }
         woken
     }
 }
 
-/// A waiter of a table's, counted until it is dropped.
+/// A waiter of a table, counted until it is dropped.
 pub(super) struct Entry<T: 'static> {
     table: &'static Table<T>,
     node: Arc<Node<T>>,
 }
 
 impl<T> Entry<T> {
-    pub(super) fn what(&self) -> &T {
-        &self.node.what
+    pub(super) fn payload(&self) -> &T {
+        &self.node.payload
     }
 
     pub(super) fn address(&self) -> usize {
         self.node.address
     }
 
-    /// Links it, if `must_wait` still says so under the lock; whether it is linked.
+    /// Links the waiter, if `must_wait` returns true under the lock; returns whether it is linked.
     pub(super) fn link_if(&self, must_wait: impl FnOnce() -> bool) -> bool {
         let linked = Arc::clone(&self.node);
         self.table.bucket_of(self.node.address).with(|list| {
@@ -189,19 +196,20 @@ impl<T> Entry<T> {
         })
     }
 
-    /// Links it. What the caller looks at afterwards is as new as it must be.
+    /// Links the waiter. Values that the caller reads afterwards are at least as new as the link.
     pub(super) fn link(&self) {
         self.link_if(|| true);
     }
 
-    /// Unlinks it. False: a waker was first, and its wake has been this one's.
+    /// Unlinks the waiter. Returns false if a waker was first: then this waiter has taken the wake.
     pub(super) fn leave(&self) -> bool {
-        // Not from a reference to the node: the list's counts belong to it, too.
+        // The pointer is not made from a reference to the node, because it must cover the `Arc`'s
+        // counts, too.
         let Some(node) = NonNull::new(Arc::as_ptr(&self.node).cast_mut()) else { return false };
         let taken = self.table.bucket_of(self.node.address).with(|list| {
             // SAFETY: under the bucket's lock.
             let is_linked = unsafe { node.as_ref().links.with(|links| (*links).is_linked) };
-            // SAFETY: it is linked, in the list of its address.
+            // SAFETY: the node is linked, in the list of its address.
             is_linked.then(|| unsafe { list.unlink(node) })
         });
         taken.is_some()

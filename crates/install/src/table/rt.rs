@@ -1,4 +1,4 @@
-//! Ground that the [protocol](super::protocol) stands on; loom has its own.
+//! The types under the [protocol](super::protocol); loom's model has its own.
 
 pub(super) use std::sync::atomic::{AtomicUsize, fence};
 
@@ -10,7 +10,7 @@ use crate::raw::call;
 
 pub(super) const BUCKETS: usize = 256;
 
-/// std's, with the calls that loom's has.
+/// std's cell, with loom's interface.
 pub(super) struct UnsafeCell<T>(std::cell::UnsafeCell<T>);
 
 impl<T> UnsafeCell<T> {
@@ -33,7 +33,7 @@ pub(super) struct Lock<T> {
     value: UnsafeCell<T>,
 }
 
-// SAFETY: the value is touched only by who holds `locked`, one at a time.
+// SAFETY: only the holder of `locked` accesses the value.
 unsafe impl<T: Send> Sync for Lock<T> {}
 
 impl<T> Lock<T> {
@@ -43,14 +43,15 @@ impl<T> Lock<T> {
 
     /// Calls `f`, which does not unwind, with the value.
     pub(super) fn with<R>(&self, f: impl FnOnce(&mut T) -> R) -> R {
-        /// Spins before the processor is given to others, which may be who holds the lock.
+        /// The number of spins after which the processor is yielded, perhaps to the holder of the
+        /// lock.
         const SPINS: u32 = 100;
         let mut spins = 0;
         while self.locked.swap(true, Acquire) {
             while self.locked.load(Relaxed) {
                 spins += 1;
                 if spins % SPINS == 0 {
-                    // SAFETY: touches nothing.
+                    // SAFETY: the call accesses no memory.
                     unsafe { call!(sched_yield) };
                 }
                 spin_loop();
@@ -62,11 +63,11 @@ impl<T> Lock<T> {
         result
     }
 
-    /// Unlocks it, with another value; the old one is forgotten.
+    /// Unlocks it with another value. The old one is not dropped.
     ///
     /// # Safety
-    /// Nobody is inside of [`with`](Lock::with), or ever comes back there.
-    pub(super) unsafe fn begin_anew(&self, value: T) {
+    /// No thread is inside [`with`](Lock::with), or will return there.
+    pub(super) unsafe fn reset(&self, value: T) {
         // SAFETY: the caller's promise.
         self.value.with_mut(|place| unsafe { place.write(value) });
         self.locked.store(false, Release);

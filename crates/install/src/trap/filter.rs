@@ -1,4 +1,4 @@
-//! The filter: a program of the kernel's packet filter that looks at numbers and arguments, and
+//! The filter: a program of the kernel's packet filter that examines numbers and arguments, and
 //! stops calls that may wait.
 
 use libc::{sock_filter, sock_fprog};
@@ -14,9 +14,9 @@ const SINCE: &str = "it needs Linux 5.5";
 #[derive(Clone, Copy)]
 enum When {
     Always,
-    /// No bit of these is set in the argument: the call is not told not to wait.
+    /// No bit of these is set in the argument, so the call may wait.
     Clear(u32, i32),
-    /// The argument is not zero: a limit that is not "at once".
+    /// The argument is not zero, so the call has a limit other than zero.
     NotZero(u32),
     /// The argument, without the bits beyond the first mask, is one of these commands.
     Command(u32, u32, &'static [u32]),
@@ -80,12 +80,12 @@ const PROCESSOR: u32 = 0xc000_003e;
 #[cfg(target_arch = "aarch64")]
 const PROCESSOR: u32 = 0xc000_00b7;
 
-/// Places in what the filter looks at (`struct seccomp_data`); arguments by their lower halves.
+/// Offsets in what the filter reads (`struct seccomp_data`); of each argument, the lower half.
 const NUMBER_AT: u32 = 0;
 const PROCESSOR_AT: u32 = 4;
 const ARGUMENTS_AT: u32 = 16;
 
-const GO_ON: sock_filter = give(libc::SECCOMP_RET_ALLOW);
+const ALLOW: sock_filter = give(libc::SECCOMP_RET_ALLOW);
 const STOP: sock_filter = give(libc::SECCOMP_RET_USER_NOTIF);
 
 const fn instruction(code: u32, k: u32, (yes, no): (u8, u8)) -> sock_filter {
@@ -100,7 +100,7 @@ const fn load(at: u32) -> sock_filter {
     instruction(libc::BPF_LD | libc::BPF_W | libc::BPF_ABS, at, (0, 0))
 }
 
-/// Skips so many instructions if what was loaded is `k`, else so many.
+/// Skips `yes` instructions if the loaded value is `k`, else `no` instructions.
 const fn if_equal(k: u32, yes: u8, no: u8) -> sock_filter {
     instruction(libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K, k, (yes, no))
 }
@@ -110,15 +110,15 @@ const fn argument(number: u32) -> sock_filter {
 }
 
 impl When {
-    /// Instructions that end in going on or stopping, whatever comes.
+    /// Returns instructions that end in going on or stopping, in every case.
     fn program(self) -> Vec<sock_filter> {
         match self {
             Always => vec![STOP],
             Clear(number, bits) => {
                 const JUMP: u32 = libc::BPF_JMP | libc::BPF_JSET | libc::BPF_K;
-                vec![argument(number), instruction(JUMP, bits as u32, (1, 0)), STOP, GO_ON]
+                vec![argument(number), instruction(JUMP, bits as u32, (1, 0)), STOP, ALLOW]
             }
-            NotZero(number) => vec![argument(number), if_equal(0, 1, 0), STOP, GO_ON],
+            NotZero(number) => vec![argument(number), if_equal(0, 1, 0), STOP, ALLOW],
             Command(number, mask, commands) => {
                 const AND: u32 = libc::BPF_ALU | libc::BPF_AND | libc::BPF_K;
                 let mut program = vec![argument(number), instruction(AND, mask, (0, 0))];
@@ -126,37 +126,37 @@ impl When {
                     let to_stop = commands.len() - at;
                     program.push(if_equal(command, to_stop as u8, 0));
                 }
-                program.extend([GO_ON, STOP]);
+                program.extend([ALLOW, STOP]);
                 program
             }
         }
     }
 }
 
-/// The whole of it.
+/// Returns the whole program.
 fn program() -> Vec<sock_filter> {
-    let mut program = vec![load(PROCESSOR_AT), if_equal(PROCESSOR, 1, 0), GO_ON, load(NUMBER_AT)];
+    let mut program = vec![load(PROCESSOR_AT), if_equal(PROCESSOR, 1, 0), ALLOW, load(NUMBER_AT)];
     for &(number, when) in CALLS.iter().chain(OLD_CALLS) {
         let of_call = when.program();
         program.push(if_equal(number as u32, 0, of_call.len() as u8));
         program.extend(of_call);
     }
-    program.push(GO_ON);
+    program.push(ALLOW);
     program
 }
 
-/// Tells whether the kernel has what is needed.
+/// Checks that the kernel has what is needed.
 ///
 /// # Errors
-/// What it lacks, with the remedy.
+/// What the kernel lacks, with the remedy.
 pub(super) fn available() -> Result<(), String> {
     let action = libc::SECCOMP_RET_USER_NOTIF;
-    // SAFETY: a number, lent for the call.
+    // SAFETY: the number is borrowed for the call.
     let outcome = unsafe { call!(seccomp, libc::SECCOMP_GET_ACTION_AVAIL, 0, &raw const action) };
     if outcome != 0 {
         let error = std::io::Error::from_raw_os_error(-outcome as i32);
         return Err(format!(
-            "seccomp cannot tell another thread of calls here ({error}): {SINCE}, and where a \
+            "seccomp cannot report calls to another thread here ({error}): {SINCE}, and where a \
              container refuses seccomp(2), a profile that allows it (`--security-opt \
              seccomp=unconfined`)"
         ));
@@ -174,16 +174,16 @@ pub(super) fn available() -> Result<(), String> {
 }
 
 /// The reason why a thread has no filter of its own.
-pub(super) enum Refused {
-    /// It has one: the thread that started it had.
-    Covered,
+pub(super) enum AttachError {
+    /// A filter holds already: that of the thread which started this one.
+    AlreadyFiltered,
     /// The text says why, with the remedy.
     Why(String),
 }
 
-/// Puts the calling thread under the filter, for good, and what it starts; the descriptor by which
-/// its calls are told.
-pub(super) fn attach() -> Result<OwnedFd, Refused> {
+/// Puts the calling thread, and all that it starts, under the filter, for good; returns the
+/// descriptor that reports its calls.
+pub(super) fn attach() -> Result<OwnedFd, AttachError> {
     const BUSY: Outcome = -(libc::EBUSY as Outcome);
     const DENIED: Outcome = -(libc::EACCES as Outcome);
     let mut program = program();
@@ -195,16 +195,16 @@ pub(super) fn attach() -> Result<OwnedFd, Refused> {
     };
     let mut outcome = attach();
     if outcome == DENIED {
-        // Without the rights of root: for whoever gains none by programs that it starts.
-        // SAFETY: changes the calling thread, which is to be debugged.
+        // Without root's rights the kernel demands that programs started later gain none.
+        // SAFETY: this changes the calling thread, which is to be debugged.
         unsafe { call!(prctl, libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) };
         outcome = attach();
     }
     match outcome {
-        BUSY => Err(Refused::Covered),
+        BUSY => Err(AttachError::AlreadyFiltered),
         error if error < 0 => {
             let error = std::io::Error::from_raw_os_error(-error as i32);
-            Err(Refused::Why(format!("seccomp refuses the filter: {error}; {SINCE}")))
+            Err(AttachError::Why(format!("seccomp refuses the filter: {error}; {SINCE}")))
         }
         // SAFETY: it was made just now.
         fd => Ok(unsafe { OwnedFd::from_raw_fd(fd as i32) }),

@@ -1,37 +1,39 @@
-//! A mode for debugging that finds waiting calls past libc's functions: who makes them, and where.
+//! A mode for debugging that finds waiting calls past libc's functions, with their tasklets and
+//! places.
 //!
 //! ```text
-//! a thread that runs tasklets of ours: its system calls that may wait are stopped by seccomp
-//!      │ the kernel tells
-//! supervisor (a plain thread): a tasklet of ours, in its own code? ──▶ teller (a plain thread):
-//!      │ lets the call go on, in every case        asks the library where it is, lets it go on,
-//!      ▼                                           looks up names, tells
+//! a thread that runs such tasklets: seccomp stops its system calls that may wait
+//!      │ the kernel reports
+//! supervisor (a plain thread): a tasklet, in its own code? ──▶ reporter (a plain thread):
+//!      │ lets the call go on, in every case        asks the library for the place, lets it go on,
+//!      ▼                                           looks up names, prints
 //! the call waits, and its thread with it
 //! ```
 //!
-//! **Every call goes on as if nothing had been** (`SECCOMP_USER_NOTIF_FLAG_CONTINUE`): seccomp only
-//! reports. Rejected: `SECCOMP_RET_TRAP`, a signal in the thread that calls. A filter holds for all
-//! threads and programs that the thread starts, for good: a program that is started has no handler
-//! and would be killed by its first read, and so would a thread, or glibc itself, that calls with
-//! its signals blocked, as posix_spawn(3) does.
+//! **Every call goes on as if it had not been stopped** (`SECCOMP_USER_NOTIF_FLAG_CONTINUE`):
+//! seccomp only reports. Rejected: `SECCOMP_RET_TRAP`, a signal in the thread that calls. A filter
+//! holds for good, for all threads and programs that the thread starts. A program that is started
+//! has no handler and would be killed by its first read. So would a thread, or glibc itself, that
+//! calls with its signals blocked, as posix_spawn(3) does.
 //!
-//! **Whose call it is** says the stack pointer, by `/proc`: on the stack of a tasklet that has
-//! begun here, and that is marked, so not inside a function of this crate. Everybody else's call
-//! goes on without a word. So does one that has nothing to wait for: a descriptor in non-blocking
-//! mode, a file, no time.
+//! **The stack pointer shows which tasklet calls**; `/proc` has it. It lies on the stack of a
+//! tasklet of this crate, and the tasklet is marked, so it is not inside a function of this crate.
+//! Every other call goes on without a report. So does one that has nothing to wait for: a
+//! descriptor in non-blocking mode, a file, a zero time.
 //!
-//! **The supervisor waits for nobody but the kernel.** The teller waits for the library's answer,
-//! which a signal handler of the stopped thread gives: the signal takes the call back, which begins
-//! again after it, and is let go then, by the supervisor. What takes locks (symbols, output) comes
-//! after that.
+//! **The supervisor waits for the kernel alone.** The reporter waits for the library's answer,
+//! which a signal handler of the stopped thread gives: the signal interrupts the call, which begins
+//! again after it, and then the supervisor lets it go on. Work that takes locks (symbols, output)
+//! comes after that.
 //!
 //! A program that a tasklet has started, and that outlives this process, finds its waiting calls
-//! missing (`ENOSYS`): nobody lets them go on. One more reason why this is for debugging.
+//! missing (`ENOSYS`), because no supervisor lets them go on. That is one more reason to use this
+//! for debugging only.
 
+mod classify;
 mod filter;
-mod judge;
+mod reporter;
 mod supervisor;
-mod teller;
 
 use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
@@ -41,24 +43,25 @@ use std::thread;
 use crate::caller::{self, Mark};
 use crate::raw::call;
 
-pub use teller::RawCall;
-pub(crate) use teller::{say, seen};
+pub use reporter::RawCall;
+pub(crate) use reporter::{raw_calls, write_stderr};
 
-/// Set once the supervisor is at work, for good.
+/// True once the supervisor works, for good.
 static ON: AtomicBool = AtomicBool::new(false);
 
-/// Raw calls are looked for.
+/// Tells whether raw calls are trapped.
 pub(crate) fn is_on() -> bool {
     ON.load(Relaxed)
 }
 
-/// Looks for none in a child of fork(2), which has no supervisor: its threads get no filters.
+/// Switches trapping off in a child of fork(2), which has no supervisor: its threads get no
+/// filters.
 pub(crate) fn forget() {
     ON.store(false, Release);
 }
 
-/// A tasklet of ours that has begun, and has not ended.
-struct Resident {
+/// A tasklet of this crate that has begun, and has not ended.
+struct RunningTasklet {
     /// An address near the beginning of its stack; it uses those below.
     top: usize,
     /// The size of its stack, at most.
@@ -66,13 +69,13 @@ struct Resident {
     mark: *const Mark,
 }
 
-// SAFETY: the mark is atomic, and in the tasklet's thread-locals, which outlive this.
-unsafe impl Send for Resident {}
+// SAFETY: the mark is atomic. It is in the tasklet's thread-locals, which outlive this value.
+unsafe impl Send for RunningTasklet {}
 
-static RESIDENTS: Mutex<Vec<Resident>> = Mutex::new(Vec::new());
+static RUNNING: Mutex<Vec<RunningTasklet>> = Mutex::new(Vec::new());
 
-fn residents() -> MutexGuard<'static, Vec<Resident>> {
-    RESIDENTS.lock().unwrap_or_else(PoisonError::into_inner)
+fn running() -> MutexGuard<'static, Vec<RunningTasklet>> {
+    RUNNING.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Puts the calling tasklet's thread under the filter, and the tasklet on the list, until the
@@ -82,7 +85,7 @@ pub(crate) fn enter(stack_size: usize) -> Option<impl Drop> {
 
     impl Drop for Entered {
         fn drop(&mut self) {
-            residents().retain(|one| one.top != self.0);
+            running().retain(|one| one.top != self.0);
         }
     }
 
@@ -92,16 +95,16 @@ pub(crate) fn enter(stack_size: usize) -> Option<impl Drop> {
     let mark = caller::mark();
     let here = 0u8;
     let top = (&raw const here).addr();
-    // In the list first: the filter stops what comes after it.
-    residents().push(Resident { top, size: stack_size, mark });
-    supervisor::cover();
+    // The list comes first, since the filter stops the calls that follow.
+    running().push(RunningTasklet { top, size: stack_size, mark });
+    supervisor::attach_filter();
     Some(Entered(top))
 }
 
-/// Begins to look for raw calls, in tasklets that begin from now on.
+/// Begins to trap raw calls, in tasklets that begin from now on.
 ///
 /// # Errors
-/// The reason why that cannot be, with the remedy.
+/// The reason why raw calls cannot be trapped, with the remedy.
 pub(crate) fn start() -> Result<(), String> {
     static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
     let _one = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
@@ -121,14 +124,14 @@ pub(crate) fn start() -> Result<(), String> {
     Ok(())
 }
 
-/// A thread of its own calls in vain, and the supervisor must have been told.
+/// Makes a call on a thread of its own, which the kernel must report to the supervisor.
 fn test() -> Result<(), String> {
-    supervisor::try_cover()?;
-    let before = supervisor::told();
+    supervisor::try_attach_filter()?;
+    let before = supervisor::stopped_count();
     let time = libc::timespec { tv_sec: 0, tv_nsec: 1 };
-    // SAFETY: a time, lent for the call; nothing is left to be told.
+    // SAFETY: the time is borrowed for the call; the remaining time is not asked for.
     let slept = unsafe { call!(nanosleep, &raw const time, 0) };
-    if slept != 0 || supervisor::told() == before {
+    if slept != 0 || supervisor::stopped_count() == before {
         return Err("seccomp has taken the filter and tells of no call: this kernel, or what \
                     stands in for one, does not do it as documented"
             .into());

@@ -1,4 +1,4 @@
-//! The thread that the kernel tells of stopped calls, and that lets each of them go on.
+//! The thread to which the kernel reports stopped calls, and which lets each of them go on.
 
 use std::collections::HashMap;
 use std::ffi::c_int;
@@ -12,39 +12,39 @@ use std::thread;
 
 use libc::{epoll_event, seccomp_notif, seccomp_notif_resp};
 
-use super::filter::{Refused, attach};
-use super::judge::is_raw_and_waits;
-use super::teller::{self, Question};
+use super::classify::is_raw_and_waits;
+use super::filter::{AttachError, attach};
+use super::reporter::{self, StoppedCall};
 use crate::raw::{INTERRUPTED, call};
 
-/// Bytes for a message of the kernel's, whose sizes may grow.
+/// Bytes for a message of the kernel, whose size may grow.
 pub(super) const ROOM: usize = 256;
 
-/// The epoll that the supervisor waits for: filters' descriptors are put into it by the threads
-/// that they are for, since adding one is a call that no filter stops.
+/// The epoll instance on which the supervisor waits. Each thread adds the descriptor of its own
+/// filter, since no filter stops the call that adds it.
 static EPOLL: AtomicI32 = AtomicI32::new(-1);
 
-/// Calls that were told.
-static TOLD: AtomicU64 = AtomicU64::new(0);
+/// The number of calls that were stopped.
+static STOPPED: AtomicU64 = AtomicU64::new(0);
 
-pub(super) fn told() -> u64 {
-    TOLD.load(SeqCst)
+pub(super) fn stopped_count() -> u64 {
+    STOPPED.load(SeqCst)
 }
 
-/// Threads whose calls have been taken back for a question, and the places of these calls: the same
-/// call comes again.
+/// Threads whose calls have been interrupted to ask where they are, with the places of these calls:
+/// the same call comes again.
 static ASKED: Mutex<Option<HashMap<u32, u64>>> = Mutex::new(None);
 
 fn asked() -> MutexGuard<'static, Option<HashMap<u32, u64>>> {
     ASKED.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// The call of a thread was not taken back.
+/// Records that a thread's call was not interrupted.
 pub(super) fn forget(thread: u32) {
     asked().get_or_insert_default().remove(&thread);
 }
 
-/// Begins.
+/// Starts the supervisor and the reporter.
 ///
 /// # Errors
 /// The text says why.
@@ -62,61 +62,61 @@ pub(super) fn start() -> Result<(), String> {
     let epoll = unsafe { OwnedFd::from_raw_fd(made as c_int) };
     let number = epoll.as_raw_fd();
     let no_thread = |error| format!("no thread for it: {error}");
-    let questions = teller::start().map_err(no_thread)?;
+    let stopped_calls = reporter::start().map_err(no_thread)?;
     let name = "overlapped-trap".to_owned();
-    let supervise = move || supervise(&epoll, &questions);
+    let supervise = move || supervise(&epoll, &stopped_calls);
     thread::Builder::new().name(name).spawn(supervise).map_err(no_thread)?;
     EPOLL.store(number, SeqCst);
     Ok(())
 }
 
-/// Puts the calling thread under a filter, if it is under none.
+/// Puts the calling thread under a filter, if it has none.
 ///
 /// # Errors
 /// The text says why.
-pub(super) fn try_cover() -> Result<(), String> {
+pub(super) fn try_attach_filter() -> Result<(), String> {
     let why = match attach() {
         Ok(fd) => {
-            tell_of(fd);
+            supervise_filter(fd);
             return Ok(());
         }
-        Err(Refused::Why(why)) => why,
-        Err(Refused::Covered) => {
+        Err(AttachError::Why(why)) => why,
+        Err(AttachError::AlreadyFiltered) => {
             "another program supervises this one by seccomp, and there can be one only".into()
         }
     };
     Err(why)
 }
 
-/// As [`try_cover`]; a thread that it cannot be done for runs as ever, unwatched.
-pub(super) fn cover() {
+/// Does what [`try_attach_filter`] does; if that is impossible, the thread runs without a filter.
+pub(super) fn attach_filter() {
     if let Ok(fd) = attach() {
-        tell_of(fd);
+        supervise_filter(fd);
     }
 }
 
-/// Has the supervisor look after a filter.
-fn tell_of(fd: OwnedFd) {
+/// Gives a filter's descriptor to the supervisor.
+fn supervise_filter(fd: OwnedFd) {
     let mut event = epoll_event { events: libc::EPOLLIN as u32, u64: fd.as_raw_fd() as u64 };
     let epoll = EPOLL.load(SeqCst);
-    // SAFETY: an event, lent for the call.
+    // SAFETY: the event is borrowed for the call.
     let outcome =
         unsafe { call!(epoll_ctl, epoll, libc::EPOLL_CTL_ADD, fd.as_raw_fd(), &raw mut event) };
     if outcome < 0 {
-        // Whatever the thread called next would wait for ever, an output of this text too.
+        // The thread's next call would wait for ever, even one that printed an error.
         std::process::abort();
     }
-    // The supervisor's from here on.
+    // The supervisor owns it from here on.
     std::mem::forget(fd);
 }
 
-fn supervise(epoll: &OwnedFd, questions: &Sender<Question>) {
+fn supervise(epoll: &OwnedFd, stopped_calls: &Sender<StoppedCall>) {
     const ROOM: usize = 64;
     const FOREVER: c_int = -1;
     let mut events = [epoll_event { events: 0, u64: 0 }; ROOM];
     loop {
         let epoll = epoll.as_raw_fd();
-        // SAFETY: room for so many events.
+        // SAFETY: there is room for `ROOM` events.
         let count = unsafe { call!(epoll_pwait, epoll, events.as_mut_ptr(), ROOM, FOREVER, 0, 0) };
         if count < 0 && count != INTERRUPTED {
             // Threads under a filter would wait for ever.
@@ -125,11 +125,12 @@ fn supervise(epoll: &OwnedFd, questions: &Sender<Question>) {
         for event in &events[..count.max(0) as usize] {
             let (ready, fd) = (event.events, event.u64 as c_int);
             if ready & libc::EPOLLIN as u32 != 0 {
-                serve(fd, questions);
+                serve(fd, stopped_calls);
             } else {
-                // Nobody is left under this filter. Taken out first: a child of fork may have the
-                // descriptor, too, for as long as which closing alone would leave it in.
-                // SAFETY: it has been given to this thread by `tell_of`, and is closed once.
+                // No thread is left under this filter. It is removed from the epoll instance first:
+                // a child of fork may have a copy of the descriptor, which would keep it there
+                // after a close.
+                // SAFETY: `supervise_filter` has given it to this thread, which closes it once.
                 unsafe {
                     call!(epoll_ctl, epoll, libc::EPOLL_CTL_DEL, fd, 0);
                     drop(OwnedFd::from_raw_fd(fd));
@@ -139,16 +140,16 @@ fn supervise(epoll: &OwnedFd, questions: &Sender<Question>) {
     }
 }
 
-/// Looks at one stopped call, and lets it go on, or has the teller do that.
-fn serve(fd: c_int, questions: &Sender<Question>) {
+/// Examines one stopped call, and lets it go on, or has the reporter do that.
+fn serve(fd: c_int, stopped_calls: &Sender<StoppedCall>) {
     let mut room = MaybeUninit::<[u64; ROOM / 8]>::zeroed();
     // SAFETY: the kernel fills the message, for which there is room.
     let received = unsafe { call!(ioctl, fd, libc::SECCOMP_IOCTL_NOTIF_RECV, room.as_mut_ptr()) };
     if received != 0 {
-        return; // A signal has taken the call back.
+        return; // A signal has interrupted the call.
     }
-    TOLD.fetch_add(1, SeqCst);
-    // SAFETY: the room is aligned for it, and zeros are a message, too.
+    STOPPED.fetch_add(1, SeqCst);
+    // SAFETY: the room is aligned for it, and zeros are a valid message.
     let message = unsafe { room.as_ptr().cast::<seccomp_notif>().read() };
     let (thread, place) = (message.pid, message.data.instruction_pointer);
     let comes_again = {
@@ -157,26 +158,26 @@ fn serve(fd: c_int, questions: &Sender<Question>) {
         asked.remove(&thread) == Some(place)
     };
     let is_raw = !comes_again && is_raw_and_waits(thread, &message.data);
-    if is_raw && teller::count(place) {
+    if is_raw && reporter::count(place) {
         asked().get_or_insert_default().insert(thread, place);
-        let question = Question { fd, id: message.id, thread, place, number: message.data.nr };
-        if questions.send(question).is_ok() {
+        let stopped = StoppedCall { fd, id: message.id, thread, place, number: message.data.nr };
+        if stopped_calls.send(stopped).is_ok() {
             return;
         }
         forget(thread);
     }
-    go_on(fd, message.id);
+    continue_call(fd, message.id);
 }
 
 /// Lets a stopped call go on.
-pub(super) fn go_on(fd: c_int, id: u64) {
+pub(super) fn continue_call(fd: c_int, id: u64) {
     let mut room = MaybeUninit::<[u64; ROOM / 8]>::zeroed();
     let flags = libc::SECCOMP_USER_NOTIF_FLAG_CONTINUE as u32;
     let answer = seccomp_notif_resp { id, val: 0, error: 0, flags };
-    // SAFETY: the room is aligned for it, and as large as the kernel wants it.
+    // SAFETY: the room is aligned for it, and as large as the kernel demands.
     unsafe {
         room.as_mut_ptr().cast::<seccomp_notif_resp>().write(answer);
-        // An error: a signal has taken the call back, or its thread has ended.
+        // An error means that a signal has interrupted the call, or that its thread has ended.
         call!(ioctl, fd, libc::SECCOMP_IOCTL_NOTIF_SEND, room.as_mut_ptr());
     }
 }

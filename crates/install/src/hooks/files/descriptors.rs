@@ -14,20 +14,20 @@ use libc::iovec;
 use overlapped::io::{PipeReader, PipeWriter};
 
 use crate::caller::Call;
-use crate::held::File;
-use crate::parts::next_part;
+use crate::duplicates::CallFile;
 use crate::raw::{AGAIN, FAULT, INVALID, NOT_SUPPORTED, Outcome, call, give};
+use crate::remainder::transfer_more;
 use crate::symbols::Symbol;
 use crate::wait::{
-    Limit, Way, all_slices, count_of_file, is_nonblocking, limit_of, ready, slice_mut, slices_of,
-    when_ready,
+    Direction, Limit, file_count_or_error, is_nonblocking, ready, slice_mut, slices_of,
+    socket_limit, transfer_slices, wait_then_try,
 };
 
 /// The offset that means the descriptor's own position.
 const HERE: i64 = -1;
 
 /// The type of a descriptor's file, as in `st_mode`; 0 where it is none of them (an eventfd).
-pub(crate) fn kind(fd: c_int) -> u32 {
+pub(crate) fn file_type(fd: c_int) -> u32 {
     let mut stat = std::mem::MaybeUninit::<libc::stat>::zeroed();
     // SAFETY: the kernel fills it, or leaves zeros.
     let stat = unsafe {
@@ -38,8 +38,8 @@ pub(crate) fn kind(fd: c_int) -> u32 {
 }
 
 /// Tells whether a file of this type waits for the disk, and for nobody else.
-pub(crate) fn is_on_disk(kind: u32) -> bool {
-    matches!(kind, libc::S_IFREG | libc::S_IFBLK | libc::S_IFDIR)
+pub(crate) fn is_on_disk(file_type: u32) -> bool {
+    matches!(file_type, libc::S_IFREG | libc::S_IFBLK | libc::S_IFDIR)
 }
 
 /// read(2).
@@ -90,11 +90,11 @@ unsafe fn read_slices(call: &Call, fd: c_int, slices: *const iovec, count: c_int
     if first != AGAIN || is_nonblocking(fd) {
         return first;
     }
-    if is_on_disk(kind(fd)) {
+    if is_on_disk(file_type(fd)) {
         // SAFETY: the caller's promise: the slices are theirs.
         return unsafe { read_from_disk(call, fd, slices, count) };
     }
-    when_ready(call, (fd, Way::In), &Limit::new(limit_of(fd, Way::In)), attempt)
+    wait_then_try(call, (fd, Direction::In), &Limit::new(socket_limit(fd, Direction::In)), attempt)
 }
 
 /// Tells whether the kernel has no attempt that cannot block. (EINVAL, too, from some files; where
@@ -106,9 +106,9 @@ fn is_unsupported(outcome: Outcome) -> bool {
 
 /// Reads from what has no attempt that cannot block: terminals and other devices, inotify, procfs.
 unsafe fn read_when_ready(call: &Call, fd: c_int, slices: *const iovec, count: c_int) -> Outcome {
-    if !is_on_disk(kind(fd)) && !is_nonblocking(fd) {
+    if !is_on_disk(file_type(fd)) && !is_nonblocking(fd) {
         // EPERM: it cannot be watched, and so does not block for long.
-        let outcome = ready(call, fd, Way::In, None);
+        let outcome = ready(call, fd, Direction::In, None);
         if outcome != 0 && outcome != -(libc::EPERM as isize) {
             return outcome;
         }
@@ -129,7 +129,7 @@ unsafe fn read_from_disk(call: &Call, fd: c_int, first: *const iovec, count: c_i
     // SAFETY: lent for the call, and not closed at its end.
     let mut end = ManuallyDrop::new(unsafe { PipeReader::from_raw_fd(fd) });
     // SAFETY: the caller's promise, handed on.
-    count_of_file(end.read(buf), || unsafe { call!(readv, fd, first, count) })
+    file_count_or_error(end.read(buf), || unsafe { call!(readv, fd, first, count) })
 }
 
 /// write(2).
@@ -139,7 +139,7 @@ pub(crate) unsafe extern "C" fn write(fd: c_int, buf: *const c_void, len: usize)
         // SAFETY: the caller's promise, handed on.
         return give(unsafe { call!(write, fd, buf, len) });
     };
-    if is_on_disk(kind(fd)) {
+    if is_on_disk(file_type(fd)) {
         if buf.is_null() && len > 0 {
             return give(FAULT);
         }
@@ -149,7 +149,7 @@ pub(crate) unsafe extern "C" fn write(fd: c_int, buf: *const c_void, len: usize)
         // SAFETY: the caller's buffer; it is only read from.
         let written = end.write(unsafe { slice_mut(buf.cast_mut(), len) });
         // SAFETY: the caller's promise, handed on.
-        return give(count_of_file(written, || unsafe { call!(write, fd, buf, len) }));
+        return give(file_count_or_error(written, || unsafe { call!(write, fd, buf, len) }));
     }
     let slice = iovec { iov_base: buf.cast_mut(), iov_len: len };
     // SAFETY: the caller's promise, handed on.
@@ -160,7 +160,7 @@ pub(crate) unsafe extern "C" fn write(fd: c_int, buf: *const c_void, len: usize)
 #[cfg_attr(not(target_feature = "crt-static"), unsafe(no_mangle))]
 pub(crate) unsafe extern "C" fn writev(fd: c_int, slices: *const iovec, count: c_int) -> isize {
     match Call::begin(Symbol::writev) {
-        Some(call) if count > 0 && !is_on_disk(kind(fd)) => {
+        Some(call) if count > 0 && !is_on_disk(file_type(fd)) => {
             // SAFETY: the caller's promise, handed on.
             give(unsafe { write_slices(&call, fd, slices, count) })
         }
@@ -182,9 +182,9 @@ unsafe fn write_slices(call: &Call, fd: c_int, slices: *const iovec, count: c_in
     };
     let mut first = attempt(fd, slices, count);
     if is_unsupported(first) {
-        match kind(fd) {
-            kind @ (libc::S_IFIFO | libc::S_IFSOCK) if !is_nonblocking(fd) => {
-                by_parts.set(Some(kind));
+        match file_type(fd) {
+            file_type @ (libc::S_IFIFO | libc::S_IFSOCK) if !is_nonblocking(fd) => {
+                by_parts.set(Some(file_type));
             }
             // SAFETY: the caller's promise, handed on.
             _ => return unsafe { write_when_ready(call, fd, slices, count) },
@@ -194,22 +194,22 @@ unsafe fn write_slices(call: &Call, fd: c_int, slices: *const iovec, count: c_in
     if (first < 0 && first != AGAIN) || is_nonblocking(fd) {
         return first;
     }
-    let end = Limit::new(limit_of(fd, Way::Out));
+    let end = Limit::new(socket_limit(fd, Direction::Out));
     if first == AGAIN {
-        first = when_ready(call, (fd, Way::Out), &end, |fd| attempt(fd, slices, count));
+        first = wait_then_try(call, (fd, Direction::Out), &end, |fd| attempt(fd, slices, count));
     }
     if first <= 0 {
         return first;
     }
-    if kind(fd) == libc::S_IFSOCK {
+    if file_type(fd) == libc::S_IFSOCK {
         by_parts.set(Some(libc::S_IFSOCK));
         flags.set(libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL);
     }
     // SAFETY: the caller's promise: so many slices.
-    let (file, slices) = (File::new(fd), unsafe { slices_of(slices, count) });
-    all_slices(slices, first, |rest| {
+    let (file, slices) = (CallFile::new(fd), unsafe { slices_of(slices, count) });
+    transfer_slices(slices, first, |rest| {
         let (rest, count) = (rest.as_ptr(), rest.len() as c_int);
-        next_part(call, (&file, Way::Out), &end, |fd| attempt(fd, rest, count))
+        transfer_more(call, (&file, Direction::Out), &end, |fd| attempt(fd, rest, count))
     })
 }
 
@@ -250,8 +250,8 @@ unsafe fn write_part(fd: c_int, slices: *const iovec, count: c_int) -> Outcome {
 
 /// Terminals and other devices.
 unsafe fn write_when_ready(call: &Call, fd: c_int, slices: *const iovec, count: c_int) -> Outcome {
-    if kind(fd) == libc::S_IFCHR && !is_nonblocking(fd) {
-        let outcome = ready(call, fd, Way::Out, None);
+    if file_type(fd) == libc::S_IFCHR && !is_nonblocking(fd) {
+        let outcome = ready(call, fd, Direction::Out, None);
         if outcome != 0 && outcome != -(libc::EPERM as isize) {
             return outcome;
         }

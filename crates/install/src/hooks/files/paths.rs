@@ -12,7 +12,7 @@ use crate::caller::Call;
 use crate::pool;
 use crate::raw::{AGAIN, Outcome, call, give_int};
 use crate::symbols::Symbol;
-use crate::wait::number_of;
+use crate::wait::error_number;
 
 /// flock(2).
 #[cfg_attr(not(target_feature = "crt-static"), unsafe(no_mangle))]
@@ -33,7 +33,7 @@ pub(crate) extern "C" fn flock(fd: c_int, operation: c_int) -> c_int {
     let locked = interruptible(call.restart(false), || {
         if is_exclusive { file.lock() } else { file.lock_shared() }
     });
-    give_int(locked.map_or_else(|error| number_of(&error), |()| 0))
+    give_int(locked.map_or_else(|error| error_number(&error), |()| 0))
 }
 
 /// fcntl(2). Locks of records belong to the process, not to a thread, so nobody can wait for one on
@@ -62,7 +62,7 @@ unsafe fn control(symbol: Symbol, fd: c_int, command: c_int, argument: usize) ->
         _ => return give_int(kernel(command)),
     };
     match Call::begin(symbol) {
-        Some(call) => give_int(again_and_again(&call, || kernel(attempt))),
+        Some(call) => give_int(retry_lock(&call, || kernel(attempt))),
         None => give_int(kernel(command)),
     }
 }
@@ -82,7 +82,7 @@ fn owner(fd: c_int) -> Outcome {
 }
 
 /// Tries until it is neither EAGAIN nor EACCES.
-fn again_and_again(call: &Call, attempt: impl Fn() -> Outcome) -> Outcome {
+fn retry_lock(call: &Call, attempt: impl Fn() -> Outcome) -> Outcome {
     const DENIED: Outcome = -(libc::EACCES as isize);
     const LONGEST: Duration = Duration::from_millis(50);
     let mut rest = Duration::from_millis(1);
@@ -93,7 +93,7 @@ fn again_and_again(call: &Call, attempt: impl Fn() -> Outcome) -> Outcome {
         }
         call.count();
         if let Err(error) = interruptible(call.restart(false), || try_sleep(rest)) {
-            return number_of(&error);
+            return error_number(&error);
         }
         rest = (rest * 2).min(LONGEST);
     }
@@ -131,8 +131,8 @@ unsafe fn open_by(
         unsafe { call!(openat, folder, path.as_ptr(), flags, mode) }
     };
     // SAFETY: it was opened just now.
-    pool::waiting(&call, open, |fd| unsafe { OwnedFd::from_raw_fd(fd) })
-        .map_or_else(|error| error, pool::give_up)
+    pool::run_interruptible(&call, open, |fd| unsafe { OwnedFd::from_raw_fd(fd) })
+        .map_or_else(|error| error, pool::into_number)
 }
 
 unsafe fn is_fifo(folder: c_int, path: *const c_char) -> bool {

@@ -11,7 +11,7 @@ use overlapped::fs::File;
 use crate::caller::Call;
 use crate::raw::{AGAIN, FAULT, INVALID, Outcome, call, give, give_int};
 use crate::symbols::Symbol;
-use crate::wait::{count_of_file, slice_mut, slices_of};
+use crate::wait::{file_count_or_error, slice_mut, slices_of};
 
 /// The library's file for a descriptor, lent for a call.
 pub(crate) fn file(fd: c_int) -> ManuallyDrop<File> {
@@ -28,7 +28,7 @@ fn on_file(
 ) -> Option<Outcome> {
     let call = (fd >= 0).then(|| Call::begin(symbol)).flatten()?;
     call.count();
-    Some(count_of_file(operation(&file(fd)).map(|()| 0), in_place))
+    Some(file_count_or_error(operation(&file(fd)).map(|()| 0), in_place))
 }
 
 /// Reads, by a caller that is a tasklet of ours.
@@ -52,7 +52,7 @@ unsafe fn read_at(call: &Call, fd: c_int, slices: (*const iovec, c_int), offset:
     call.count();
     // SAFETY: as above.
     let in_place = || unsafe { call!(preadv, fd, first, count, offset, 0) };
-    count_of_file(file(fd).read_at(buf, position), in_place)
+    file_count_or_error(file(fd).read_at(buf, position), in_place)
 }
 
 /// Writes, as [`read_at`] reads: a part, where there are several slices.
@@ -69,7 +69,7 @@ unsafe fn write_at(call: &Call, fd: c_int, slices: (*const iovec, c_int), offset
     let buf = unsafe { slice_mut(slice.iov_base, slice.iov_len) };
     // SAFETY: as above.
     let in_place = || unsafe { call!(pwrite64, fd, slice.iov_base, slice.iov_len, offset) };
-    count_of_file(file(fd).write_at(buf, position), in_place)
+    file_count_or_error(file(fd).write_at(buf, position), in_place)
 }
 
 macro_rules! positioned {

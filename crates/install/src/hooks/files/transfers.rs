@@ -13,7 +13,7 @@ use std::os::fd::OwnedFd;
 
 use libc::{loff_t, size_t};
 
-use super::descriptors::{is_on_disk, kind};
+use super::descriptors::{file_type, is_on_disk};
 use crate::caller::Call;
 use crate::pool;
 use crate::raw::{AGAIN, INVALID, Outcome, PIPE, call, give};
@@ -23,17 +23,17 @@ use crate::wait::is_nonblocking;
 /// Tells whether a descriptor may wait for another program: it is no file, and nobody has asked it
 /// not to wait.
 fn may_wait(fd: c_int) -> bool {
-    !is_on_disk(kind(fd)) && !is_nonblocking(fd)
+    !is_on_disk(file_type(fd)) && !is_nonblocking(fd)
 }
 
 /// Tells whether splice waits at this end only where its flags let it, and locks nothing meanwhile.
-fn heeds_flag(fd: c_int) -> bool {
-    let kind = kind(fd);
-    kind == libc::S_IFIFO || is_on_disk(kind)
+fn honours_nonblock(fd: c_int) -> bool {
+    let file_type = file_type(fd);
+    file_type == libc::S_IFIFO || is_on_disk(file_type)
 }
 
 /// Both ends, for a call of the job's own.
-fn both(from: c_int, to: c_int) -> Result<(OwnedFd, OwnedFd), Outcome> {
+fn duplicate_both(from: c_int, to: c_int) -> Result<(OwnedFd, OwnedFd), Outcome> {
     Ok((pool::duplicate(from)?, pool::duplicate(to)?))
 }
 
@@ -48,13 +48,13 @@ fn place(offset: &mut Option<loff_t>) -> *mut loff_t {
 }
 
 /// Has a thread move bytes by `step`, which is given both ends and copies of both offsets.
-unsafe fn moved(
+unsafe fn move_by_thread(
     call: &Call,
     (from, from_offset): (c_int, *mut loff_t),
     (to, to_offset): (c_int, *mut loff_t),
     step: impl Fn(c_int, *mut loff_t, c_int, *mut loff_t) -> Outcome + Send + 'static,
 ) -> Outcome {
-    let (own_from, own_to) = match both(from, to) {
+    let (own_from, own_to) = match duplicate_both(from, to) {
         Ok(both) => both,
         Err(error) => return error,
     };
@@ -65,11 +65,12 @@ unsafe fn moved(
     let theirs = offsets.clone();
     let job = move || {
         let (from, to) = (pool::number(&own_from), pool::number(&own_to));
-        let moved = step(from, place(&mut here), to, place(&mut there));
+        let count = step(from, place(&mut here), to, place(&mut there));
         *theirs.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = (here, there);
-        moved
+        count
     };
-    let outcome = pool::waiting(call, job, |count| count as Outcome).unwrap_or_else(|error| error);
+    let outcome =
+        pool::run_interruptible(call, job, |count| count as Outcome).unwrap_or_else(|error| error);
     let (here, there) = *offsets.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
     if outcome >= 0 {
         for (place, value) in [(from_offset, here), (to_offset, there)] {
@@ -108,7 +109,7 @@ macro_rules! send_files {
             give(match Call::begin(Symbol::$name) {
                 // SAFETY: the caller's promise, handed on.
                 Some(call) if may_wait(to) => unsafe {
-                    moved(&call, (from, offset), (to, std::ptr::null_mut()), step)
+                    move_by_thread(&call, (from, offset), (to, std::ptr::null_mut()), step)
                 },
                 _ => step(from, offset, to, std::ptr::null_mut()),
             })
@@ -137,7 +138,7 @@ pub(crate) unsafe extern "C" fn splice(
     let Some(call) = Call::begin(Symbol::splice).filter(|_| may_wait(from) || may_wait(to)) else {
         return give(step(flags)(from, from_offset, to, to_offset));
     };
-    if !(heeds_flag(from) && heeds_flag(to)) {
+    if !(honours_nonblock(from) && honours_nonblock(to)) {
         return give(INVALID);
     }
     let first = step(flags | libc::SPLICE_F_NONBLOCK)(from, from_offset, to, to_offset);
@@ -145,7 +146,7 @@ pub(crate) unsafe extern "C" fn splice(
         return give(first);
     }
     // SAFETY: the caller's promise, handed on.
-    give(unsafe { moved(&call, (from, from_offset), (to, to_offset), step(flags)) })
+    give(unsafe { move_by_thread(&call, (from, from_offset), (to, to_offset), step(flags)) })
 }
 
 /// tee(2).
@@ -159,7 +160,7 @@ pub(crate) unsafe extern "C" fn tee(from: c_int, to: c_int, count: size_t, flags
     give(match Call::begin(Symbol::tee) {
         // SAFETY: no memory of the caller's.
         Some(call) if may_wait(from) || may_wait(to) => unsafe {
-            moved(&call, (from, null), (to, null), step)
+            move_by_thread(&call, (from, null), (to, null), step)
         },
         _ => step(from, null, to, null),
     })

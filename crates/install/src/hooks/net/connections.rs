@@ -12,10 +12,10 @@ use overlapped::os::fd::raw;
 use overlapped::signal::interruptible;
 
 use crate::caller::Call;
-use crate::parts::option;
 use crate::raw::{AGAIN, FAULT, IN_PROGRESS, INVALID, Outcome, call, give_int};
+use crate::remainder::option;
 use crate::symbols::Symbol;
-use crate::wait::{Way, is_nonblocking, limit_of, number_of};
+use crate::wait::{Direction, error_number, is_nonblocking, socket_limit};
 
 /// connect(2). Datagrams are connected at once. What a kill, a deadline or a signal handler leaves
 /// behind goes on by itself, as in Linux.
@@ -45,14 +45,14 @@ unsafe fn connect_stream(
     len: socklen_t,
 ) -> Outcome {
     call.count();
-    let limit = limit_of(fd, Way::Out);
+    let limit = socket_limit(fd, Direction::Out);
     // SAFETY: lent for this call.
     let socket = unsafe { BorrowedFd::borrow_raw(fd) };
     let connected = interruptible(call.restart(limit.is_some()), || {
         // SAFETY: the caller's promise: so many bytes.
         unsafe { raw::connect(socket, address.cast(), len as usize, limit) }
     });
-    match connected.map_err(|error| number_of(&error)) {
+    match connected.map_err(|error| error_number(&error)) {
         Ok(()) => 0,
         // The limit: a connection is under way. One of the Unix family is not begun by halves.
         Err(AGAIN) if option(fd, libc::SO_DOMAIN) != Ok(libc::AF_UNIX) => IN_PROGRESS,
@@ -113,7 +113,7 @@ unsafe fn accept_by(
         }
     }
     call.count();
-    let limit = limit_of(fd, Way::In);
+    let limit = socket_limit(fd, Direction::In);
     // SAFETY: lent for this call.
     let listener = unsafe { BorrowedFd::borrow_raw(fd) };
     let accepted = interruptible(call.restart(limit.is_some()), || {
@@ -122,6 +122,6 @@ unsafe fn accept_by(
     });
     match accepted {
         Ok(socket) => socket.into_raw_fd() as Outcome,
-        Err(error) => number_of(&error),
+        Err(error) => error_number(&error),
     }
 }

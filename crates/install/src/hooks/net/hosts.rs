@@ -12,7 +12,7 @@ use libc::{hostent, socklen_t};
 use super::names::copied;
 use crate::caller::Call;
 use crate::next::next;
-use crate::pool::{self, Sent};
+use crate::pool::{self, AssertSend};
 use crate::raw::give;
 use crate::symbols::Symbol;
 
@@ -50,13 +50,13 @@ struct Answer {
 }
 
 thread_local! {
-    static ANSWER: RefCell<Option<Kept>> = const { RefCell::new(None) };
+    static ANSWER: RefCell<Option<OwnedAnswer>> = const { RefCell::new(None) };
 }
 
 /// An answer that the caller reads, so no reference to it is held here.
-struct Kept(*mut Answer);
+struct OwnedAnswer(*mut Answer);
 
-impl Drop for Kept {
+impl Drop for OwnedAnswer {
     fn drop(&mut self) {
         // SAFETY: of a box, and freed here only.
         drop(unsafe { Box::from_raw(self.0) });
@@ -64,14 +64,14 @@ impl Drop for Kept {
 }
 
 /// A question, whose memory is its own.
-enum Question {
+enum Query {
     Name(CString, c_int),
     Address(Vec<u8>, c_int),
 }
 
-impl Question {
+impl Query {
     /// Asks. Gives the answer, or the number for h_errno.
-    fn ask(&self) -> Result<Sent<Box<Answer>>, c_int> {
+    fn ask(&self) -> Result<AssertSend<Box<Answer>>, c_int> {
         const ROOM: usize = 1 << 10;
         const ROOM_MAX: usize = 1 << 20;
         // SAFETY: zeros are an entry; it is looked at only where the call has filled it.
@@ -83,13 +83,13 @@ impl Question {
             let (memory, room) = (answer.memory.as_mut_ptr().cast(), answer.memory.len());
             let (found_at, number_at) = (&raw mut found, &raw mut number);
             let outcome = match self {
-                Question::Name(name, family) => {
+                Query::Name(name, family) => {
                     let real: ByNameR = next!(gethostbyname2_r);
                     let name = name.as_ptr();
                     // SAFETY: the question's own memory, and the answer's.
                     unsafe { real(name, *family, place, memory, room, found_at, number_at) }
                 }
-                Question::Address(bytes, family) => {
+                Query::Address(bytes, family) => {
                     let real: ByAddressR = next!(gethostbyaddr_r);
                     let (bytes, len) = (bytes.as_ptr().cast(), bytes.len() as socklen_t);
                     // SAFETY: as above.
@@ -99,21 +99,21 @@ impl Question {
             match outcome {
                 libc::ERANGE if room < ROOM_MAX => answer.memory = vec![0; room * 4],
                 // SAFETY: the entry points into the answer's own memory.
-                0 if !found.is_null() => return Ok(unsafe { Sent::new(answer) }),
+                0 if !found.is_null() => return Ok(unsafe { AssertSend::new(answer) }),
                 _ => return Err(number),
             }
         }
     }
 
     /// Asks on a thread of the pool.
-    fn answered(self, call: &Call) -> *mut hostent {
+    fn run_on_pool(self, call: &Call) -> *mut hostent {
         const TRY_AGAIN: c_int = 2;
-        let number = match pool::until_cancelled(call, move || self.ask()) {
+        let number = match pool::run_cancellable(call, move || self.ask()) {
             Ok(Ok(answer)) => {
                 let answer = Box::into_raw(answer.take());
                 // The last one is freed, as the caller expects (gethostbyname(3)). Where the
                 // destructor of a thread-local calls after this one's, the answer stays for good.
-                drop(ANSWER.try_with(|place| place.replace(Some(Kept(answer)))));
+                drop(ANSWER.try_with(|place| place.replace(Some(OwnedAnswer(answer)))));
                 // SAFETY: kept until the tasklet asks again, or ends.
                 return unsafe { &raw mut (*answer).entry };
             }
@@ -135,7 +135,7 @@ pub(crate) unsafe extern "C" fn gethostbyname(name: *const c_char) -> *mut hoste
     let real: ByName = next!(gethostbyname);
     // SAFETY: the caller's promise, handed on.
     match Call::begin(Symbol::gethostbyname).zip(unsafe { copied(name) }) {
-        Some((call, name)) => Question::Name(name, libc::AF_INET).answered(&call),
+        Some((call, name)) => Query::Name(name, libc::AF_INET).run_on_pool(&call),
         // SAFETY: as above.
         None => unsafe { real(name) },
     }
@@ -147,7 +147,7 @@ pub(crate) unsafe extern "C" fn gethostbyname2(name: *const c_char, family: c_in
     let real: ByName2 = next!(gethostbyname2);
     // SAFETY: the caller's promise, handed on.
     match Call::begin(Symbol::gethostbyname2).zip(unsafe { copied(name) }) {
-        Some((call, name)) => Question::Name(name, family).answered(&call),
+        Some((call, name)) => Query::Name(name, family).run_on_pool(&call),
         // SAFETY: as above.
         None => unsafe { real(name, family) },
     }
@@ -166,7 +166,7 @@ pub(crate) unsafe extern "C" fn gethostbyaddr(
         Some(call) => {
             // SAFETY: the caller's promise: so many bytes.
             let bytes = unsafe { std::slice::from_raw_parts(address.cast(), len as usize) };
-            Question::Address(bytes.to_vec(), family).answered(&call)
+            Query::Address(bytes.to_vec(), family).run_on_pool(&call)
         }
         // SAFETY: the caller's promise, handed on.
         None => unsafe { real(address, len, family) },
@@ -175,7 +175,7 @@ pub(crate) unsafe extern "C" fn gethostbyaddr(
 
 /// The memory into which a reentrant function writes its answer.
 #[derive(Clone, Copy)]
-struct Places {
+struct Buffers {
     entry: *mut hostent,
     memory: *mut c_char,
     room: usize,
@@ -188,15 +188,15 @@ struct Places {
 ///
 /// # Safety
 /// The memory is the caller's, which leaves it alone until this returns.
-unsafe fn to_end(
+unsafe fn run_to_end(
     symbol: Symbol,
-    places: Places,
-    ask: impl FnOnce(Places) -> c_int + Send + 'static,
+    buffers: Buffers,
+    ask: impl FnOnce(Buffers) -> c_int + Send + 'static,
 ) -> c_int {
-    let Some(call) = Call::begin(symbol) else { return ask(places) };
+    let Some(call) = Call::begin(symbol) else { return ask(buffers) };
     // SAFETY: the caller's promise.
-    let places = unsafe { Sent::new(places) };
-    pool::to_end(&call, move || ask(places.take()))
+    let buffers = unsafe { AssertSend::new(buffers) };
+    pool::run_to_end(&call, move || ask(buffers.take()))
 }
 
 /// gethostbyname_r(3).
@@ -210,9 +210,9 @@ pub(crate) unsafe extern "C" fn gethostbyname_r(
     number: *mut c_int,
 ) -> c_int {
     let symbol = Symbol::gethostbyname_r;
-    let places = Places { entry, memory, room, found, number };
+    let buffers = Buffers { entry, memory, room, found, number };
     // SAFETY: the caller's promise, handed on.
-    unsafe { by_name(symbol, (name, libc::AF_INET), places) }
+    unsafe { by_name(symbol, (name, libc::AF_INET), buffers) }
 }
 
 /// gethostbyname2_r(3).
@@ -226,22 +226,22 @@ pub(crate) unsafe extern "C" fn gethostbyname2_r(
     found: *mut *mut hostent,
     number: *mut c_int,
 ) -> c_int {
-    let places = Places { entry, memory, room, found, number };
+    let buffers = Buffers { entry, memory, room, found, number };
     // SAFETY: the caller's promise, handed on.
-    unsafe { by_name(Symbol::gethostbyname2_r, (name, family), places) }
+    unsafe { by_name(Symbol::gethostbyname2_r, (name, family), buffers) }
 }
 
-unsafe fn by_name(symbol: Symbol, asked: (*const c_char, c_int), places: Places) -> c_int {
+unsafe fn by_name(symbol: Symbol, asked: (*const c_char, c_int), buffers: Buffers) -> c_int {
     let real: ByNameR = next!(gethostbyname2_r);
     // SAFETY: the caller's promise: a text, which stays until the call returns.
-    let asked = unsafe { Sent::new(asked) };
-    let ask = move |to: Places| {
+    let asked = unsafe { AssertSend::new(asked) };
+    let ask = move |to: Buffers| {
         let (name, family) = asked.take();
         // SAFETY: the caller's promise; it waits for the end.
         unsafe { real(name, family, to.entry, to.memory, to.room, to.found, to.number) }
     };
     // SAFETY: the caller's promise, handed on.
-    unsafe { to_end(symbol, places, ask) }
+    unsafe { run_to_end(symbol, buffers, ask) }
 }
 
 /// gethostbyaddr_r(3).
@@ -257,14 +257,14 @@ pub(crate) unsafe extern "C" fn gethostbyaddr_r(
     number: *mut c_int,
 ) -> c_int {
     let real: ByAddressR = next!(gethostbyaddr_r);
-    let places = Places { entry, memory, room, found, number };
+    let buffers = Buffers { entry, memory, room, found, number };
     // SAFETY: the caller's promise: an address, which stays until the call returns.
-    let asked = unsafe { Sent::new(address) };
-    let ask = move |to: Places| {
+    let asked = unsafe { AssertSend::new(address) };
+    let ask = move |to: Buffers| {
         let address = asked.take();
         // SAFETY: the caller's promise; it waits for the end.
         unsafe { real(address, len, family, to.entry, to.memory, to.room, to.found, to.number) }
     };
     // SAFETY: the caller's promise, handed on.
-    unsafe { to_end(Symbol::gethostbyaddr_r, places, ask) }
+    unsafe { run_to_end(Symbol::gethostbyaddr_r, buffers, ask) }
 }

@@ -7,7 +7,7 @@ use libc::{addrinfo, sockaddr, socklen_t};
 
 use crate::caller::Call;
 use crate::next::{self, next};
-use crate::pool::{self, Sent};
+use crate::pool::{self, AssertSend};
 use crate::raw::{errno, give, set_errno};
 use crate::symbols::Symbol;
 
@@ -48,8 +48,8 @@ pub(crate) unsafe extern "C" fn getaddrinfo(
     };
     // SAFETY: the caller's promise. Of the hints, a copy, the job reads four numbers, no addresses.
     let (node, service, hints) =
-        unsafe { (copied(node), copied(service), Sent::new(hints.as_ref().copied())) };
-    let looked_up = pool::until_cancelled(&call, move || {
+        unsafe { (copied(node), copied(service), AssertSend::new(hints.as_ref().copied())) };
+    let looked_up = pool::run_cancellable(&call, move || {
         let hints = hints.take();
         let hints = hints.as_ref().map_or(std::ptr::null(), |hints| hints as *const addrinfo);
         let mut found = Found(std::ptr::null_mut());
@@ -59,9 +59,9 @@ pub(crate) unsafe extern "C" fn getaddrinfo(
             found.0 = std::ptr::null_mut();
         }
         // SAFETY: `found` is a list that libc has made for the job alone.
-        unsafe { Sent::new((outcome, errno(), found)) }
+        unsafe { AssertSend::new((outcome, errno(), found)) }
     });
-    match looked_up.map(Sent::take) {
+    match looked_up.map(AssertSend::take) {
         Ok((0, _, mut found)) => {
             // SAFETY: the caller's promise.
             unsafe { *result = std::mem::replace(&mut found.0, std::ptr::null_mut()) };
@@ -104,7 +104,7 @@ pub(crate) unsafe extern "C" fn getnameinfo(
     };
     let room = |at: *mut c_char, len: socklen_t| (!at.is_null()).then(|| vec![0u8; len as usize]);
     let (mut names, mut services) = (room(host, host_len), room(service, service_len));
-    let looked_up = pool::until_cancelled(&call, move || {
+    let looked_up = pool::run_cancellable(&call, move || {
         let start = |room: &mut Option<Vec<u8>>| match room {
             Some(room) => (room.as_mut_ptr().cast::<c_char>(), room.len() as socklen_t),
             None => (std::ptr::null_mut(), 0),

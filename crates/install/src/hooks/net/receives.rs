@@ -11,13 +11,13 @@ use overlapped::time::try_sleep;
 
 use super::may_wait;
 use crate::caller::Call;
-use crate::held::File;
-use crate::parts::{next_part, option};
+use crate::duplicates::CallFile;
 use crate::raw::{AGAIN, Outcome, call, give, give_int};
+use crate::remainder::{option, transfer_more};
 use crate::symbols::Symbol;
 use crate::wait::{
-    Limit, Way, all_slices, is_nonblocking, is_shut_down, limit_of, patiently, slices_of,
-    transferred, when_ready,
+    Direction, Limit, is_nonblocking, is_shut_down, slices_of, socket_limit, transfer_by_port,
+    transfer_slices, try_then_wait, wait_then_try,
 };
 
 /// recv(2).
@@ -50,7 +50,7 @@ unsafe fn receive(
         return receive_all(&call, fd, (len, flags), attempt);
     }
     let now = || attempt(fd, 0, flags | libc::MSG_DONTWAIT);
-    transferred(&call, (fd, Way::In), now, |socket, limit| {
+    transfer_by_port(&call, (fd, Direction::In), now, |socket, limit| {
         // SAFETY: the caller's promise, handed on.
         unsafe { raw::recv_within(socket, buf.cast(), len, flags, limit) }
     })
@@ -75,9 +75,9 @@ fn receive_all(
     if is_nonblocking(fd) {
         return first;
     }
-    let end = Limit::new(limit_of(fd, Way::In));
+    let end = Limit::new(socket_limit(fd, Direction::In));
     if first == AGAIN {
-        first = when_ready(call, (fd, Way::In), &end, |fd| attempt(fd, 0, now));
+        first = wait_then_try(call, (fd, Direction::In), &end, |fd| attempt(fd, 0, now));
     }
     if first <= 0 {
         return first;
@@ -89,9 +89,9 @@ fn receive_all(
         }
         return peek_all(fd, (len, first), &end, || attempt(fd, 0, now));
     }
-    let (file, mut done) = (File::new(fd), first as usize);
+    let (file, mut done) = (CallFile::new(fd), first as usize);
     while done < len {
-        match next_part(call, (&file, Way::In), &end, |fd| attempt(fd, done, now)) {
+        match transfer_more(call, (&file, Direction::In), &end, |fd| attempt(fd, done, now)) {
             count if count > 0 => done += count as usize,
             _ => break,
         }
@@ -107,11 +107,11 @@ fn peek_all(
     end: &Limit,
     attempt: impl Fn() -> Outcome,
 ) -> Outcome {
-    const LOOK_AGAIN: Duration = Duration::from_millis(1);
+    const RECHECK_INTERVAL: Duration = Duration::from_millis(1);
     let mut seen = first;
     while (seen as usize) < len && !end.is_over() {
         let is_last = is_shut_down(fd);
-        if !is_last && interruptible(Restart::No, || try_sleep(LOOK_AGAIN)).is_err() {
+        if !is_last && interruptible(Restart::No, || try_sleep(RECHECK_INTERVAL)).is_err() {
             break;
         }
         seen = attempt().max(seen);
@@ -162,7 +162,7 @@ pub(crate) unsafe extern "C" fn recvfrom(
         None => attempt(fd, 0, flags),
         Some(call) if is_whole(fd, flags) => receive_all(&call, fd, (len, flags), attempt),
         Some(call) => {
-            patiently(&call, fd, Way::In, |fd| attempt(fd, 0, flags | libc::MSG_DONTWAIT))
+            try_then_wait(&call, fd, Direction::In, |fd| attempt(fd, 0, flags | libc::MSG_DONTWAIT))
         }
     })
 }
@@ -193,9 +193,9 @@ pub(crate) unsafe extern "C" fn recvmsg(fd: c_int, message: *mut msghdr, flags: 
     };
     let now = flags & !libc::MSG_WAITALL | libc::MSG_DONTWAIT;
     if !is_whole(fd, flags) || flags & libc::MSG_PEEK != 0 {
-        return give(transferred(
+        return give(transfer_by_port(
             &call,
-            (fd, Way::In),
+            (fd, Direction::In),
             || attempt(fd, now),
             |socket, limit| {
                 // SAFETY: the caller's promise, handed on.
@@ -203,7 +203,7 @@ pub(crate) unsafe extern "C" fn recvmsg(fd: c_int, message: *mut msghdr, flags: 
             },
         ));
     }
-    let first = patiently(&call, fd, Way::In, |fd| attempt(fd, now));
+    let first = try_then_wait(&call, fd, Direction::In, |fd| attempt(fd, now));
     if first <= 0 || is_nonblocking(fd) {
         return give(first);
     }
@@ -212,12 +212,12 @@ pub(crate) unsafe extern "C" fn recvmsg(fd: c_int, message: *mut msghdr, flags: 
         // Room for descriptors: it stops where they may come.
         return give(first);
     }
-    let (file, end) = (File::new(fd), Limit::new(limit_of(fd, Way::In)));
+    let (file, end) = (CallFile::new(fd), Limit::new(socket_limit(fd, Direction::In)));
     // SAFETY: as above; so are its slices.
     let slices = unsafe { slices_of((*message).msg_iov, (*message).msg_iovlen as c_int) };
-    give(all_slices(slices, first, |rest| {
-        next_part(&call, (&file, Way::In), &end, |fd| {
-            let mut rest = of_slices(rest);
+    give(transfer_slices(slices, first, |rest| {
+        transfer_more(&call, (&file, Direction::In), &end, |fd| {
+            let mut rest = message_from(rest);
             // SAFETY: slices of the caller's, which the kernel writes to.
             unsafe { call!(recvmsg, fd, &raw mut rest, now) }
         })
@@ -225,7 +225,7 @@ pub(crate) unsafe extern "C" fn recvmsg(fd: c_int, message: *mut msghdr, flags: 
 }
 
 /// A header without a name and without control data.
-pub(super) fn of_slices(slices: &[iovec]) -> msghdr {
+pub(super) fn message_from(slices: &[iovec]) -> msghdr {
     // SAFETY: zeros are the empty header.
     let mut header = unsafe { std::mem::zeroed::<msghdr>() };
     header.msg_iov = slices.as_ptr().cast_mut();
@@ -253,16 +253,16 @@ pub(crate) unsafe extern "C" fn recvmmsg(
         let flags = flags | libc::MSG_DONTWAIT;
         call!(recvmmsg, fd, messages.wrapping_add(done as usize), count - done, flags, limit)
     };
-    let first = patiently(&call, fd, Way::In, |fd| attempt(fd, 0));
+    let first = try_then_wait(&call, fd, Direction::In, |fd| attempt(fd, 0));
     if first <= 0 || flags & libc::MSG_WAITFORONE != 0 || is_nonblocking(fd) {
         return give_int(first);
     }
     // SAFETY: the caller's promise: null, or a time.
     let end = Limit::new(unsafe { limit.as_ref() }.and_then(crate::hooks::time::duration));
-    let (file, own) = (File::new(fd), Limit::new(limit_of(fd, Way::In)));
+    let (file, own) = (CallFile::new(fd), Limit::new(socket_limit(fd, Direction::In)));
     let mut done = first as libc::c_uint;
     while done < count && !end.is_over() {
-        match next_part(&call, (&file, Way::In), &own, |fd| attempt(fd, done)) {
+        match transfer_more(&call, (&file, Direction::In), &own, |fd| attempt(fd, done)) {
             more if more > 0 => done += more as libc::c_uint,
             _ => break,
         }

@@ -8,14 +8,15 @@ use libc::{mmsghdr, msghdr, sockaddr, socklen_t};
 use overlapped::os::fd::raw;
 
 use super::may_wait;
-use super::receives::of_slices;
+use super::receives::message_from;
 use crate::caller::Call;
-use crate::held::File;
-use crate::parts::next_part;
+use crate::duplicates::CallFile;
 use crate::raw::{AGAIN, Outcome, PIPE, call, give, give_int};
+use crate::remainder::transfer_more;
 use crate::symbols::Symbol;
 use crate::wait::{
-    Limit, Way, all_slices, is_nonblocking, limit_of, patiently, slices_of, transferred, when_ready,
+    Direction, Limit, is_nonblocking, slices_of, socket_limit, transfer_by_port, transfer_slices,
+    try_then_wait, wait_then_try,
 };
 
 /// send(2).
@@ -62,9 +63,9 @@ unsafe fn send_bytes(
     };
     let now = flags | libc::MSG_DONTWAIT;
     let mut first = match address.is_null() {
-        true => transferred(
+        true => transfer_by_port(
             &call,
-            (fd, Way::Out),
+            (fd, Direction::Out),
             || attempt(fd, 0, now),
             |socket, _| {
                 // Tried only: the library waits for a number, and this crate for a file.
@@ -82,16 +83,16 @@ unsafe fn send_bytes(
     if first < 0 && first != AGAIN || first >= len as Outcome || is_nonblocking(fd) {
         return first;
     }
-    let (end, quiet) = (Limit::new(limit_of(fd, Way::Out)), now | libc::MSG_NOSIGNAL);
+    let (end, quiet) = (Limit::new(socket_limit(fd, Direction::Out)), now | libc::MSG_NOSIGNAL);
     if first == AGAIN {
-        first = when_ready(&call, (fd, Way::Out), &end, |fd| attempt(fd, 0, now));
+        first = wait_then_try(&call, (fd, Direction::Out), &end, |fd| attempt(fd, 0, now));
         if first <= 0 {
             return first;
         }
     }
-    let (file, mut done) = (File::new(fd), first as usize);
+    let (file, mut done) = (CallFile::new(fd), first as usize);
     while done < len {
-        match next_part(&call, (&file, Way::Out), &end, |fd| attempt(fd, done, quiet)) {
+        match transfer_more(&call, (&file, Direction::Out), &end, |fd| attempt(fd, done, quiet)) {
             count if count > 0 => done += count as usize,
             _ => break,
         }
@@ -110,19 +111,19 @@ pub(crate) unsafe extern "C" fn sendmsg(fd: c_int, message: *const msghdr, flags
         return give(attempt(fd, message, flags));
     };
     let now = flags | libc::MSG_DONTWAIT;
-    let first = patiently(&call, fd, Way::Out, |fd| attempt(fd, message, now));
+    let first = try_then_wait(&call, fd, Direction::Out, |fd| attempt(fd, message, now));
     if first <= 0 || is_nonblocking(fd) {
         return give(first);
     }
-    let (file, end) = (File::new(fd), Limit::new(limit_of(fd, Way::Out)));
+    let (file, end) = (CallFile::new(fd), Limit::new(socket_limit(fd, Direction::Out)));
     let quiet = now | libc::MSG_NOSIGNAL;
     // SAFETY: the kernel has read it, so it is one; so are its slices.
     let (message, slices) =
         unsafe { (*message, slices_of((*message).msg_iov, (*message).msg_iovlen as c_int)) };
-    give(all_slices(slices, first, |rest| {
-        let rest = of_slices(rest);
+    give(transfer_slices(slices, first, |rest| {
+        let rest = message_from(rest);
         let rest = msghdr { msg_name: message.msg_name, msg_namelen: message.msg_namelen, ..rest };
-        next_part(&call, (&file, Way::Out), &end, |fd| attempt(fd, &rest, quiet))
+        transfer_more(&call, (&file, Direction::Out), &end, |fd| attempt(fd, &rest, quiet))
     }))
 }
 
@@ -142,14 +143,14 @@ pub(crate) unsafe extern "C" fn sendmmsg(
         return give_int(attempt(fd, 0, flags));
     };
     let now = flags | libc::MSG_DONTWAIT;
-    let first = patiently(&call, fd, Way::Out, |fd| attempt(fd, 0, now));
+    let first = try_then_wait(&call, fd, Direction::Out, |fd| attempt(fd, 0, now));
     if first <= 0 || is_nonblocking(fd) {
         return give_int(first);
     }
-    let (end, quiet) = (Limit::new(limit_of(fd, Way::Out)), now | libc::MSG_NOSIGNAL);
-    let (file, mut done) = (File::new(fd), first as libc::c_uint);
+    let (end, quiet) = (Limit::new(socket_limit(fd, Direction::Out)), now | libc::MSG_NOSIGNAL);
+    let (file, mut done) = (CallFile::new(fd), first as libc::c_uint);
     while done < count {
-        match next_part(&call, (&file, Way::Out), &end, |fd| attempt(fd, done, quiet)) {
+        match transfer_more(&call, (&file, Direction::Out), &end, |fd| attempt(fd, done, quiet)) {
             more if more > 0 => done += more as libc::c_uint,
             _ => break,
         }

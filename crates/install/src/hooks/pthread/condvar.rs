@@ -9,12 +9,12 @@ use std::time::Duration;
 use libc::{clockid_t, pthread_cond_t, pthread_condattr_t, pthread_mutex_t, timespec};
 use libc::{pthread_condattr_init, pthread_condattr_setclock, pthread_condattr_setpshared};
 
-use super::mutex::{By, by_owner, lock, unlock};
-use super::{ALL, LOOK_AGAIN, limit_at};
+use super::mutex::{CallContext, call_as_mutex_owner, lock, unlock};
+use super::{ALL, RECHECK_INTERVAL, limit_at};
 use crate::caller::Call;
 use crate::next::next;
 use crate::symbols::Symbol;
-use crate::table::{From, Waiter, wake};
+use crate::table::{Waiter, WakeSource, wake};
 use crate::wait::Limit;
 
 type OfCond = unsafe extern "C" fn(*mut pthread_cond_t) -> c_int;
@@ -38,7 +38,7 @@ const MONOTONIC: c_int = 2;
 
 /// The place of these notes, in bytes; `None`: not where one looks for them. It differs between
 /// releases of glibc, so one that has both bits is made, and looked at.
-pub(crate) fn place_of_notes() -> Option<usize> {
+pub(crate) fn flags_offset() -> Option<usize> {
     const WORD: usize = size_of::<c_int>();
     static PLACE: AtomicUsize = AtomicUsize::new(0);
     let known = PLACE.load(Relaxed);
@@ -69,16 +69,16 @@ pub(crate) fn place_of_notes() -> Option<usize> {
     }
 }
 
-unsafe fn notes(cond: *mut pthread_cond_t) -> c_int {
+unsafe fn flags(cond: *mut pthread_cond_t) -> c_int {
     // No tasklet is let in where they are not found.
-    let Some(place) = place_of_notes() else { return 0 };
+    let Some(place) = flags_offset() else { return 0 };
     // SAFETY: the caller's promise: it is a condition variable.
     unsafe { cond.cast::<u8>().add(place).cast::<c_int>().read_volatile() }
 }
 
 unsafe fn clock_of(cond: *mut pthread_cond_t) -> clockid_t {
     // SAFETY: the caller's promise.
-    match unsafe { notes(cond) } & MONOTONIC {
+    match unsafe { flags(cond) } & MONOTONIC {
         0 => libc::CLOCK_REALTIME,
         _ => libc::CLOCK_MONOTONIC,
     }
@@ -92,14 +92,14 @@ unsafe fn wait(
 ) -> c_int {
     // Nobody here hears what another process says: its waits end for nothing, now and then.
     // SAFETY: the caller's promise.
-    let is_shared = unsafe { notes(cond) } & SHARED != 0;
-    let spurious: Option<Duration> = is_shared.then_some(LOOK_AGAIN);
+    let is_shared = unsafe { flags(cond) } & SHARED != 0;
+    let spurious: Option<Duration> = is_shared.then_some(RECHECK_INTERVAL);
     // Before the mutex is unlocked: whoever changes what is waited for finds it here.
     let what = "a condition variable of C's";
-    let from = if is_shared { From::Anywhere(what) } else { From::Threads(what) };
+    let from = if is_shared { WakeSource::Anywhere(what) } else { WakeSource::Threads(what) };
     let waiter = Waiter::enter(cond.addr(), from);
     // SAFETY: the caller's promise: it holds the mutex.
-    match unsafe { unlock(By::Call(call), mutex) } {
+    match unsafe { unlock(CallContext::Call(call), mutex) } {
         0 => {}
         error => return error,
     }
@@ -124,7 +124,11 @@ pub(crate) unsafe extern "C" fn pthread_cond_wait(
         Some(call) => unsafe { wait(&call, cond, mutex, &Limit::new(None)) },
         // SAFETY: as above.
         None => unsafe {
-            by_owner(By::Function(Symbol::pthread_cond_wait), mutex, move || real(cond, mutex))
+            call_as_mutex_owner(
+                CallContext::Function(Symbol::pthread_cond_wait),
+                mutex,
+                move || real(cond, mutex),
+            )
         },
     }
 }
@@ -140,9 +144,11 @@ pub(crate) unsafe extern "C" fn pthread_cond_timedwait(
     let Some(call) = Call::begin_lock(Symbol::pthread_cond_timedwait) else {
         // SAFETY: the caller's promise, handed on.
         return unsafe {
-            by_owner(By::Function(Symbol::pthread_cond_timedwait), mutex, move || {
-                real(cond, mutex, moment)
-            })
+            call_as_mutex_owner(
+                CallContext::Function(Symbol::pthread_cond_timedwait),
+                mutex,
+                move || real(cond, mutex, moment),
+            )
         };
     };
     // SAFETY: as above.
@@ -165,9 +171,11 @@ pub(crate) unsafe extern "C" fn pthread_cond_clockwait(
     let Some(call) = Call::begin_lock(Symbol::pthread_cond_clockwait) else {
         // SAFETY: the caller's promise, handed on.
         return unsafe {
-            by_owner(By::Function(Symbol::pthread_cond_clockwait), mutex, move || {
-                real(cond, mutex, clock, moment)
-            })
+            call_as_mutex_owner(
+                CallContext::Function(Symbol::pthread_cond_clockwait),
+                mutex,
+                move || real(cond, mutex, clock, moment),
+            )
         };
     };
     // SAFETY: as above.
@@ -205,6 +213,6 @@ mod tests {
     #[test]
     fn the_notes_of_a_condition_variable_are_found() {
         // Up to 2.40, and later.
-        assert!(matches!(place_of_notes(), Some(36 | 28)), "{:?}", place_of_notes());
+        assert!(matches!(flags_offset(), Some(36 | 28)), "{:?}", flags_offset());
     }
 }

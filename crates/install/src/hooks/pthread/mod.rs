@@ -38,20 +38,20 @@ use crate::wait::Limit;
 pub(super) const ALL: u32 = u32::MAX;
 
 /// Between two looks for what is unlocked unseen.
-pub(super) const LOOK_AGAIN: Duration = Duration::from_millis(20);
+pub(super) const RECHECK_INTERVAL: Duration = Duration::from_millis(20);
 
 /// The object that a call waits for.
-pub(super) struct Wanted<F> {
+pub(super) struct LockWait<F> {
     pub(super) address: usize,
     /// Enters the table.
     pub(super) enter: fn(usize) -> Waiter,
     /// For what is unlocked unseen.
-    pub(super) look_again: Option<Duration>,
+    pub(super) recheck: Option<Duration>,
     /// `None`: not yet.
     pub(super) attempt: F,
 }
 
-impl<F: Fn() -> Option<c_int>> Wanted<F> {
+impl<F: Fn() -> Option<c_int>> LockWait<F> {
     /// Tries until it succeeds or fails; ETIMEDOUT at the limit; EINTR after a signal handler,
     /// inside `interruptible`.
     pub(super) fn wait(&self, call: &Call, limit: &Limit) -> c_int {
@@ -59,8 +59,8 @@ impl<F: Fn() -> Option<c_int>> Wanted<F> {
             let waiter = (self.enter)(self.address);
             let outcome = (self.attempt)().or(limit.is_over().then_some(libc::ETIMEDOUT));
             let outcome = outcome.or_else(|| {
-                let look_again = self.look_again.or((!waiter.is_heard).then_some(LOOK_AGAIN));
-                let waited = waiter.wait_or_interrupted(call, look_again, limit.left());
+                let recheck = self.recheck.or((!waiter.is_notified).then_some(RECHECK_INTERVAL));
+                let waited = waiter.wait_or_interrupted(call, recheck, limit.left());
                 waited.is_err().then_some(libc::EINTR)
             });
             if let Some(outcome) = outcome {

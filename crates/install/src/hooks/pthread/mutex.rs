@@ -8,12 +8,12 @@ use overlapped::task::shield;
 use overlapped::time::sleep;
 use overlapped::yield_now;
 
-use super::owner::{Kind, as_owner, is_mine, proxy};
-use super::{ALL, LOOK_AGAIN, Wanted, limit_at};
+use super::owner::{Ownership, as_owner, is_mine, proxy};
+use super::{ALL, LockWait, RECHECK_INTERVAL, limit_at};
 use crate::caller::{Call, is_ours};
 use crate::next::next;
 use crate::symbols::Symbol;
-use crate::table::{From, Waiter, wake};
+use crate::table::{Waiter, WakeSource, wake};
 use crate::wait::Limit;
 
 type OfMutex = unsafe extern "C" fn(*mut pthread_mutex_t) -> c_int;
@@ -26,7 +26,7 @@ const MUTEX: &str = "a mutex of C's";
 
 /// The call in which a function of glibc's is called.
 #[derive(Clone, Copy)]
-pub(super) enum By<'a> {
+pub(super) enum CallContext<'a> {
     /// It has begun.
     Call(&'a Call),
     /// It begins where the caller has to wait for its proxy, if it may.
@@ -37,34 +37,38 @@ pub(super) enum By<'a> {
 ///
 /// # Safety
 /// It is a mutex; `f` may be called on another thread while the caller waits.
-pub(super) unsafe fn by_owner(
-    by: By<'_>,
+pub(super) unsafe fn call_as_mutex_owner(
+    by: CallContext<'_>,
     mutex: *mut pthread_mutex_t,
     f: impl FnOnce() -> c_int + 'static,
 ) -> c_int {
     match is_ours() {
         // SAFETY: the caller's promise, handed on.
-        true => unsafe { by_tasklet(Kind::of(mutex), by, f) },
+        true => unsafe { call_as_tasklet(Ownership::from_mutex(mutex), by, f) },
         false => f(),
     }
 }
 
-/// As [`by_owner`], for a tasklet.
+/// As [`call_as_mutex_owner`], for a tasklet.
 ///
 /// # Safety
 /// As above, and it is of this kind.
-unsafe fn by_tasklet(kind: Kind, by: By<'_>, f: impl FnOnce() -> c_int + 'static) -> c_int {
-    match kind {
-        Kind::Anybodys => f(),
-        Kind::Recursive | Kind::Checking => as_owner(f),
+unsafe fn call_as_tasklet(
+    ownership: Ownership,
+    by: CallContext<'_>,
+    f: impl FnOnce() -> c_int + 'static,
+) -> c_int {
+    match ownership {
+        Ownership::Unchecked => f(),
+        Ownership::Recursive | Ownership::ErrorChecking => as_owner(f),
         // SAFETY: the caller's promise.
-        Kind::Threads => unsafe {
+        Ownership::ByProxy => unsafe {
             match by {
-                By::Call(call) => proxy::call(Some(call), f),
-                By::Function(symbol) => proxy::call(Call::begin_lock(symbol).as_ref(), f),
+                CallContext::Call(call) => proxy::call(Some(call), f),
+                CallContext::Function(symbol) => proxy::call(Call::begin_lock(symbol).as_ref(), f),
             }
         },
-        Kind::Refused => libc::ENOTSUP,
+        Ownership::Unsupported => libc::ENOTSUP,
     }
 }
 
@@ -78,7 +82,7 @@ unsafe fn checks_and_is_mine(mutex: *mut pthread_mutex_t) -> bool {
     // SAFETY: the caller's promise.
     unsafe {
         let owner = || mutex.cast::<u8>().add(OWNER).cast::<c_int>().read_volatile();
-        Kind::of(mutex) == Kind::Checking && is_mine(owner())
+        Ownership::from_mutex(mutex) == Ownership::ErrorChecking && is_mine(owner())
     }
 }
 
@@ -86,11 +90,11 @@ unsafe fn checks_and_is_mine(mutex: *mut pthread_mutex_t) -> bool {
 ///
 /// # Safety
 /// It is a mutex.
-pub(super) unsafe fn unlock(by: By<'_>, mutex: *mut pthread_mutex_t) -> c_int {
+pub(super) unsafe fn unlock(by: CallContext<'_>, mutex: *mut pthread_mutex_t) -> c_int {
     let real: OfMutex = next!(pthread_mutex_unlock);
     let address = mutex.addr();
     // SAFETY: the caller's promise, handed on.
-    let outcome = unsafe { by_owner(by, mutex, move || real(mutex)) };
+    let outcome = unsafe { call_as_mutex_owner(by, mutex, move || real(mutex)) };
     wake(address, 1, ALL);
     outcome
 }
@@ -102,22 +106,26 @@ type Moment = (clockid_t, *const timespec);
 ///
 /// # Safety
 /// It is a mutex, and a time.
-unsafe fn lock_by_glibc(by: By<'_>, mutex: *mut pthread_mutex_t, until: Option<Moment>) -> c_int {
+unsafe fn lock_by_glibc(
+    by: CallContext<'_>,
+    mutex: *mut pthread_mutex_t,
+    until: Option<Moment>,
+) -> c_int {
     match until {
         None => {
             let real: OfMutex = next!(pthread_mutex_lock);
             // SAFETY: the caller's promise, handed on.
-            unsafe { by_owner(by, mutex, move || real(mutex)) }
+            unsafe { call_as_mutex_owner(by, mutex, move || real(mutex)) }
         }
         Some((libc::CLOCK_REALTIME, moment)) => {
             let real: Timed = next!(pthread_mutex_timedlock);
             // SAFETY: as above.
-            unsafe { by_owner(by, mutex, move || real(mutex, moment)) }
+            unsafe { call_as_mutex_owner(by, mutex, move || real(mutex, moment)) }
         }
         Some((clock, moment)) => {
             let real: Clocked = next!(pthread_mutex_clocklock);
             // SAFETY: as above.
-            unsafe { by_owner(by, mutex, move || real(mutex, clock, moment)) }
+            unsafe { call_as_mutex_owner(by, mutex, move || real(mutex, clock, moment)) }
         }
     }
 }
@@ -132,14 +140,16 @@ pub(super) unsafe fn lock(
     until: Option<Moment>,
 ) -> c_int {
     // SAFETY: the caller's promise.
-    let kind = unsafe { Kind::of(mutex) };
-    if kind == Kind::Threads {
+    let ownership = unsafe { Ownership::from_mutex(mutex) };
+    if ownership == Ownership::ByProxy {
         // SAFETY: as above.
-        return unsafe { lock_by_glibc(By::Call(call), mutex, until) };
+        return unsafe { lock_by_glibc(CallContext::Call(call), mutex, until) };
     }
     let real: OfMutex = next!(pthread_mutex_trylock);
     // SAFETY: as above.
-    let attempt = || match unsafe { by_tasklet(kind, By::Call(call), move || real(mutex)) } {
+    let attempt = || match unsafe {
+        call_as_tasklet(ownership, CallContext::Call(call), move || real(mutex))
+    } {
         libc::EBUSY => None,
         other => Some(other),
     };
@@ -151,11 +161,11 @@ pub(super) unsafe fn lock(
         return libc::EDEADLK;
     }
     // SAFETY: as above.
-    let enter = match unsafe { Kind::is_shared(mutex) } {
-        true => |address| Waiter::enter(address, From::Anywhere(MUTEX)),
-        false => |address| Waiter::enter(address, From::Threads(MUTEX)),
+    let enter = match unsafe { Ownership::is_shared(mutex) } {
+        true => |address| Waiter::enter(address, WakeSource::Anywhere(MUTEX)),
+        false => |address| Waiter::enter(address, WakeSource::Threads(MUTEX)),
     };
-    let look_again = Some(LOOK_AGAIN);
+    let recheck = Some(RECHECK_INTERVAL);
     let limit = match until {
         None => Some(Limit::new(None)),
         // SAFETY: as above.
@@ -163,7 +173,7 @@ pub(super) unsafe fn lock(
     };
     match limit {
         Some(limit) => {
-            Wanted { address: mutex.addr(), enter, look_again, attempt }.wait(call, &limit)
+            LockWait { address: mutex.addr(), enter, recheck, attempt }.wait(call, &limit)
         }
         None => libc::EINVAL,
     }
@@ -178,7 +188,7 @@ unsafe fn lock_for(symbol: Symbol, mutex: *mut pthread_mutex_t, until: Option<Mo
         // SAFETY: the caller's promise, handed on.
         Some(call) => unsafe { lock(&call, mutex, until) },
         // SAFETY: as above.
-        None => unsafe { lock_by_glibc(By::Function(symbol), mutex, until) },
+        None => unsafe { lock_by_glibc(CallContext::Function(symbol), mutex, until) },
     }
 }
 
@@ -194,7 +204,13 @@ pub(crate) unsafe extern "C" fn pthread_mutex_lock(mutex: *mut pthread_mutex_t) 
 pub(crate) unsafe extern "C" fn pthread_mutex_trylock(mutex: *mut pthread_mutex_t) -> c_int {
     let real: OfMutex = next!(pthread_mutex_trylock);
     // SAFETY: the caller's promise, handed on.
-    unsafe { by_owner(By::Function(Symbol::pthread_mutex_trylock), mutex, move || real(mutex)) }
+    unsafe {
+        call_as_mutex_owner(
+            CallContext::Function(Symbol::pthread_mutex_trylock),
+            mutex,
+            move || real(mutex),
+        )
+    }
 }
 
 /// pthread_mutex_timedlock(3).
@@ -223,7 +239,7 @@ pub(crate) unsafe extern "C" fn pthread_mutex_clocklock(
 #[cfg_attr(not(target_feature = "crt-static"), unsafe(no_mangle))]
 pub(crate) unsafe extern "C" fn pthread_mutex_unlock(mutex: *mut pthread_mutex_t) -> c_int {
     // SAFETY: the caller's promise, handed on.
-    unsafe { unlock(By::Function(Symbol::pthread_mutex_unlock), mutex) }
+    unsafe { unlock(CallContext::Function(Symbol::pthread_mutex_unlock), mutex) }
 }
 
 /// pthread_mutex_consistent(3): notes the caller as the owner.
@@ -231,7 +247,13 @@ pub(crate) unsafe extern "C" fn pthread_mutex_unlock(mutex: *mut pthread_mutex_t
 pub(crate) unsafe extern "C" fn pthread_mutex_consistent(mutex: *mut pthread_mutex_t) -> c_int {
     let real: OfMutex = next!(pthread_mutex_consistent);
     // SAFETY: the caller's promise, handed on.
-    unsafe { by_owner(By::Function(Symbol::pthread_mutex_consistent), mutex, move || real(mutex)) }
+    unsafe {
+        call_as_mutex_owner(
+            CallContext::Function(Symbol::pthread_mutex_consistent),
+            mutex,
+            move || real(mutex),
+        )
+    }
 }
 
 /// pthread_spin_lock(3): looks now and then, since it is unlocked unseen. Between two looks the

@@ -17,12 +17,12 @@ use std::ffi::c_int;
 use std::sync::atomic::AtomicI32;
 use std::sync::atomic::Ordering::{Acquire, Release, SeqCst};
 
-use super::{ALL, LOOK_AGAIN};
+use super::{ALL, RECHECK_INTERVAL};
 use crate::caller::Call;
 use crate::next::next;
 use crate::raw::call;
 use crate::symbols::Symbol;
-use crate::table::{From, Waiter, wake};
+use crate::table::{Waiter, WakeSource, wake};
 
 type Routine = unsafe extern "C-unwind" fn();
 type Once = unsafe extern "C-unwind" fn(*mut c_int, Routine) -> c_int;
@@ -31,22 +31,22 @@ const AT_WORK: c_int = 1;
 const DONE: c_int = 2;
 
 thread_local! {
-    /// The word that [`note`] looks at, and what it has seen.
-    static NOTED: Cell<(*const c_int, c_int)> = const { Cell::new((std::ptr::null(), 0)) };
+    /// The word that [`generation`] looks at, and what it has seen.
+    static OBSERVED: Cell<(*const c_int, c_int)> = const { Cell::new((std::ptr::null(), 0)) };
 }
 
 /// The present generation: what glibc writes to a word while its routine runs.
 fn generation(real: Once) -> c_int {
-    unsafe extern "C-unwind" fn note() {
-        let word = NOTED.get().0;
+    unsafe extern "C-unwind" fn observe() {
+        let word = OBSERVED.get().0;
         // SAFETY: `generation`'s word, whose frame called this.
-        NOTED.set((word, unsafe { word.read_volatile() }));
+        OBSERVED.set((word, unsafe { word.read_volatile() }));
     }
     let mut word: c_int = 0;
-    NOTED.set((&raw const word, 0));
-    // SAFETY: a word that nobody else knows; `note` neither waits nor unwinds.
-    unsafe { real(&mut word, note) };
-    NOTED.replace((std::ptr::null(), 0)).1 & !(AT_WORK | DONE)
+    OBSERVED.set((&raw const word, 0));
+    // SAFETY: a word that nobody else knows; `observe` neither waits nor unwinds.
+    unsafe { real(&mut word, observe) };
+    OBSERVED.replace((std::ptr::null(), 0)).1 & !(AT_WORK | DONE)
 }
 
 /// Wakes whoever waits for the word: threads in glibc, and tasklets.
@@ -114,11 +114,11 @@ pub(crate) unsafe extern "C-unwind" fn pthread_once(
             }
             continue;
         }
-        let from = From::Threads("a pthread_once of C's");
+        let from = WakeSource::Threads("a pthread_once of C's");
         let is_at_work = || word.load(SeqCst) == at_work;
         if let Some(waiter) = Waiter::enter_if(control.addr(), ALL, from, is_at_work) {
             // What ends inside glibc, where this symbol is not taken, is seen a little later.
-            waiter.wait(&call, Some(LOOK_AGAIN), None);
+            waiter.wait(&call, Some(RECHECK_INTERVAL), None);
         }
         now = word.load(Acquire);
     }

@@ -5,11 +5,11 @@ use std::ffi::c_int;
 use libc::{clockid_t, pthread_rwlock_t, timespec};
 
 use super::owner::{as_owner, is_mine};
-use super::{ALL, LOOK_AGAIN, Wanted, limit_at};
+use super::{ALL, LockWait, RECHECK_INTERVAL, limit_at};
 use crate::caller::Call;
 use crate::next::next;
 use crate::symbols::Symbol;
-use crate::table::{From, Waiter, wake};
+use crate::table::{Waiter, WakeSource, wake};
 use crate::wait::Limit;
 
 type OfLock = unsafe extern "C" fn(*mut pthread_rwlock_t) -> c_int;
@@ -64,13 +64,13 @@ unsafe fn lock(
     }
     // SAFETY: as above.
     let enter = match unsafe { is_shared(lock) } {
-        true => |address| Waiter::enter(address, From::Anywhere(LOCK)),
-        false => |address| Waiter::enter(address, From::Threads(LOCK)),
+        true => |address| Waiter::enter(address, WakeSource::Anywhere(LOCK)),
+        false => |address| Waiter::enter(address, WakeSource::Threads(LOCK)),
     };
-    let look_again = Some(LOOK_AGAIN);
+    let recheck = Some(RECHECK_INTERVAL);
     match limit() {
         Some(limit) => {
-            Wanted { address: lock.addr(), enter, look_again, attempt }.wait(call, &limit)
+            LockWait { address: lock.addr(), enter, recheck, attempt }.wait(call, &limit)
         }
         None => libc::EINVAL,
     }

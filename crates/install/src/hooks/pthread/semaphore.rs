@@ -6,12 +6,12 @@ use std::time::Duration;
 use libc::{clockid_t, sem_t, timespec};
 use overlapped::signal::interruptible;
 
-use super::{LOOK_AGAIN, Wanted, limit_at};
+use super::{LockWait, RECHECK_INTERVAL, limit_at};
 use crate::caller::Call;
 use crate::next::next;
 use crate::raw::{errno, give_int};
 use crate::symbols::Symbol;
-use crate::table::{Waiter, note_post};
+use crate::table::{Waiter, record_post};
 use crate::wait::Limit;
 
 type OfSemaphore = unsafe extern "C" fn(*mut sem_t) -> c_int;
@@ -32,11 +32,11 @@ unsafe fn take(call: &Call, semaphore: *mut sem_t, limit: impl FnOnce() -> Optio
     const SHARED: usize = 8;
     // SAFETY: as above.
     let shared = unsafe { semaphore.cast::<u8>().add(SHARED).cast::<c_int>().read_volatile() };
-    let look_again: Option<Duration> = (shared != 0).then_some(LOOK_AGAIN);
+    let recheck: Option<Duration> = (shared != 0).then_some(RECHECK_INTERVAL);
     let address = semaphore.addr();
-    let wanted = Wanted { address, enter: Waiter::enter_for_post, look_again, attempt };
+    let lock_wait = LockWait { address, enter: Waiter::enter_for_post, recheck, attempt };
     let wait = || match limit() {
-        Some(limit) => interruptible(call.restart(false), || wanted.wait(call, &limit)),
+        Some(limit) => interruptible(call.restart(false), || lock_wait.wait(call, &limit)),
         None => libc::EINVAL,
     };
     give_int(-(attempt().unwrap_or_else(wait) as isize))
@@ -108,7 +108,7 @@ pub(crate) unsafe extern "C" fn sem_post(semaphore: *mut sem_t) -> c_int {
     // SAFETY: the caller's promise, handed on.
     let outcome = unsafe { real(semaphore) };
     if outcome == 0 {
-        note_post(address);
+        record_post(address);
     }
     outcome
 }

@@ -10,7 +10,7 @@ use overlapped::time::sleep;
 use super::limit_at;
 use crate::caller::Call;
 use crate::next::next;
-use crate::pool::{self, Sent};
+use crate::pool::{self, AssertSend};
 use crate::preload;
 use crate::symbols::Symbol;
 
@@ -23,9 +23,9 @@ type OfBarrier = unsafe extern "C" fn(*mut pthread_barrier_t) -> c_int;
 pub(crate) unsafe extern "C" fn pthread_join(thread: pthread_t, value: *mut *mut c_void) -> c_int {
     let real: Join = next!(pthread_join);
     let attempt: Join = next!(pthread_tryjoin_np);
-    if let Some(joined) = preload::wait_for(thread, None) {
+    if let Some(joined) = preload::join_tasklet(thread, None) {
         // SAFETY: the caller's promise.
-        return unsafe { preload::tell(joined, value) };
+        return unsafe { preload::write_join_result(joined, value) };
     }
     let Some(call) = Call::begin_lock(Symbol::pthread_join) else {
         // SAFETY: the caller's promise, handed on.
@@ -36,12 +36,12 @@ pub(crate) unsafe extern "C" fn pthread_join(thread: pthread_t, value: *mut *mut
         libc::EBUSY => {}
         other => return other,
     }
-    let joined = pool::to_end(&call, move || {
+    let joined = pool::run_to_end(&call, move || {
         let mut value = std::ptr::null_mut();
         // SAFETY: the caller's promise, who waits for the end.
         let outcome = unsafe { real(thread, &mut value) };
         // SAFETY: the address that the thread has returned, for whoever joins it.
-        unsafe { Sent::new((outcome, value)) }
+        unsafe { AssertSend::new((outcome, value)) }
     });
     let (outcome, result) = joined.take();
     if outcome == 0 && !value.is_null() {
@@ -65,9 +65,9 @@ pub(crate) unsafe extern "C" fn pthread_timedjoin_np(
     match unsafe { preload::time_until(libc::CLOCK_REALTIME, moment) } {
         Err(error) => return error,
         Ok(limit) => {
-            if let Some(joined) = preload::wait_for(thread, limit) {
+            if let Some(joined) = preload::join_tasklet(thread, limit) {
                 // SAFETY: the caller's promise.
-                return unsafe { preload::tell(joined, value) };
+                return unsafe { preload::write_join_result(joined, value) };
             }
         }
     }
@@ -102,7 +102,7 @@ pub(crate) unsafe extern "C" fn pthread_barrier_wait(barrier: *mut pthread_barri
         return unsafe { real(barrier) };
     };
     // SAFETY: barriers are used by many threads at a time.
-    let barrier = unsafe { Sent::new(barrier) };
+    let barrier = unsafe { AssertSend::new(barrier) };
     // SAFETY: the caller's promise, who waits for the end.
-    pool::to_end_on_a_thread(&call, move || unsafe { real(barrier.take()) })
+    pool::run_to_end_on_own_thread(&call, move || unsafe { real(barrier.take()) })
 }

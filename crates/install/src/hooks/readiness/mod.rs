@@ -22,8 +22,8 @@ use super::time::duration;
 use crate::caller::Call;
 use crate::raw::{AGAIN, INVALID, Outcome, call, give_int};
 use crate::symbols::Symbol;
-use crate::wait::{Limit, Way, ready};
-use waiting::Waiting;
+use crate::wait::{Direction, Limit, ready};
+use waiting::WaitStrategy;
 
 /// The kernel's size of a signal mask.
 pub(crate) const MASK_SIZE: usize = 8;
@@ -110,16 +110,16 @@ pub(crate) unsafe fn poll_by(
     limit: Option<Duration>,
     mask: *const sigset_t,
 ) -> Outcome {
-    let begun = Call::begin_where(limit != Some(Duration::ZERO), symbol);
+    let begun = Call::begin_if_waits(limit != Some(Duration::ZERO), symbol);
     let Some(call) = begun else {
         // SAFETY: the caller's promise, handed on.
         return unsafe { poll_kernel(asked, count, limit, mask) };
     };
-    look_and_wait(
+    poll_and_wait(
         &call,
         limit,
         // SAFETY: the caller's promise.
-        unsafe { let_through(mask) },
+        unsafe { unblocked_by(mask) },
         // SAFETY: as above.
         || unsafe { poll_kernel(asked, count, Some(Duration::ZERO), mask) },
         || {
@@ -135,18 +135,18 @@ pub(crate) unsafe fn poll_by(
 
 /// The signals that the thread holds off and a mask lets through; `None` where there are none. (The
 /// others come by themselves, and would look as if they were held off while they do.)
-unsafe fn let_through(mask: *const sigset_t) -> Option<u64> {
+unsafe fn unblocked_by(mask: *const sigset_t) -> Option<u64> {
     // SAFETY: the caller's promise: null, or a mask, of the kernel's size at least.
     let mask = unsafe { mask.cast::<u64>().as_ref() }?;
-    let mut held = 0u64;
+    let mut blocked = 0u64;
     // SAFETY: changes nothing; a place of the kernel's size.
-    unsafe { call!(rt_sigprocmask, libc::SIG_BLOCK, 0, &raw mut held, MASK_SIZE) };
-    let signals = held & !mask;
+    unsafe { call!(rt_sigprocmask, libc::SIG_BLOCK, 0, &raw mut blocked, MASK_SIZE) };
+    let signals = blocked & !mask;
     (signals != 0).then_some(signals)
 }
 
 /// A descriptor that is readable while the thread holds one of these signals off.
-pub(crate) fn held_off(signals: u64) -> Result<OwnedFd, Outcome> {
+pub(crate) fn signal_descriptor(signals: u64) -> Result<OwnedFd, Outcome> {
     let flags = libc::SFD_CLOEXEC | libc::SFD_NONBLOCK;
     // SAFETY: a set, lent for the call; a new descriptor, or an error.
     let made = unsafe { call!(signalfd4, -1i32, &raw const signals, MASK_SIZE, flags) };
@@ -158,7 +158,7 @@ pub(crate) fn held_off(signals: u64) -> Result<OwnedFd, Outcome> {
 }
 
 /// Looks until there is something, or an error, or the limit is reached.
-fn look_and_wait(
+fn poll_and_wait(
     call: &Call,
     limit: Option<Duration>,
     signals: Option<u64>,
@@ -175,7 +175,7 @@ fn look_and_wait(
                 return found;
             }
             // Made once: nothing is added or taken away while the call lasts.
-            let waiting = waiting.get_or_insert_with(|| Waiting::new(&interests(), signals));
+            let waiting = waiting.get_or_insert_with(|| WaitStrategy::new(&interests(), signals));
             match waiting.wait(call, &end) {
                 0 | AGAIN => {}
                 error => return error,
@@ -270,7 +270,7 @@ unsafe fn select_by(
     mask: *const sigset_t,
 ) -> Outcome {
     let fits = usize::try_from(sets.count).is_ok_and(|count| count <= SET_SIZE);
-    let begun = Call::begin_where(fits && limit != Some(Duration::ZERO), symbol);
+    let begun = Call::begin_if_waits(fits && limit != Some(Duration::ZERO), symbol);
     let Some(call) = begun else {
         // SAFETY: the caller's promise, handed on.
         return unsafe { sets.kernel(limit, mask) };
@@ -287,11 +287,11 @@ unsafe fn select_by(
         }
     };
     let events = [libc::EPOLLIN, libc::EPOLLOUT, libc::EPOLLPRI].map(|events| events as u32);
-    look_and_wait(
+    poll_and_wait(
         &call,
         limit,
         // SAFETY: the caller's promise.
-        unsafe { let_through(mask) },
+        unsafe { unblocked_by(mask) },
         || {
             ask_again();
             // SAFETY: as above.
@@ -346,15 +346,15 @@ unsafe fn epoll_by(
     // SAFETY: the caller's promise, handed on.
     let kernel =
         |limit: c_int| unsafe { call!(epoll_pwait, epoll, events, room, limit, mask, MASK_SIZE) };
-    let Some(call) = Call::begin_where(limit != 0, symbol) else {
+    let Some(call) = Call::begin_if_waits(limit != 0, symbol) else {
         return kernel(limit);
     };
     let limit = u64::try_from(limit).ok().map(Duration::from_millis);
     // SAFETY: the caller's promise.
-    let signals = unsafe { let_through(mask) };
+    let signals = unsafe { unblocked_by(mask) };
     if signals.is_some() {
         let interests = || vec![(epoll, libc::EPOLLIN as u32)];
-        return look_and_wait(&call, limit, signals, || kernel(0), interests);
+        return poll_and_wait(&call, limit, signals, || kernel(0), interests);
     }
     let end = Limit::new(limit);
     loop {
@@ -362,7 +362,7 @@ unsafe fn epoll_by(
         if found != 0 || end.is_over() {
             return found;
         }
-        match ready(&call, epoll, Way::In, end.left()) {
+        match ready(&call, epoll, Direction::In, end.left()) {
             0 | AGAIN => {}
             error => return error,
         }

@@ -7,75 +7,75 @@ use std::time::Duration;
 use libc::epoll_event;
 use overlapped::time::{sleep, try_sleep};
 
-use super::held_off;
+use super::signal_descriptor;
 use crate::caller::Call;
 use crate::raw::{AGAIN, INVALID, Outcome, call};
-use crate::wait::{Limit, Way, number_of, ready};
+use crate::wait::{Direction, Limit, error_number, ready};
 
 /// The way to wait for descriptors.
-pub(super) enum Waiting {
+pub(super) enum WaitStrategy {
     /// For a single one, in one way.
-    One(c_int, Way),
+    One(c_int, Direction),
     /// For an epoll, in which they are.
     Epoll(OwnedFd, #[expect(dead_code, reason = "it is in the epoll")] Option<OwnedFd>),
     /// By looking again and again: there is no descriptor left for an epoll, or no room. One of
     /// them, if there is any, and one way in which it may be ready.
-    Looks(Option<(c_int, Way)>),
+    Repeat(Option<(c_int, Direction)>),
 }
 
-impl Waiting {
-    pub(super) fn new(interests: &[(c_int, u32)], signals: Option<u64>) -> Waiting {
-        let way = |events: u32| match events as i16 {
-            libc::POLLIN | libc::POLLRDNORM => Some(Way::In),
-            libc::POLLOUT | libc::POLLWRNORM => Some(Way::Out),
+impl WaitStrategy {
+    pub(super) fn new(interests: &[(c_int, u32)], signals: Option<u64>) -> WaitStrategy {
+        let direction = |events: u32| match events as i16 {
+            libc::POLLIN | libc::POLLRDNORM => Some(Direction::In),
+            libc::POLLOUT | libc::POLLWRNORM => Some(Direction::Out),
             _ => None,
         };
         let all: Vec<_> = interests.iter().filter(|(fd, _)| *fd >= 0).collect();
         if let ([(fd, events)], None) = (&all[..], signals)
-            && let Some(way) = way(*events)
+            && let Some(direction) = direction(*events)
         {
-            return Waiting::One(*fd, way);
+            return WaitStrategy::One(*fd, direction);
         }
-        match gathered(interests, signals) {
-            Ok((epoll, signals)) => Waiting::Epoll(epoll, signals),
-            Err(_) => Waiting::looks(interests),
+        match make_epoll(interests, signals) {
+            Ok((epoll, signals)) => WaitStrategy::Epoll(epoll, signals),
+            Err(_) => WaitStrategy::repeat(interests),
         }
     }
 
-    fn looks(interests: &[(c_int, u32)]) -> Waiting {
+    fn repeat(interests: &[(c_int, u32)]) -> WaitStrategy {
         let first = interests.iter().find(|(fd, _)| *fd >= 0);
-        Waiting::Looks(first.map(|&(fd, events)| match events as i16 & libc::POLLOUT {
-            0 => (fd, Way::In),
-            _ => (fd, Way::Out),
+        WaitStrategy::Repeat(first.map(|&(fd, events)| match events as i16 & libc::POLLOUT {
+            0 => (fd, Direction::In),
+            _ => (fd, Direction::Out),
         }))
     }
 
     pub(super) fn wait(&mut self, call: &Call, end: &Limit) -> Outcome {
-        const LOOK_AGAIN: Duration = Duration::from_millis(10);
+        const RECHECK_INTERVAL: Duration = Duration::from_millis(10);
         const REST: Duration = Duration::from_millis(1);
         match *self {
-            Waiting::One(fd, way) => ready(call, fd, way, end.left()),
-            Waiting::Epoll(ref epoll, _) => {
-                match ready(call, epoll.as_raw_fd(), Way::In, end.left()) {
+            WaitStrategy::One(fd, direction) => ready(call, fd, direction, end.left()),
+            WaitStrategy::Epoll(ref epoll, _) => {
+                match ready(call, epoll.as_raw_fd(), Direction::In, end.left()) {
                     // An epoll of the port's takes only so many that wait for one descriptor.
                     INVALID => {
-                        *self = Waiting::Looks(None);
+                        *self = WaitStrategy::Repeat(None);
                         AGAIN
                     }
                     other => other,
                 }
             }
-            Waiting::Looks(one) => {
+            WaitStrategy::Repeat(one) => {
                 call.count();
-                let left = end.left().map_or(LOOK_AGAIN, |left| left.min(LOOK_AGAIN));
+                let left = end.left().map_or(RECHECK_INTERVAL, |left| left.min(RECHECK_INTERVAL));
                 match one {
-                    Some((fd, way)) => match ready(call, fd, way, Some(left)) {
+                    Some((fd, direction)) => match ready(call, fd, direction, Some(left)) {
                         0 => sleep(left.min(REST)),
                         other => return other,
                     },
                     None => {
                         if let Err(error) = try_sleep(left) {
-                            return number_of(&error);
+                            return error_number(&error);
                         }
                     }
                 }
@@ -87,7 +87,7 @@ impl Waiting {
 
 /// An epoll that is readable when one of the descriptors is ready, or one of the signals comes,
 /// whose descriptor is the second one.
-fn gathered(
+fn make_epoll(
     interests: &[(c_int, u32)],
     signals: Option<u64>,
 ) -> Result<(OwnedFd, Option<OwnedFd>), Outcome> {
@@ -113,7 +113,7 @@ fn gathered(
             return Err(added);
         }
     }
-    let signals = signals.map(held_off).transpose()?;
+    let signals = signals.map(signal_descriptor).transpose()?;
     if let Some(signals) = &signals
         && let error @ ..0 = add(signals.as_raw_fd(), libc::EPOLLIN as u32)
     {

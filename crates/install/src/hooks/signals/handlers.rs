@@ -40,7 +40,7 @@ const RESTARTS: usize = 1 << (usize::BITS - 1);
 
 /// The place of a signal's handler. `None`: there is no such signal, or it is a fault of the code
 /// that it comes in, which waits for nothing.
-fn place(signal: c_int) -> Option<&'static AtomicUsize> {
+fn slot(signal: c_int) -> Option<&'static AtomicUsize> {
     use libc::{SIGABRT, SIGBUS, SIGFPE, SIGILL, SIGSEGV, SIGSYS, SIGTRAP};
     let is_fault =
         matches!(signal, SIGABRT | SIGBUS | SIGFPE | SIGILL | SIGSEGV | SIGSYS | SIGTRAP);
@@ -63,7 +63,7 @@ fn entry_address() -> sighandler_t {
 }
 
 /// The program's handler, where the kernel has `entry`.
-fn told(handler: sighandler_t, word: usize) -> sighandler_t {
+fn program_handler(handler: sighandler_t, word: usize) -> sighandler_t {
     if handler == entry_address() { word & !RESTARTS } else { handler }
 }
 
@@ -73,8 +73,8 @@ fn told(handler: sighandler_t, word: usize) -> sighandler_t {
 /// Nothing in this frame is to be dropped: a jump out of the handler skips it, which would be
 /// undefined otherwise, and an exception finds nothing to clean up.
 unsafe extern "C-unwind" fn entry(signal: c_int, info: *mut siginfo_t, context: *mut c_void) {
-    let Some(place) = place(signal) else { return };
-    let word = place.load(Relaxed);
+    let Some(slot) = slot(signal) else { return };
+    let word = slot.load(Relaxed);
     let is_host = interrupt_waits(if word & RESTARTS != 0 { Restart::Yes } else { Restart::No });
     // It may have come in the middle of the library: its calls must not wait there.
     let before = begin_handler((&raw const word).addr(), is_host);
@@ -119,17 +119,17 @@ unsafe fn act(
     new: *const libc::sigaction,
     old: *mut libc::sigaction,
 ) -> c_int {
-    let place = place(signal).filter(|_| ON.load(Relaxed));
-    let Some(place) = place else {
+    let slot = slot(signal).filter(|_| ON.load(Relaxed));
+    let Some(slot) = slot else {
         // SAFETY: the caller's promise, handed on.
         return unsafe { real(signal, new, old) };
     };
-    let before = place.load(Relaxed);
+    let before = slot.load(Relaxed);
     // SAFETY: the caller's promise: null, or an action.
     let ours = unsafe { new.as_ref() }.filter(|new| is_handler(new.sa_sigaction)).copied();
     let outcome = match ours {
         Some(mut ours) if ours.sa_sigaction != entry_address() => {
-            place.store(word(ours.sa_sigaction, ours.sa_flags), Relaxed);
+            slot.store(word(ours.sa_sigaction, ours.sa_flags), Relaxed);
             ours.sa_sigaction = entry_address();
             // SAFETY: an action of ours; the rest is the caller's promise.
             unsafe { real(signal, &ours, old) }
@@ -138,12 +138,12 @@ unsafe fn act(
         _ => unsafe { real(signal, new, old) },
     };
     if outcome != 0 {
-        place.store(before, Relaxed);
+        slot.store(before, Relaxed);
         return outcome;
     }
     // SAFETY: the caller's promise: null, or an action, which has been written.
     if let Some(old) = unsafe { old.as_mut() } {
-        old.sa_sigaction = told(old.sa_sigaction, before);
+        old.sa_sigaction = program_handler(old.sa_sigaction, before);
     }
     outcome
 }
@@ -189,25 +189,25 @@ unsafe fn install(
     signal: c_int,
     handler: sighandler_t,
 ) -> sighandler_t {
-    let place = place(signal).filter(|_| ON.load(Relaxed));
-    let Some(place) = place else {
+    let slot = slot(signal).filter(|_| ON.load(Relaxed));
+    let Some(slot) = slot else {
         // SAFETY: the caller's promise, handed on.
         return unsafe { real(signal, handler) };
     };
-    let before = place.load(Relaxed);
+    let before = slot.load(Relaxed);
     if !is_handler(handler) {
         // SAFETY: the caller's promise, handed on.
-        return told(unsafe { real(signal, handler) }, before);
+        return program_handler(unsafe { real(signal, handler) }, before);
     }
-    place.store(word(handler, flags), Relaxed);
+    slot.store(word(handler, flags), Relaxed);
     // SAFETY: a handler.
     let old = unsafe { real(signal, entry_address()) };
     if old == libc::SIG_ERR {
-        place.store(before, Relaxed);
+        slot.store(before, Relaxed);
     } else {
-        note_restart(signal, place); // siginterrupt(3) may have said that it is not to restart.
+        update_restart(signal, slot); // siginterrupt(3) may have said that it is not to restart.
     }
-    told(old, before)
+    program_handler(old, before)
 }
 
 /// siginterrupt(3).
@@ -216,8 +216,8 @@ pub(crate) unsafe extern "C" fn siginterrupt(signal: c_int, interrupts: c_int) -
     let real: SigInterrupt = next!(siginterrupt);
     // SAFETY: the caller's promise, handed on.
     let outcome = unsafe { real(signal, interrupts) };
-    if let Some(place) = place(signal).filter(|_| outcome == 0 && ON.load(Relaxed)) {
-        note_restart(signal, place);
+    if let Some(slot) = slot(signal).filter(|_| outcome == 0 && ON.load(Relaxed)) {
+        update_restart(signal, slot);
     }
     outcome
 }
@@ -234,15 +234,15 @@ fn action(signal: c_int) -> Option<libc::sigaction> {
 }
 
 /// Notes whether the kernel restarts calls after this signal's handler.
-fn note_restart(signal: c_int, place: &AtomicUsize) {
+fn update_restart(signal: c_int, slot: &AtomicUsize) {
     let Some(action) = action(signal).filter(|now| now.sa_sigaction == entry_address()) else {
         return;
     };
-    place.store(word(place.load(Relaxed) & !RESTARTS, action.sa_flags), Relaxed);
+    slot.store(word(slot.load(Relaxed) & !RESTARTS, action.sa_flags), Relaxed);
 }
 
 /// Takes in the handlers that the program has installed before [`install`](crate::install).
-pub(crate) fn take_in_handlers() {
+pub(crate) fn adopt_handlers() {
     for signal in 1..SIGNALS as c_int {
         if let Some(now) = action(signal).filter(|now| is_handler(now.sa_sigaction)) {
             // SAFETY: the action that the signal has.

@@ -1,14 +1,14 @@
 //! longjmp(3) and its like, which may leave a signal handler.
 //!
-//! Each makes libc's jump. Inside a handler it first says where the jump goes: libc keeps the stack
-//! pointer in the buffer, mixed with a secret of the process (`PTR_MANGLE`), which [`learn_jumps`]
-//! finds out by looking at a buffer whose stack pointer it knows.
+//! Each makes libc's jump. Inside a handler it first reports the target: libc keeps the stack
+//! pointer in the buffer, mixed with a secret of the process (the *pointer guard*, `PTR_MANGLE`),
+//! which [`learn_pointer_guard`] finds by reading a buffer whose stack pointer it knows.
 
 use std::ffi::{c_int, c_void};
 use std::sync::atomic::AtomicUsize;
 use std::sync::atomic::Ordering::Relaxed;
 
-use crate::caller::{is_in_handler, jumps_to};
+use crate::caller::{is_in_handler, observe_jump};
 use crate::next::next;
 
 type Jump = unsafe extern "C" fn(*mut c_void, c_int) -> !;
@@ -23,7 +23,7 @@ const STACK_POINTER: usize = if cfg!(target_arch = "x86_64") { 6 } else { 13 };
 const ROTATED: u32 = if cfg!(target_arch = "x86_64") { 17 } else { 0 };
 
 /// The secret; [`UNKNOWN`], where a buffer is not as described here.
-static SECRET: AtomicUsize = AtomicUsize::new(UNKNOWN);
+static POINTER_GUARD: AtomicUsize = AtomicUsize::new(UNKNOWN);
 
 /// No secret: an address mixed with it would be odd, and no stack pointer is.
 const UNKNOWN: usize = 1;
@@ -32,7 +32,7 @@ const UNKNOWN: usize = 1;
 ///
 /// # Safety
 /// A buffer of setjmp(3).
-unsafe fn mixed(buffer: *const c_void) -> usize {
+unsafe fn mangled(buffer: *const c_void) -> usize {
     // SAFETY: the caller's promise: it has more words than that.
     unsafe { buffer.cast::<usize>().add(STACK_POINTER).read() }.rotate_right(ROTATED)
 }
@@ -42,14 +42,14 @@ unsafe fn mixed(buffer: *const c_void) -> usize {
 /// # Safety
 /// A buffer of setjmp(3).
 #[inline]
-unsafe fn tell(buffer: *const c_void) {
+unsafe fn observe(buffer: *const c_void) {
     if !is_in_handler() {
         return;
     }
-    let secret = SECRET.load(Relaxed);
-    if secret != UNKNOWN {
+    let guard = POINTER_GUARD.load(Relaxed);
+    if guard != UNKNOWN {
         // SAFETY: the caller's promise.
-        jumps_to(unsafe { mixed(buffer) } ^ secret);
+        observe_jump(unsafe { mangled(buffer) } ^ guard);
     }
 }
 
@@ -74,7 +74,7 @@ macro_rules! jumps {
             #[cfg_attr(not(target_feature = "crt-static"), unsafe(no_mangle))]
             pub(crate) unsafe extern "C" fn $name(buffer: *mut c_void, value: c_int) -> ! {
                 // SAFETY: the caller's promise: a buffer that was filled.
-                unsafe { tell(buffer) };
+                unsafe { observe(buffer) };
                 // SAFETY: the caller's promise, handed on.
                 unsafe { real::$name()(buffer, value) }
             }
@@ -94,13 +94,13 @@ jumps! {
 }
 
 /// Finds out the secret, by two buffers that are filled in different places.
-pub(crate) fn learn_jumps() {
+pub(crate) fn learn_pointer_guard() {
     look_up();
     let (first, at) = filled();
-    let secret = first ^ at;
+    let guard = first ^ at;
     let (second, second_at) = deeper(filled);
-    let is_as_described = at != second_at && second ^ secret == second_at && secret != UNKNOWN;
-    SECRET.store(if is_as_described { secret } else { UNKNOWN }, Relaxed);
+    let is_as_described = at != second_at && second ^ guard == second_at && guard != UNKNOWN;
+    POINTER_GUARD.store(if is_as_described { guard } else { UNKNOWN }, Relaxed);
 }
 
 #[inline(never)]
@@ -139,7 +139,7 @@ fn filled() -> (usize, usize) {
             inlateout("x0") place => stack_pointer,
             clobber_abi("C"),
         );
-        (mixed(place), stack_pointer)
+        (mangled(place), stack_pointer)
     }
 }
 
@@ -149,10 +149,10 @@ mod tests {
 
     #[test]
     fn a_buffers_stack_pointer_is_found() {
-        learn_jumps();
-        let secret = SECRET.load(Relaxed);
-        assert_ne!(secret, UNKNOWN, "this libc keeps its buffers otherwise: jumps are not seen");
-        let (mixed, stack_pointer) = deeper(|| deeper(filled));
-        assert_eq!(mixed ^ secret, stack_pointer);
+        learn_pointer_guard();
+        let guard = POINTER_GUARD.load(Relaxed);
+        assert_ne!(guard, UNKNOWN, "this libc keeps its buffers otherwise: jumps are not seen");
+        let (mangled, stack_pointer) = deeper(|| deeper(filled));
+        assert_eq!(mangled ^ guard, stack_pointer);
     }
 }

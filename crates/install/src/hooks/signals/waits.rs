@@ -11,12 +11,12 @@ use libc::{siginfo_t, sigset_t, timespec};
 use overlapped::signal::{Restart, interruptible};
 
 use crate::caller::Call;
-use crate::hooks::readiness::{MASK_SIZE, NO_MASK, held_off, poll_by};
+use crate::hooks::readiness::{MASK_SIZE, NO_MASK, poll_by, signal_descriptor};
 use crate::hooks::time::duration;
 use crate::next::next;
 use crate::raw::{AGAIN, INTERRUPTED, INVALID, Outcome, call, give_int};
 use crate::symbols::Symbol;
-use crate::wait::{Limit, Way, ready};
+use crate::wait::{Direction, Limit, ready};
 
 type Pause = unsafe extern "C" fn() -> c_int;
 type SigSuspend = unsafe extern "C" fn(*const sigset_t) -> c_int;
@@ -62,12 +62,12 @@ unsafe fn take(
             let seen = match &seen {
                 Some(seen) => seen,
                 // SAFETY: the caller's promise: a set, of the kernel's size at least.
-                None => match held_off(unsafe { set.cast::<u64>().read() }) {
+                None => match signal_descriptor(unsafe { set.cast::<u64>().read() }) {
                     Ok(made) => seen.insert(made),
                     Err(error) => return error,
                 },
             };
-            match ready(call, seen.as_raw_fd(), Way::In, end.left()) {
+            match ready(call, seen.as_raw_fd(), Direction::In, end.left()) {
                 0 | AGAIN => {}
                 error => return error,
             }

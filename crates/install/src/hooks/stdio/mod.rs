@@ -33,7 +33,7 @@ use crate::next::next;
 use crate::symbols::Symbol;
 use crate::table::wake;
 
-use stream::{Locked, More, Reading, begin};
+use stream::{Fill, Locked, Reading, begin};
 
 type OfStream = unsafe extern "C" fn(*mut FILE) -> c_int;
 type Unlock = unsafe extern "C" fn(*mut FILE);
@@ -47,12 +47,12 @@ unsafe extern "C" {
 
 thread_local! {
     /// The streams that the calling tasklet holds by flockfile.
-    static HELD: Cell<usize> = const { Cell::new(0) };
+    static LOCKED_STREAMS: Cell<usize> = const { Cell::new(0) };
 }
 
 /// Tells whether the caller has locked a stream by flockfile(3).
-pub(crate) fn holds_stream() -> bool {
-    HELD.get() > 0
+pub(crate) fn has_locked_stream() -> bool {
+    LOCKED_STREAMS.get() > 0
 }
 
 /// fread(3).
@@ -73,7 +73,7 @@ pub(crate) unsafe extern "C" fn fread(
     };
     let mut done = 0;
     while done < all {
-        let More::Some(locked) = reading.more() else { break };
+        let Fill::Ready(locked) = reading.fill_buffer() else { break };
         let len = locked.unread().len().min(all - done);
         // SAFETY: the caller's promise: there is room for all.
         done += unsafe { real(buf.byte_add(done), 1, len, stream) };
@@ -113,10 +113,10 @@ pub(crate) unsafe extern "C" fn fgets(
     };
     let mut done = 0;
     while done < all {
-        let locked = match reading.more() {
-            More::Some(locked) => locked,
-            More::End if done > 0 => break,
-            More::End | More::Error => return std::ptr::null_mut(),
+        let locked = match reading.fill_buffer() {
+            Fill::Ready(locked) => locked,
+            Fill::End if done > 0 => break,
+            Fill::End | Fill::Error => return std::ptr::null_mut(),
         };
         let before = locked.unread().len();
         let len = before.min(all - done);
@@ -200,7 +200,7 @@ pub(crate) unsafe extern "C" fn getdelim(
         if !line.make_room(0) {
             return -1;
         }
-        while let More::Some(locked) = reading.more() {
+        while let Fill::Ready(locked) = reading.fill_buffer() {
             let unread = locked.unread();
             let found = unread.iter().position(|byte| *byte == end as u8);
             let len = found.map_or(unread.len(), |place| place + 1);
@@ -246,10 +246,10 @@ pub(crate) unsafe extern "C" fn fgetc(stream: *mut FILE) -> c_int {
     let real: OfStream = next!(fgetc);
     // SAFETY: the caller's promise.
     let (reading, _locked) = unsafe { begin(Symbol::fgetc, stream, |unread| !unread.is_empty()) };
-    match reading.as_ref().map(Reading::more) {
+    match reading.as_ref().map(Reading::fill_buffer) {
         // SAFETY: the caller's promise, handed on.
-        None | Some(More::Some(_)) => unsafe { real(stream) },
-        Some(More::End | More::Error) => libc::EOF,
+        None | Some(Fill::Ready(_)) => unsafe { real(stream) },
+        Some(Fill::End | Fill::Error) => libc::EOF,
     }
 }
 
@@ -276,9 +276,9 @@ pub(crate) unsafe extern "C" fn getchar() -> c_int {
 }
 
 /// Counts the streams that a tasklet holds.
-fn hold(by: isize) {
+fn adjust_locked(by: isize) {
     if is_ours() {
-        HELD.set(HELD.get().saturating_add_signed(by));
+        LOCKED_STREAMS.set(LOCKED_STREAMS.get().saturating_add_signed(by));
     }
 }
 
@@ -292,7 +292,7 @@ pub(crate) unsafe extern "C" fn flockfile(stream: *mut FILE) {
         // SAFETY: as above.
         None => unsafe { real(stream) },
     }
-    hold(1);
+    adjust_locked(1);
 }
 
 /// ftrylockfile(3).
@@ -302,7 +302,7 @@ pub(crate) unsafe extern "C" fn ftrylockfile(stream: *mut FILE) -> c_int {
     // SAFETY: the caller's promise, handed on.
     let outcome = unsafe { real(stream) };
     if outcome == 0 {
-        hold(1);
+        adjust_locked(1);
     }
     outcome
 }
@@ -312,7 +312,7 @@ pub(crate) unsafe extern "C" fn ftrylockfile(stream: *mut FILE) -> c_int {
 pub(crate) unsafe extern "C" fn funlockfile(stream: *mut FILE) {
     let real: Unlock = next!(funlockfile);
     let address = stream.addr();
-    hold(-1);
+    adjust_locked(-1);
     // SAFETY: the caller's promise, handed on.
     unsafe { real(stream) };
     wake(address, 1, ALL);

@@ -7,14 +7,14 @@ use std::sync::{Mutex, PoisonError};
 
 use libc::FILE;
 
-use super::{HELD, OfStream, Unlock};
+use super::{LOCKED_STREAMS, OfStream, Unlock};
 use crate::caller::{Call, ON, is_marked};
-use crate::hooks::pthread::{ALL, LOOK_AGAIN, Wanted};
+use crate::hooks::pthread::{ALL, LockWait, RECHECK_INTERVAL};
 use crate::next::next;
 use crate::raw::{call, give_int};
 use crate::symbols::Symbol;
-use crate::table::{From, Waiter, wake};
-use crate::wait::{Limit, Way, is_nonblocking, limit_of, ready};
+use crate::table::{Waiter, WakeSource, wake};
+use crate::wait::{Direction, Limit, is_nonblocking, ready, socket_limit};
 
 unsafe extern "C" {
     static stdout: *mut FILE;
@@ -60,7 +60,8 @@ impl Locked {
     /// # Safety
     /// It is a stream.
     pub(super) unsafe fn new(call: &Call, stream: *mut FILE) -> Locked {
-        let enter = |address| Waiter::enter(address, From::Anywhere("a lock of a stream of C's"));
+        let enter =
+            |address| Waiter::enter(address, WakeSource::Anywhere("a lock of a stream of C's"));
         let attempt = || {
             // SAFETY: the caller's promise.
             unsafe { Locked::try_new(stream) }.map(|locked| {
@@ -69,9 +70,9 @@ impl Locked {
             })
         };
         if attempt().is_none() {
-            let look_again = Some(LOOK_AGAIN);
-            let wanted = Wanted { address: stream.addr(), enter, look_again, attempt };
-            wanted.wait(call, &Limit::new(None));
+            let recheck = Some(RECHECK_INTERVAL);
+            let lock_wait = LockWait { address: stream.addr(), enter, recheck, attempt };
+            lock_wait.wait(call, &Limit::new(None));
         }
         Locked(stream)
     }
@@ -123,11 +124,11 @@ impl Drop for Locked {
 static BEING_READ: Mutex<Vec<(usize, u32)>> = Mutex::new(Vec::new());
 
 /// A tasklet's turn to read a stream: no neighbour comes between the parts of a line.
-struct Turn(usize);
+struct ReadLock(usize);
 
-impl Turn {
-    fn new(call: &Call, stream: *mut FILE) -> Turn {
-        let enter = |address| Waiter::enter(address, From::Anywhere("a stream of C's"));
+impl ReadLock {
+    fn new(call: &Call, stream: *mut FILE) -> ReadLock {
+        let enter = |address| Waiter::enter(address, WakeSource::Anywhere("a stream of C's"));
         let entry = (stream.addr(), std::process::id());
         let attempt = || {
             let mut all = BEING_READ.lock().unwrap_or_else(PoisonError::into_inner);
@@ -138,10 +139,11 @@ impl Turn {
             is_free.then_some(0)
         };
         if attempt().is_none() {
-            let wanted = Wanted { address: Turn::key(entry.0), enter, look_again: None, attempt };
-            wanted.wait(call, &Limit::new(None));
+            let lock_wait =
+                LockWait { address: ReadLock::key(entry.0), enter, recheck: None, attempt };
+            lock_wait.wait(call, &Limit::new(None));
         }
-        Turn(entry.0)
+        ReadLock(entry.0)
     }
 
     /// An address inside the stream that nobody waits for otherwise.
@@ -150,29 +152,29 @@ impl Turn {
     }
 }
 
-impl Drop for Turn {
+impl Drop for ReadLock {
     fn drop(&mut self) {
         let entry = (self.0, std::process::id());
         let mut all = BEING_READ.lock().unwrap_or_else(PoisonError::into_inner);
         all.retain(|other| *other != entry);
         drop(all);
-        wake(Turn::key(self.0), 1, ALL);
+        wake(ReadLock::key(self.0), 1, ALL);
     }
 }
 
 /// A call that waits for what is not in the buffer.
 pub(super) struct Reading {
     /// Dropped before the call is.
-    _turn: Turn,
+    _read_lock: ReadLock,
     stream: *mut FILE,
     fd: c_int,
     call: Call,
 }
 
-/// The outcome of [`Reading::more`].
-pub(super) enum More {
+/// The outcome of [`Reading::fill_buffer`].
+pub(super) enum Fill {
     /// The buffer is not empty.
-    Some(Locked),
+    Ready(Locked),
     /// The stream's end, or an error of read(2), as libc says.
     End,
     /// The wait was ended: errno says by what, and the stream that there was an error.
@@ -189,11 +191,11 @@ pub(super) unsafe fn begin(
     stream: *mut FILE,
     is_enough: impl FnOnce(&[u8]) -> bool,
 ) -> (Option<Reading>, Option<Locked>) {
-    if !(ON.load(Relaxed) && is_marked()) || HELD.get() > 0 {
+    if !(ON.load(Relaxed) && is_marked()) || LOCKED_STREAMS.get() > 0 {
         return (None, None);
     }
     // Neighbours may have their turn in here, and never while the stream is locked.
-    Call::pass();
+    Call::count_immediate();
     // SAFETY: the caller's promise.
     let (fd, locked) = unsafe { (libc::fileno(stream), Locked::try_new(stream)) };
     if locked.as_ref().is_some_and(|locked| is_enough(locked.unread())) {
@@ -204,7 +206,7 @@ pub(super) unsafe fn begin(
         return (None, None);
     }
     let Some(call) = Call::begin(symbol) else { return (None, None) };
-    (Some(Reading { _turn: Turn::new(&call, stream), stream, fd, call }), None)
+    (Some(Reading { _read_lock: ReadLock::new(&call, stream), stream, fd, call }), None)
 }
 
 /// Tells whether there is something to wait for.
@@ -222,20 +224,20 @@ fn may_wait_for(fd: c_int) -> bool {
 
 impl Reading {
     /// Waits until there is something in the buffer.
-    pub(super) fn more(&self) -> More {
-        let end = Limit::new(limit_of(self.fd, Way::In));
+    pub(super) fn fill_buffer(&self) -> Fill {
+        let end = Limit::new(socket_limit(self.fd, Direction::In));
         loop {
             // SAFETY: `begin`'s caller's promise.
             let locked = unsafe { Locked::new(&self.call, self.stream) };
             if !locked.unread().is_empty() {
-                return More::Some(locked);
+                return Fill::Ready(locked);
             }
             if locked.needs_no_read() || self.is_readable() {
-                return if locked.fill() { More::Some(locked) } else { More::End };
+                return if locked.fill() { Fill::Ready(locked) } else { Fill::End };
             }
-            self.say_first(&locked);
+            self.flush_output(&locked);
             drop(locked);
-            match ready(&self.call, self.fd, Way::In, end.left()) {
+            match ready(&self.call, self.fd, Direction::In, end.left()) {
                 0 => {}
                 error => {
                     // SAFETY: as above; it is locked.
@@ -244,7 +246,7 @@ impl Reading {
                         (*locked.head()).flags |= ERROR_SEEN;
                     }
                     give_int(error);
-                    return More::Error;
+                    return Fill::Error;
                 }
             }
         }
@@ -259,7 +261,7 @@ impl Reading {
 
     /// Writes what the other side may be waiting for, as libc does before it reads: what was
     /// written to this stream, and a line on the terminal that has not ended.
-    fn say_first(&self, locked: &Locked) {
+    fn flush_output(&self, locked: &Locked) {
         // SAFETY: streams that are locked.
         unsafe {
             if __fpending(locked.0) > 0 {

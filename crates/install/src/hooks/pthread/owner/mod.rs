@@ -56,12 +56,12 @@ thread_local! {
     /// The calling tasklet's; 0: it has not needed one.
     static NUMBER: Cell<c_int> = const { Cell::new(0) };
     /// Gives it back where the tasklet ends.
-    static LENT: Lent = const { Lent };
+    static RETURN_AT_EXIT: ReturnAtExit = const { ReturnAtExit };
 }
 
-struct Lent;
+struct ReturnAtExit;
 
-impl Drop for Lent {
+impl Drop for ReturnAtExit {
     fn drop(&mut self) {
         give_back(NUMBER.replace(0));
     }
@@ -95,7 +95,7 @@ fn assign() -> c_int {
     });
     NUMBER.set(number);
     // In destructors that run after this one it is not given back: it is not used again.
-    let _ = LENT.try_with(|_| ());
+    let _ = RETURN_AT_EXIT.try_with(|_| ());
     number
 }
 
@@ -146,38 +146,38 @@ pub(super) fn is_mine(owner: c_int) -> bool {
 
 /// A mutex, as far as its owner is concerned.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(super) enum Ownership {
     /// Nobody asks who has it.
-    Anybodys,
+    Unchecked,
     /// Its owner may lock it again.
     Recursive,
     /// Its owner is told that it has it.
-    Checking,
+    ErrorChecking,
     /// Its owner must be a thread: locked by a tasklet's proxy.
-    Threads,
+    ByProxy,
     /// Not for tasklets.
-    Refused,
+    Unsupported,
 }
 
-impl Kind {
+impl Ownership {
     /// # Safety
     /// It is a mutex.
-    pub(super) unsafe fn of(mutex: *mut pthread_mutex_t) -> Kind {
+    pub(super) unsafe fn from_mutex(mutex: *mut pthread_mutex_t) -> Ownership {
         const ROBUST: c_int = 16;
         const INHERITS: c_int = 32;
         const CEILING: c_int = 64;
         // SAFETY: the caller's promise.
-        let kind = unsafe { Kind::bits(mutex) };
+        let kind = unsafe { Ownership::flags(mutex) };
         if kind & CEILING != 0 {
-            return Kind::Refused;
+            return Ownership::Unsupported;
         }
         let is_elsewhere = kind & (INHERITS | SHARED) != 0;
         match kind & 3 {
-            _ if kind & ROBUST != 0 => Kind::Threads,
-            1 | 2 if is_elsewhere => Kind::Threads,
-            1 => Kind::Recursive,
-            2 => Kind::Checking,
-            _ => Kind::Anybodys,
+            _ if kind & ROBUST != 0 => Ownership::ByProxy,
+            1 | 2 if is_elsewhere => Ownership::ByProxy,
+            1 => Ownership::Recursive,
+            2 => Ownership::ErrorChecking,
+            _ => Ownership::Unchecked,
         }
     }
 
@@ -185,7 +185,7 @@ impl Kind {
     ///
     /// # Safety
     /// It is a mutex.
-    unsafe fn bits(mutex: *mut pthread_mutex_t) -> c_int {
+    unsafe fn flags(mutex: *mut pthread_mutex_t) -> c_int {
         // A part of glibc's ABI: static initialisers write it.
         const PLACE: usize = 16;
         // SAFETY: the caller's promise.
@@ -198,7 +198,7 @@ impl Kind {
     /// It is a mutex.
     pub(super) unsafe fn is_shared(mutex: *mut pthread_mutex_t) -> bool {
         // SAFETY: the caller's promise.
-        unsafe { Kind::bits(mutex) & SHARED != 0 }
+        unsafe { Ownership::flags(mutex) & SHARED != 0 }
     }
 }
 

@@ -22,7 +22,7 @@ use std::sync::mpsc::{Receiver, Sender, channel, sync_channel};
 use std::thread::{Builder, JoinHandle};
 
 use crate::caller::{Call, Unmarked};
-use crate::pool::{Sent, to_end_by, without_signals};
+use crate::pool::{AssertSend, run_to_end_by, with_signals_blocked};
 
 type Job = Box<dyn FnOnce() + Send>;
 
@@ -44,7 +44,7 @@ impl Proxy {
         let (jobs, received): (_, Receiver<Job>) = channel();
         let thread = Builder::new().name("install-owner".into()).stack_size(STACK_SIZE);
         let run = move || received.into_iter().for_each(|job| job());
-        let thread = without_signals(|| thread.spawn(run)).ok()?;
+        let thread = with_signals_blocked(|| thread.spawn(run)).ok()?;
         Some(Proxy { jobs: Some(jobs), thread: Some(thread), process: std::process::id() })
     }
 }
@@ -94,14 +94,14 @@ pub(in crate::hooks::pthread) unsafe fn call(
 ) -> c_int {
     let Some(jobs) = jobs() else { return libc::EAGAIN };
     // SAFETY: the caller's promise.
-    let f = unsafe { Sent::new(f) };
+    let f = unsafe { AssertSend::new(f) };
     let hand_over = move |job| {
         if jobs.send(job).is_err() {
             std::process::abort(); // It ends with the tasklet, and not before.
         }
     };
     if let Some(call) = call {
-        return to_end_by(call, move || f.take()(), hand_over);
+        return run_to_end_by(call, move || f.take()(), hand_over);
     }
     let _unmarked = Unmarked::begin();
     let (done, result) = sync_channel(1);

@@ -1,4 +1,4 @@
-//! The thread that asks where a raw call was made, writes that down and tells of it.
+//! The thread that asks where a raw call was made, records the answer and prints it.
 
 use std::ffi::c_int;
 use std::fmt;
@@ -10,9 +10,9 @@ use std::thread;
 use overlapped::task::running_on;
 use syscalls::Sysno;
 
-use super::supervisor::{forget, go_on};
+use super::supervisor::{continue_call, forget};
 use crate::raw::call;
-use crate::report::place_of;
+use crate::report::locate;
 
 /// A place in the code from which tasklets have made waiting calls past libc's functions.
 #[derive(Clone, Debug)]
@@ -20,7 +20,7 @@ use crate::report::place_of;
 pub struct RawCall {
     /// The system call.
     pub call: &'static str,
-    /// The file that has the instruction: the program, or a library.
+    /// The file with the instruction: the program, or a library.
     pub object: String,
     /// The instruction's address in the file's code.
     pub offset: usize,
@@ -48,8 +48,8 @@ impl fmt::Display for RawCall {
     }
 }
 
-/// A call that is stopped until it has been asked about.
-pub(super) struct Question {
+/// A call that stays stopped until its place is known.
+pub(super) struct StoppedCall {
     pub(super) fd: c_int,
     pub(super) id: u64,
     pub(super) thread: u32,
@@ -60,16 +60,16 @@ pub(super) struct Question {
 struct Place {
     address: u64,
     count: u64,
-    told: Option<RawCall>,
+    reported: Option<RawCall>,
 }
 
 static PLACES: Mutex<Vec<Place>> = Mutex::new(Vec::new());
 
-/// The most places that are told apart.
+/// The number of places that are told apart.
 const MOST: usize = 256;
 
-/// Counts a call from a place; whether it is the first one. While others look at the list nothing
-/// is counted: the supervisor waits for nobody.
+/// Counts a call from a place, and returns whether it is the first one. Nothing is counted while
+/// another thread reads the list: the supervisor waits for no lock.
 pub(super) fn count(address: u64) -> bool {
     let Ok(mut places) = PLACES.try_lock() else { return false };
     if let Some(place) = places.iter_mut().find(|place| place.address == address) {
@@ -78,17 +78,17 @@ pub(super) fn count(address: u64) -> bool {
     }
     let has_room = places.len() < MOST;
     if has_room {
-        places.push(Place { address, count: 1, told: None });
+        places.push(Place { address, count: 1, reported: None });
     }
     has_room
 }
 
-/// The calls that have been told so far, the most frequent first.
-pub(crate) fn seen() -> Vec<RawCall> {
+/// Returns the calls that have been reported so far, the most frequent first.
+pub(crate) fn raw_calls() -> Vec<RawCall> {
     let places = PLACES.lock().unwrap_or_else(PoisonError::into_inner);
     let of = |place: &Place| {
-        let told = place.told.clone()?;
-        Some(RawCall { count: place.count, ..told })
+        let reported = place.reported.clone()?;
+        Some(RawCall { count: place.count, ..reported })
     };
     let mut calls: Vec<_> = places.iter().filter_map(of).collect();
     drop(places);
@@ -96,24 +96,24 @@ pub(crate) fn seen() -> Vec<RawCall> {
     calls
 }
 
-pub(super) fn start() -> io::Result<Sender<Question>> {
-    let (questions, asked) = mpsc::channel();
+pub(super) fn start() -> io::Result<Sender<StoppedCall>> {
+    let (stopped_calls, asked) = mpsc::channel();
     let name = "overlapped-tells".to_owned();
-    thread::Builder::new().name(name).spawn(move || tell(&asked))?;
-    Ok(questions)
+    thread::Builder::new().name(name).spawn(move || report_calls(&asked))?;
+    Ok(stopped_calls)
 }
 
-fn tell(questions: &Receiver<Question>) {
-    for question in questions {
-        let stalled = running_on(question.thread);
+fn report_calls(stopped_calls: &Receiver<StoppedCall>) {
+    for stopped in stopped_calls {
+        let stalled = running_on(stopped.thread);
         if stalled.is_none() {
-            forget(question.thread);
+            forget(stopped.thread);
         }
-        go_on(question.fd, question.id);
-        let address = question.place as usize;
-        let (object, offset) = place_of(address).unwrap_or(("nowhere".into(), address));
-        let number = usize::try_from(question.number).ok();
-        let told = RawCall {
+        continue_call(stopped.fd, stopped.id);
+        let address = stopped.place as usize;
+        let (object, offset) = locate(address).unwrap_or(("nowhere".into(), address));
+        let number = usize::try_from(stopped.number).ok();
+        let reported = RawCall {
             call: number.and_then(Sysno::new).map_or("a system call", |call| call.name()),
             object,
             offset,
@@ -121,19 +121,19 @@ fn tell(questions: &Receiver<Question>) {
             tasklet: stalled.as_ref().map(|stalled| (stalled.tasklet, stalled.name.clone())),
             trace: stalled.map(|stalled| stalled.trace()).unwrap_or_default(),
         };
-        say(&format!("overlapped-install: {told}\n"));
+        write_stderr(&format!("overlapped-install: {reported}\n"));
         let mut places = PLACES.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(place) = places.iter_mut().find(|place| place.address == question.place) {
-            place.told = Some(told);
+        if let Some(place) = places.iter_mut().find(|place| place.address == stopped.place) {
+            place.reported = Some(reported);
         }
     }
 }
 
-/// Writes to standard error, past std's lock, which a stopped thread may have.
-pub(crate) fn say(text: &str) {
+/// Writes to standard error, past std's lock, which a stopped thread may hold.
+pub(crate) fn write_stderr(text: &str) {
     let mut rest = text.as_bytes();
     while !rest.is_empty() {
-        // SAFETY: bytes, lent for the call.
+        // SAFETY: the bytes are borrowed for the call.
         let written = unsafe { call!(write, 2, rest.as_ptr(), rest.len()) };
         match usize::try_from(written) {
             Ok(written) if written > 0 => rest = &rest[written.min(rest.len())..],

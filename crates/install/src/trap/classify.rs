@@ -1,11 +1,11 @@
-//! The question about a stopped call: does it block the thread of a tasklet of ours, past this
-//! crate's functions?
+//! The classification of a stopped call: does it block the thread of a tasklet of this crate, past
+//! this crate's functions?
 
 use std::ffi::c_long;
 
 use libc::{iovec, seccomp_data};
 
-use crate::hooks::{is_on_disk, kind};
+use crate::hooks::{file_type, is_on_disk};
 use crate::raw::call;
 use crate::wait::is_nonblocking;
 
@@ -14,13 +14,14 @@ pub(super) fn is_raw_and_waits(thread: u32, data: &seccomp_data) -> bool {
     stack_pointer(thread).is_some_and(is_of_marked) && waits(data)
 }
 
-/// The stack pointer of a thread of this process that is in a system call.
+/// Reads the stack pointer of a thread of this process that is in a system call.
 fn stack_pointer(thread: u32) -> Option<usize> {
     let text = std::fs::read_to_string(format!("/proc/self/task/{thread}/syscall")).ok()?;
     stack_pointer_in(&text)
 }
 
-/// The last word but one: number, six arguments, stack pointer, program counter.
+/// Parses the last word but one: the words are number, six arguments, stack pointer, program
+/// counter.
 fn stack_pointer_in(text: &str) -> Option<usize> {
     let mut words = text.split_whitespace().rev();
     let hexadecimal = words.nth(1)?.strip_prefix("0x")?;
@@ -28,16 +29,16 @@ fn stack_pointer_in(text: &str) -> Option<usize> {
 }
 
 /// Tells whether an address is on the stack of a tasklet that runs its own code. While the list is
-/// being changed nobody knows: who changes it may itself have been stopped.
+/// being changed the answer is no: the thread that changes it may itself have been stopped.
 fn is_of_marked(address: usize) -> bool {
-    let Ok(residents) = super::RESIDENTS.try_lock() else { return false };
-    let is_its = |one: &&super::Resident| address <= one.top && one.top - address < one.size;
-    let resident = residents.iter().find(is_its);
-    // SAFETY: in the tasklet's own thread-locals, which are there while it is in the list.
-    resident.is_some_and(|one| unsafe { &*one.mark }.is_set())
+    let Ok(running) = super::RUNNING.try_lock() else { return false };
+    let is_its = |one: &&super::RunningTasklet| address <= one.top && one.top - address < one.size;
+    let tasklet = running.iter().find(is_its);
+    // SAFETY: the mark is in the tasklet's own thread-locals, which exist while it is in the list.
+    tasklet.is_some_and(|one| unsafe { &*one.mark }.is_set())
 }
 
-/// Tells whether the call has something to wait for. Where nobody can know, it has.
+/// Tells whether the call has something to wait for. In doubt it has.
 fn waits(data: &seccomp_data) -> bool {
     let argument = |number: usize| data.args[number] as usize;
     let descriptor = argument(0) as i32;
@@ -47,7 +48,7 @@ fn waits(data: &seccomp_data) -> bool {
         | libc::SYS_write
         | libc::SYS_writev
         | libc::SYS_preadv2
-        | libc::SYS_pwritev2 => !is_nonblocking(descriptor) && !is_on_disk(kind(descriptor)),
+        | libc::SYS_pwritev2 => !is_nonblocking(descriptor) && !is_on_disk(file_type(descriptor)),
         libc::SYS_recvfrom
         | libc::SYS_recvmsg
         | libc::SYS_recvmmsg
@@ -68,7 +69,7 @@ fn waits(data: &seccomp_data) -> bool {
     }
 }
 
-/// Tells whether a time of two words is there, and none.
+/// Tells whether a readable time of two words is zero.
 fn is_zero(address: usize) -> bool {
     read::<[u64; 2]>(address) == Some([0; 2])
 }
@@ -78,13 +79,14 @@ fn is_futex_changed(address: usize, expected: u32) -> bool {
     read::<u32>(address).is_some_and(|word| word != expected)
 }
 
-/// A value in this process's memory, at an address that another thread has given the kernel.
+/// Reads a value in this process's memory, at an address that another thread has given the kernel.
 fn read<T: Copy + Default>(address: usize) -> Option<T> {
     let mut value = T::default();
     let here = iovec { iov_base: (&raw mut value).cast(), iov_len: size_of::<T>() };
     let there =
         iovec { iov_base: std::ptr::without_provenance_mut(address), iov_len: size_of::<T>() };
-    // SAFETY: the kernel writes plain numbers, or part of them; what cannot be read is an error.
+    // SAFETY: the kernel writes plain numbers, or a part of them; an unreadable address is an
+    // error.
     let count = unsafe {
         let me = call!(getpid);
         call!(process_vm_readv, me, &raw const here, 1, &raw const there, 1, 0)

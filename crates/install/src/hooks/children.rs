@@ -1,4 +1,4 @@
-//! Child processes: the kernel says by a descriptor that one has ended.
+//! Child processes: a descriptor (pidfd) becomes readable when a child has ended.
 
 use std::ffi::{CStr, c_char, c_int};
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
@@ -60,7 +60,7 @@ unsafe fn wait_by(
     let kernel = |options: c_int| unsafe { call!(wait4, pid, status, options, usage) };
     let begun = Call::begin_if_waits(options & libc::WNOHANG == 0, symbol);
     let Some(call) = begun else { return give_int(kernel(options)) };
-    // wait4 waits for ends without being asked; other changes have names of their own.
+    // wait4 always waits for ends; the other changes have flags of their own.
     let changes = libc::WEXITED | options & (libc::WUNTRACED | libc::WCONTINUED);
     let (kind, id) = match pid {
         -1 => (libc::P_ALL, 0),
@@ -80,7 +80,7 @@ unsafe fn wait_by(
     }
 }
 
-/// Options about which children are meant.
+/// The options that select children.
 const KINDS: c_int = libc::__WALL | libc::__WCLONE | libc::__WNOTHREAD;
 
 /// waitid(2).
@@ -115,20 +115,20 @@ pub(crate) unsafe extern "C" fn waitid(
     }
 }
 
-/// Waits until there is something to be told of such a child, and leaves it to be told.
+/// Waits until such a child has a change to report, without consuming the report.
 fn change(call: &Call, kind: idtype_t, id: id_t, options: c_int) -> Outcome {
     const OTHERS: c_int = libc::WSTOPPED | libc::WCONTINUED;
     if kind == libc::P_PID && options & OTHERS == 0 {
         // SAFETY: a new descriptor, or an error.
         let fd = unsafe { call!(pidfd_open, id, 0) };
         if fd >= 0 {
-            // SAFETY: it was opened just now.
+            // SAFETY: the call above has opened it.
             let fd = unsafe { OwnedFd::from_raw_fd(fd as c_int) };
             return ready(call, fd.as_raw_fd(), Direction::In, None);
         }
     }
-    // Of several, or another change: another thread looks.
-    // SAFETY: nothing is to be told, and the child stays.
+    // For several children, or another change, a thread of its own waits.
+    // SAFETY: the call writes nothing and leaves the child in place.
     let look = move || unsafe { call!(waitid, kind, id, 0, options | libc::WNOWAIT, 0) };
     pool::run_interruptible(call, look, |_| 0).unwrap_or_else(|error| error)
 }
@@ -136,8 +136,8 @@ fn change(call: &Call, kind: idtype_t, id: id_t, options: c_int) -> Outcome {
 type System = unsafe extern "C" fn(*const c_char) -> c_int;
 type PClose = unsafe extern "C" fn(*mut libc::FILE) -> c_int;
 
-/// system(3): by a thread of the pool. A kill or a deadline ends the wait; the command runs on.
-/// (SIGCHLD is held off in that thread, not in the caller's.)
+/// system(3), on a thread of the pool. A kill or a deadline ends the wait; the command runs on.
+/// (SIGCHLD is blocked in that thread, not in the caller's.)
 #[cfg_attr(not(target_feature = "crt-static"), unsafe(no_mangle))]
 pub(crate) unsafe extern "C" fn system(command: *const c_char) -> c_int {
     let real: System = next!(system);
@@ -158,7 +158,7 @@ pub(crate) unsafe extern "C" fn system(command: *const c_char) -> c_int {
     give_int(ended.unwrap_or_else(|error| error))
 }
 
-/// pclose(3): by a thread of the pool. Neither a kill nor a deadline ends it.
+/// pclose(3), on a thread of the pool. Neither a kill nor a deadline ends it.
 #[cfg_attr(not(target_feature = "crt-static"), unsafe(no_mangle))]
 pub(crate) unsafe extern "C" fn pclose(stream: *mut libc::FILE) -> c_int {
     let real: PClose = next!(pclose);
@@ -166,7 +166,7 @@ pub(crate) unsafe extern "C" fn pclose(stream: *mut libc::FILE) -> c_int {
         // SAFETY: the caller's promise, handed on.
         return unsafe { real(stream) };
     };
-    // SAFETY: the caller's promise: it gives the stream up.
+    // SAFETY: the caller's promise: it no longer uses the stream.
     let stream = unsafe { pool::AssertSend::new(stream) };
     let status = pool::run_to_end(&call, move || {
         // SAFETY: the caller's promise; it waits for the end.

@@ -1,5 +1,5 @@
-//! Message queues of POSIX. A try is a call whose time has passed: a queue that would wait says
-//! ETIMEDOUT, and one in non-blocking mode EAGAIN, as ever.
+//! POSIX message queues. A try is a call whose time has passed: it returns ETIMEDOUT if it would
+//! wait, and EAGAIN in non-blocking mode, as ever.
 
 use std::ffi::{c_char, c_int, c_uint};
 use std::time::Duration;
@@ -12,7 +12,7 @@ use crate::raw::{AGAIN, INVALID, Outcome, TIMED_OUT, call, give, give_int};
 use crate::symbols::Symbol;
 use crate::wait::{Direction, Limit, ready};
 
-/// Makes `kernel` with the caller's limit; a tasklet tries, and waits in between.
+/// Makes the call `kernel` with the caller's limit. A tasklet tries, and waits between tries.
 unsafe fn transfer(
     symbol: Symbol,
     (queue, direction): (mqd_t, Direction),

@@ -1,4 +1,4 @@
-//! Sleeps. A signal handler ends them, and what is left of the time is told.
+//! Sleeps. A signal handler ends them, and the remaining time is reported.
 
 use std::ffi::{c_int, c_uint};
 use std::io::ErrorKind;
@@ -16,13 +16,13 @@ use crate::wait::error_number;
 
 const NANOSECONDS: i64 = 1_000_000_000;
 
-/// `None`: the kernel refuses it.
+/// Converts a time; `None` if the kernel refuses it.
 pub(crate) fn duration(time: &timespec) -> Option<Duration> {
     let nanoseconds = (0..NANOSECONDS).contains(&time.tv_nsec).then_some(time.tv_nsec as u32)?;
     Some(Duration::new(u64::try_from(time.tv_sec).ok()?, nanoseconds))
 }
 
-/// The time until a moment of a clock.
+/// Returns the time until a moment of a clock.
 pub(crate) fn until(clock: libc::clockid_t, moment: Duration) -> Duration {
     let mut now = timespec { tv_sec: 0, tv_nsec: 0 };
     // SAFETY: writes to `now`.
@@ -30,9 +30,9 @@ pub(crate) fn until(clock: libc::clockid_t, moment: Duration) -> Duration {
     moment.saturating_sub(duration(&now).unwrap_or_default())
 }
 
-/// Sleeps; what is left, where a signal handler has run. A kill or a deadline ends it early, and it
-/// says nothing of that: to std, and to most of C, every error but EINTR is a fault of the program,
-/// and after EINTR it sleeps again.
+/// Sleeps, and returns the remaining time if a signal handler has run. A kill or a deadline ends
+/// the sleep early without an error: std, and most C code, treat every error but EINTR as a fault
+/// of the program, and sleep again after EINTR.
 fn sleep_for(call: &Call, span: Duration) -> Option<Duration> {
     call.count();
     let begin = Instant::now();
@@ -48,7 +48,7 @@ fn sleep_for(call: &Call, span: Duration) -> Option<Duration> {
     }
 }
 
-/// Writes what is left, for a caller that wants to know.
+/// Writes the remaining time, if the caller asks for it.
 unsafe fn write_remaining(left: Duration, remaining: *mut timespec) {
     // SAFETY: the caller's promise: null, or a place for it.
     if let Some(remaining) = unsafe { remaining.as_mut() } {
@@ -57,7 +57,7 @@ unsafe fn write_remaining(left: Duration, remaining: *mut timespec) {
     }
 }
 
-/// clock_nanosleep(2): returns the number of the error, and leaves errno alone.
+/// clock_nanosleep(2), which returns the error's number and keeps errno.
 #[cfg_attr(not(target_feature = "crt-static"), unsafe(no_mangle))]
 pub(crate) unsafe extern "C" fn clock_nanosleep(
     clock: libc::clockid_t,
@@ -65,7 +65,7 @@ pub(crate) unsafe extern "C" fn clock_nanosleep(
     request: *const timespec,
     remaining: *mut timespec,
 ) -> c_int {
-    // Clocks of processor time stand still while others run.
+    // Clocks of processor time do not advance while other tasklets run.
     let is_ours = matches!(
         clock,
         libc::CLOCK_REALTIME | libc::CLOCK_MONOTONIC | libc::CLOCK_BOOTTIME | libc::CLOCK_TAI
@@ -117,11 +117,11 @@ pub(crate) extern "C" fn usleep(microseconds: c_uint) -> c_int {
         tv_sec: i64::from(microseconds / 1_000_000),
         tv_nsec: i64::from(microseconds % 1_000_000) * 1000,
     };
-    // SAFETY: lent for the call; nothing is left to be told.
+    // SAFETY: borrowed for the call; the remaining time is not asked for.
     give_int(unsafe { sleep_by(Symbol::usleep, &time, std::ptr::null_mut()) })
 }
 
-/// sleep(3): the whole seconds that are left, where a signal ends it early.
+/// sleep(3), which returns the remaining whole seconds if a signal ends it early.
 #[cfg_attr(not(target_feature = "crt-static"), unsafe(no_mangle))]
 pub(crate) extern "C" fn sleep(seconds: c_uint) -> c_uint {
     let time = timespec { tv_sec: i64::from(seconds), tv_nsec: 0 };
@@ -141,6 +141,6 @@ pub(crate) extern "C" fn sched_yield() -> c_int {
         yield_now();
         return 0;
     }
-    // SAFETY: touches nothing.
+    // SAFETY: the call accesses no memory.
     give_int(unsafe { call!(sched_yield) })
 }

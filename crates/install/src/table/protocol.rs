@@ -145,8 +145,8 @@ impl<T> Table<T> {
         })
     }
 
-    /// Wakes at most `most` waiters for the address by `set_event`, and returns their number. Call it
-    /// after the change that they wait for.
+    /// Wakes at most `most` waiters for the address by `set_event`, and returns their number. Call
+    /// it after the change that they wait for.
     pub(super) fn wake(
         &self,
         address: usize,

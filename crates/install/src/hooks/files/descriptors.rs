@@ -1,8 +1,8 @@
 //! Descriptors of any kind, at their own position.
 //!
 //! `RWF_NOWAIT` makes an attempt that cannot block, whatever the descriptor's flags are, for
-//! sockets, pipes and what is in the page cache. What has no such attempt (terminals, procfs, named
-//! pipes) is asked for its readiness first.
+//! sockets, pipes and bytes in the page cache. Files without such an attempt (terminals, procfs,
+//! named pipes) are first asked for their readiness.
 
 use std::cell::Cell;
 use std::ffi::{c_int, c_void};
@@ -26,7 +26,7 @@ use crate::wait::{
 /// The offset that means the descriptor's own position.
 const HERE: i64 = -1;
 
-/// The type of a descriptor's file, as in `st_mode`; 0 where it is none of them (an eventfd).
+/// Returns the type of a descriptor's file, as in `st_mode`; 0 if it is none of them (an eventfd).
 pub(crate) fn file_type(fd: c_int) -> u32 {
     let mut stat = std::mem::MaybeUninit::<libc::stat>::zeroed();
     // SAFETY: the kernel fills it, or leaves zeros.
@@ -37,7 +37,7 @@ pub(crate) fn file_type(fd: c_int) -> u32 {
     stat.st_mode & libc::S_IFMT
 }
 
-/// Tells whether a file of this type waits for the disk, and for nobody else.
+/// Tells whether a file of this type waits for the disk only.
 pub(crate) fn is_on_disk(file_type: u32) -> bool {
     matches!(file_type, libc::S_IFREG | libc::S_IFBLK | libc::S_IFDIR)
 }
@@ -91,23 +91,24 @@ unsafe fn read_slices(call: &Call, fd: c_int, slices: *const iovec, count: c_int
         return first;
     }
     if is_on_disk(file_type(fd)) {
-        // SAFETY: the caller's promise: the slices are theirs.
+        // SAFETY: the caller's promise: the slices are writable.
         return unsafe { read_from_disk(call, fd, slices, count) };
     }
     wait_then_try(call, (fd, Direction::In), &Limit::new(socket_limit(fd, Direction::In)), attempt)
 }
 
-/// Tells whether the kernel has no attempt that cannot block. (EINVAL, too, from some files; where
-/// it is the caller's fault, the plain call says so again.)
+/// Tells whether the kernel has no attempt that cannot block. (Some files also return EINVAL. If
+/// that is the caller's fault, the plain call returns it again.)
 fn is_unsupported(outcome: Outcome) -> bool {
     const NO_SUCH_CALL: Outcome = -(libc::ENOSYS as isize);
     matches!(outcome, NOT_SUPPORTED | INVALID | NO_SUCH_CALL)
 }
 
-/// Reads from what has no attempt that cannot block: terminals and other devices, inotify, procfs.
+/// Reads from a file without an attempt that cannot block: terminals and other devices, inotify,
+/// procfs.
 unsafe fn read_when_ready(call: &Call, fd: c_int, slices: *const iovec, count: c_int) -> Outcome {
     if !is_on_disk(file_type(fd)) && !is_nonblocking(fd) {
-        // EPERM: it cannot be watched, and so does not block for long.
+        // EPERM: the file cannot be polled, and so does not block for long.
         let outcome = ready(call, fd, Direction::In, None);
         if outcome != 0 && outcome != -(libc::EPERM as isize) {
             return outcome;
@@ -117,16 +118,16 @@ unsafe fn read_when_ready(call: &Call, fd: c_int, slices: *const iovec, count: c
     unsafe { call!(readv, fd, slices, count) }
 }
 
-/// Not in the page cache: by the port, into the first slice that has room. A short read is one that
-/// callers of readv know.
+/// Reads bytes that are not in the page cache by the port, into the first slice that has room.
+/// Callers of readv expect short reads.
 unsafe fn read_from_disk(call: &Call, fd: c_int, first: *const iovec, count: c_int) -> Outcome {
-    // SAFETY: the caller's promise: so many slices, each theirs.
+    // SAFETY: the caller's promise: `count` writable slices.
     let slices = unsafe { slices_of(first, count) };
     let Some(slice) = slices.iter().find(|slice| slice.iov_len > 0) else { return 0 };
     // SAFETY: as above.
     let buf = unsafe { slice_mut(slice.iov_base, slice.iov_len) };
     call.count();
-    // SAFETY: lent for the call, and not closed at its end.
+    // SAFETY: borrowed for the call, and not closed at its end.
     let mut end = ManuallyDrop::new(unsafe { PipeReader::from_raw_fd(fd) });
     // SAFETY: the caller's promise, handed on.
     file_count_or_error(end.read(buf), || unsafe { call!(readv, fd, first, count) })
@@ -144,9 +145,9 @@ pub(crate) unsafe extern "C" fn write(fd: c_int, buf: *const c_void, len: usize)
             return give(FAULT);
         }
         call.count();
-        // SAFETY: lent for the call, and not closed at its end.
+        // SAFETY: borrowed for the call, and not closed at its end.
         let mut end = ManuallyDrop::new(unsafe { PipeWriter::from_raw_fd(fd) });
-        // SAFETY: the caller's buffer; it is only read from.
+        // SAFETY: the buffer is the caller's, and is only read from.
         let written = end.write(unsafe { slice_mut(buf.cast_mut(), len) });
         // SAFETY: the caller's promise, handed on.
         return give(file_count_or_error(written, || unsafe { call!(write, fd, buf, len) }));
@@ -169,7 +170,7 @@ pub(crate) unsafe extern "C" fn writev(fd: c_int, slices: *const iovec, count: c
     }
 }
 
-/// A blocking pipe or stream takes all of it, one wait after another.
+/// Writes all bytes to a blocking pipe or stream, with a wait after each step.
 unsafe fn write_slices(call: &Call, fd: c_int, slices: *const iovec, count: c_int) -> Outcome {
     let (by_parts, flags) = (Cell::new(None), Cell::new(libc::MSG_DONTWAIT));
     // SAFETY: the caller's promise, handed on.
@@ -205,7 +206,7 @@ unsafe fn write_slices(call: &Call, fd: c_int, slices: *const iovec, count: c_in
         by_parts.set(Some(libc::S_IFSOCK));
         flags.set(libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL);
     }
-    // SAFETY: the caller's promise: so many slices.
+    // SAFETY: the caller's promise: `count` slices.
     let (file, slices) = (CallFile::new(fd), unsafe { slices_of(slices, count) });
     transfer_slices(slices, first, |rest| {
         let (rest, count) = (rest.as_ptr(), rest.len() as c_int);
@@ -213,8 +214,8 @@ unsafe fn write_slices(call: &Call, fd: c_int, slices: *const iovec, count: c_in
     })
 }
 
-/// Sends what a socket has room for: parts after the first, and where the kernel has no
-/// pwritev2(2): emulators have none.
+/// Sends what a socket has room for: the steps after the first, and all steps if the kernel has no
+/// pwritev2(2), as some emulators.
 unsafe fn send_part(fd: c_int, slices: *const iovec, count: c_int, flags: c_int) -> Outcome {
     // SAFETY: a header without a name and without control data.
     let mut header = unsafe { std::mem::zeroed::<libc::msghdr>() };
@@ -224,31 +225,31 @@ unsafe fn send_part(fd: c_int, slices: *const iovec, count: c_int, flags: c_int)
     unsafe { call!(sendmsg, fd, &raw const header, flags) }
 }
 
-/// Writes what a named pipe has room for, which knows no `RWF_NOWAIT`. Where another writer is at
-/// work it may block after all.
+/// Writes what a named pipe has room for, which ignores `RWF_NOWAIT`. If another writer fills the
+/// pipe meanwhile, this blocks after all.
 unsafe fn write_part(fd: c_int, slices: *const iovec, count: c_int) -> Outcome {
-    /// `PIPE_BUF`: where there is room at all, so much fits.
+    /// `PIPE_BUF`: if there is room at all, that many bytes fit.
     const PART: usize = 4096;
     let mut asked = libc::pollfd { fd, events: libc::POLLOUT, revents: 0 };
     let none = libc::timespec { tv_sec: 0, tv_nsec: 0 };
-    // SAFETY: an entry and a time, lent for the call.
+    // SAFETY: the entry and the time are borrowed for the call.
     match unsafe { call!(ppoll, &raw mut asked, 1, &raw const none, 0, 8) } {
         0 => return AGAIN,
         error if error < 0 => return error,
         _ => {}
     }
-    // SAFETY: the caller's promise: so many slices.
+    // SAFETY: the caller's promise: `count` slices.
     let all = unsafe { slices_of(slices, count) };
     if all.iter().fold(0_usize, |sum, slice| sum.saturating_add(slice.iov_len)) <= PART {
-        // SAFETY: as above. In one piece, for who writes there, too.
+        // SAFETY: as above. The write is atomic, for other writers of the pipe.
         return unsafe { call!(writev, fd, slices, count) };
     }
     let Some(slice) = all.iter().find(|slice| slice.iov_len > 0) else { return 0 };
-    // SAFETY: as above: each is the caller's.
+    // SAFETY: as above: the slice is the caller's.
     unsafe { call!(write, fd, slice.iov_base, slice.iov_len.min(PART)) }
 }
 
-/// Terminals and other devices.
+/// Writes to a terminal or another device.
 unsafe fn write_when_ready(call: &Call, fd: c_int, slices: *const iovec, count: c_int) -> Outcome {
     if file_type(fd) == libc::S_IFCHR && !is_nonblocking(fd) {
         let outcome = ready(call, fd, Direction::Out, None);

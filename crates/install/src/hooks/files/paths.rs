@@ -1,4 +1,4 @@
-//! Files: locks, and opens that wait for another.
+//! File locks, and opens that wait for another program.
 
 use std::ffi::{CStr, c_char, c_int, c_uint};
 use std::os::fd::{FromRawFd, OwnedFd};
@@ -36,8 +36,8 @@ pub(crate) extern "C" fn flock(fd: c_int, operation: c_int) -> c_int {
     give_int(locked.map_or_else(|error| error_number(&error), |()| 0))
 }
 
-/// fcntl(2). Locks of records belong to the process, not to a thread, so nobody can wait for one on
-/// behalf of a tasklet and leave it at a kill: they are tried again and again. (A deadlock with
+/// fcntl(2). Record locks belong to the process, not to a thread, so no thread can wait for one on
+/// behalf of a tasklet and abandon it at a kill: they are tried at intervals. (A deadlock with
 /// another process is not found.)
 #[cfg_attr(not(target_feature = "crt-static"), unsafe(no_mangle))]
 pub(crate) unsafe extern "C" fn fcntl(fd: c_int, command: c_int, argument: usize) -> c_int {
@@ -67,7 +67,7 @@ unsafe fn control(symbol: Symbol, fd: c_int, command: c_int, argument: usize) ->
     }
 }
 
-/// `F_GETOWN`, whose negative results are no errors.
+/// Performs `F_GETOWN`, whose negative results are no errors.
 fn owner(fd: c_int) -> Outcome {
     const F_GETOWN_EX: c_int = 16;
     const GROUP: c_int = 2;
@@ -75,7 +75,7 @@ fn owner(fd: c_int) -> Outcome {
     // SAFETY: the kernel writes two numbers.
     match unsafe { call!(fcntl, fd, F_GETOWN_EX, owner.as_mut_ptr()) } {
         error if error < 0 => error,
-        // As libc: `give` takes a small negative number for an error, as libc's own did once.
+        // As in libc's own wrapper once, `give` treats a small negative number as an error.
         _ if owner[0] == GROUP => -(owner[1] as isize),
         _ => owner[1] as isize,
     }
@@ -99,7 +99,7 @@ fn retry_lock(call: &Call, attempt: impl Fn() -> Outcome) -> Outcome {
     }
 }
 
-/// Opens. A FIFO waits for its other end: by a thread of its own.
+/// Opens a path. A FIFO waits for its other end, as an interruptible call on a thread.
 unsafe fn open_by(
     symbol: Symbol,
     folder: c_int,
@@ -127,10 +127,10 @@ unsafe fn open_by(
     };
     let open = move || {
         let folder = own.as_ref().map_or(libc::AT_FDCWD, pool::number);
-        // SAFETY: the call owns both.
+        // SAFETY: the job owns both.
         unsafe { call!(openat, folder, path.as_ptr(), flags, mode) }
     };
-    // SAFETY: it was opened just now.
+    // SAFETY: the call above has opened it.
     pool::run_interruptible(&call, open, |fd| unsafe { OwnedFd::from_raw_fd(fd) })
         .map_or_else(|error| error, pool::into_number)
 }

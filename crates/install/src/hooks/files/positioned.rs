@@ -1,4 +1,4 @@
-//! Files at a position: an attempt that the page cache can satisfy, then the port.
+//! Reads and writes at a position: an attempt that the page cache can satisfy, then the port.
 
 use std::ffi::{c_int, c_void};
 use std::mem::ManuallyDrop;
@@ -13,13 +13,14 @@ use crate::raw::{AGAIN, FAULT, INVALID, Outcome, call, give, give_int};
 use crate::symbols::Symbol;
 use crate::wait::{file_count_or_error, slice_mut, slices_of};
 
-/// The library's file for a descriptor, lent for a call.
+/// Borrows a descriptor as the library's file, for a call.
 pub(crate) fn file(fd: c_int) -> ManuallyDrop<File> {
-    // SAFETY: it is not closed at its end.
+    // SAFETY: the descriptor is not closed when the value is dropped.
     ManuallyDrop::new(unsafe { File::from_raw_fd(fd) })
 }
 
-/// An operation of the library's as a call of libc's. `None`: its caller is no tasklet of ours.
+/// Performs an operation of the library as a call of libc's. Returns `None` if the caller is no
+/// tasklet of this crate.
 fn on_file(
     symbol: Symbol,
     fd: c_int,
@@ -31,20 +32,20 @@ fn on_file(
     Some(file_count_or_error(operation(&file(fd)).map(|()| 0), in_place))
 }
 
-/// Reads, by a caller that is a tasklet of ours.
+/// Reads in a tasklet.
 unsafe fn read_at(call: &Call, fd: c_int, slices: (*const iovec, c_int), offset: i64) -> Outcome {
     let (first, count) = slices;
-    // −1 means something else to preadv2.
+    // To preadv2, −1 means the descriptor's own position.
     let Ok(position) = u64::try_from(offset) else { return INVALID };
     // SAFETY: the caller's promise, handed on.
     match unsafe { call!(preadv2, fd, first, count, offset, 0, libc::RWF_NOWAIT) } {
         AGAIN => {}
         other if other >= 0 => return other,
-        // Also where there is no such attempt, or no such call.
+        // This includes files and kernels without such an attempt.
         // SAFETY: as above.
         _ => return unsafe { call!(preadv, fd, first, count, offset, 0) },
     }
-    // SAFETY: the kernel has looked at them: so many slices, each the caller's.
+    // SAFETY: the kernel has checked them: `count` slices of the caller's.
     let slices = unsafe { slices_of(first, count) };
     let Some(slice) = slices.iter().find(|slice| slice.iov_len > 0) else { return 0 };
     // SAFETY: as above.
@@ -55,17 +56,17 @@ unsafe fn read_at(call: &Call, fd: c_int, slices: (*const iovec, c_int), offset:
     file_count_or_error(file(fd).read_at(buf, position), in_place)
 }
 
-/// Writes, as [`read_at`] reads: a part, where there are several slices.
+/// Writes in a tasklet, as [`read_at`] reads: only the first of several slices.
 unsafe fn write_at(call: &Call, fd: c_int, slices: (*const iovec, c_int), offset: i64) -> Outcome {
     let Ok(position) = u64::try_from(offset) else { return INVALID };
-    // SAFETY: the caller's promise: so many slices, each theirs.
+    // SAFETY: the caller's promise: `count` readable slices.
     let slices = unsafe { slices_of(slices.0, slices.1) };
     let Some(slice) = slices.iter().find(|slice| slice.iov_len > 0) else { return 0 };
     if slice.iov_base.is_null() {
         return FAULT;
     }
     call.count();
-    // SAFETY: the caller's promise: the buffer is theirs; it is only read from.
+    // SAFETY: the caller's promise: the buffer is readable; it is only read from.
     let buf = unsafe { slice_mut(slice.iov_base, slice.iov_len) };
     // SAFETY: as above.
     let in_place = || unsafe { call!(pwrite64, fd, slice.iov_base, slice.iov_len, offset) };
@@ -131,7 +132,7 @@ pub(crate) unsafe extern "C" fn __pread_chk(
     unsafe { pread(fd, buf, len, offset) }
 }
 
-/// As [`__pread_chk`].
+/// pread64(3) as fortified C calls it: see [`__pread_chk`].
 #[cfg_attr(not(target_feature = "crt-static"), unsafe(no_mangle))]
 pub(crate) unsafe extern "C" fn __pread64_chk(
     fd: c_int,

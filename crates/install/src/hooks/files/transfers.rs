@@ -1,12 +1,12 @@
 //! From one descriptor to another: sendfile, splice, tee.
 //!
-//! None of them has a try that cannot wait for a socket. So where an end would wait, a thread of
-//! its own makes the call, through descriptors of its own. What it has moved is told, also where a
-//! kill ends it.
+//! None of them has a try that cannot wait for a socket. So if an end would wait, an interruptible
+//! call moves the bytes on a thread, through descriptors of its own. It reports the bytes moved
+//! even if a kill ends it.
 //!
-//! splice of a socket in blocking mode has no such way: the kernel waits for the socket with the
-//! pipe locked, and whoever reads or writes that pipe meanwhile blocks its thread. It says EINVAL,
-//! as for what it cannot move, and its callers then copy with read and write.
+//! splice of a socket in blocking mode cannot be done so: the kernel waits for the socket with the
+//! pipe locked, and another reader or writer of that pipe would block its thread. It returns
+//! EINVAL, as for files that it cannot splice, and its callers then copy with read and write.
 
 use std::ffi::{c_int, c_uint};
 use std::os::fd::OwnedFd;
@@ -20,24 +20,24 @@ use crate::raw::{AGAIN, INVALID, Outcome, PIPE, call, give};
 use crate::symbols::Symbol;
 use crate::wait::is_nonblocking;
 
-/// Tells whether a descriptor may wait for another program: it is no file, and nobody has asked it
-/// not to wait.
+/// Tells whether a descriptor may wait for another program: it is no file on a disk, and is in
+/// blocking mode.
 fn may_wait(fd: c_int) -> bool {
     !is_on_disk(file_type(fd)) && !is_nonblocking(fd)
 }
 
-/// Tells whether splice waits at this end only where its flags let it, and locks nothing meanwhile.
+/// Tells whether splice waits at this end only if its flags permit it, and locks nothing meanwhile.
 fn honours_nonblock(fd: c_int) -> bool {
     let file_type = file_type(fd);
     file_type == libc::S_IFIFO || is_on_disk(file_type)
 }
 
-/// Both ends, for a call of the job's own.
+/// Duplicates both ends, for a call of the job's own.
 fn duplicate_both(from: c_int, to: c_int) -> Result<(OwnedFd, OwnedFd), Outcome> {
     Ok((pool::duplicate(from)?, pool::duplicate(to)?))
 }
 
-/// The place where an offset stands, and a copy of it for the job.
+/// Copies an offset for the job.
 unsafe fn copied(offset: *mut loff_t) -> Option<loff_t> {
     // SAFETY: the caller's promise: null, or an offset.
     unsafe { offset.as_ref() }.copied()
@@ -47,7 +47,7 @@ fn place(offset: &mut Option<loff_t>) -> *mut loff_t {
     offset.as_mut().map_or(std::ptr::null_mut(), |offset| offset as *mut loff_t)
 }
 
-/// Has a thread move bytes by `step`, which is given both ends and copies of both offsets.
+/// Has a thread move bytes by `step`, which gets both ends and copies of both offsets.
 unsafe fn move_by_thread(
     call: &Call,
     (from, from_offset): (c_int, *mut loff_t),
@@ -60,7 +60,7 @@ unsafe fn move_by_thread(
     };
     // SAFETY: the caller's promise.
     let (mut here, mut there) = unsafe { (copied(from_offset), copied(to_offset)) };
-    // The offsets are told by the closure that the call is not: both may run on after a kill.
+    // The offsets return in shared memory, because the job may run on after a kill.
     let offsets = std::sync::Arc::new(std::sync::Mutex::new((here, there)));
     let theirs = offsets.clone();
     let job = move || {
@@ -86,7 +86,8 @@ unsafe fn move_by_thread(
     outcome
 }
 
-/// The thread that met the closed end holds signals off. The caller's shall have it.
+/// Raises SIGPIPE in the caller's thread. The thread that met the closed end has its signals
+/// blocked.
 fn raise_sigpipe() {
     // SAFETY: a signal to the calling thread.
     unsafe { call!(tgkill, call!(getpid), call!(gettid), libc::SIGPIPE) };
@@ -94,7 +95,7 @@ fn raise_sigpipe() {
 
 macro_rules! send_files {
     ($($name:ident)*) => {$(
-        /// sendfile(2). It reads from files only.
+        /// sendfile(2), which reads from files only.
         #[cfg_attr(not(target_feature = "crt-static"), unsafe(no_mangle))]
         pub(crate) unsafe extern "C" fn $name(
             to: c_int,
@@ -103,7 +104,7 @@ macro_rules! send_files {
             count: size_t,
         ) -> isize {
             let step = move |from: c_int, offset: *mut loff_t, to: c_int, _: *mut loff_t| {
-                // SAFETY: descriptors and an offset of the caller's.
+                // SAFETY: the descriptors and the offset are the caller's.
                 unsafe { call!(sendfile, to, from, offset, count) }
             };
             give(match Call::begin(Symbol::$name) {
@@ -131,7 +132,7 @@ pub(crate) unsafe extern "C" fn splice(
 ) -> isize {
     let step = move |flags: c_uint| {
         move |from: c_int, here: *mut loff_t, to: c_int, there: *mut loff_t| {
-            // SAFETY: descriptors and offsets of the caller's.
+            // SAFETY: the descriptors and offsets are the caller's.
             unsafe { call!(splice, from, here, to, there, count, flags) }
         }
     };
@@ -154,11 +155,11 @@ pub(crate) unsafe extern "C" fn splice(
 pub(crate) unsafe extern "C" fn tee(from: c_int, to: c_int, count: size_t, flags: c_uint) -> isize {
     let null = std::ptr::null_mut();
     let step = move |from: c_int, _: *mut loff_t, to: c_int, _: *mut loff_t| {
-        // SAFETY: descriptors.
+        // SAFETY: the arguments are descriptors and numbers.
         unsafe { call!(tee, from, to, count, flags) }
     };
     give(match Call::begin(Symbol::tee) {
-        // SAFETY: no memory of the caller's.
+        // SAFETY: the call uses no memory of the caller's.
         Some(call) if may_wait(from) || may_wait(to) => unsafe {
             move_by_thread(&call, (from, null), (to, null), step)
         },

@@ -1,8 +1,8 @@
-//! Connections begin: connect, accept.
+//! The beginning of connections: connect, accept.
 //!
-//! The kernel knows no try of these that cannot block, other than by the flags of the socket, which
-//! are everybody's and stay as the program set them. So they are operations of the port's: the
-//! ring's own, or a call by a thread that may wait.
+//! The kernel has no form of these calls that cannot block, other than by the flags of the socket,
+//! which all its users share and which stay as the program set them. So they are operations of the
+//! port: the ring's own, or an interruptible call on a thread.
 
 use std::ffi::c_int;
 use std::os::fd::{BorrowedFd, IntoRawFd};
@@ -17,8 +17,8 @@ use crate::remainder::option;
 use crate::symbols::Symbol;
 use crate::wait::{Direction, error_number, is_nonblocking, socket_limit};
 
-/// connect(2). Datagrams are connected at once. What a kill, a deadline or a signal handler leaves
-/// behind goes on by itself, as in Linux.
+/// connect(2). Datagram sockets connect at once. After a kill, a deadline or a signal handler the
+/// connection attempt goes on by itself, as in Linux.
 #[cfg_attr(not(target_feature = "crt-static"), unsafe(no_mangle))]
 pub(crate) unsafe extern "C" fn connect(
     fd: c_int,
@@ -31,7 +31,7 @@ pub(crate) unsafe extern "C" fn connect(
         && matches!(option(fd, libc::SO_TYPE), Ok(libc::SOCK_STREAM | libc::SOCK_SEQPACKET))
         && !is_nonblocking(fd)
     {
-        // SAFETY: the caller's promise: so many bytes.
+        // SAFETY: the caller's promise: `len` bytes.
         return give_int(unsafe { connect_stream(&call, fd, address, len) });
     }
     // SAFETY: the caller's promise, handed on.
@@ -46,15 +46,15 @@ unsafe fn connect_stream(
 ) -> Outcome {
     call.count();
     let limit = socket_limit(fd, Direction::Out);
-    // SAFETY: lent for this call.
+    // SAFETY: borrowed for this call.
     let socket = unsafe { BorrowedFd::borrow_raw(fd) };
     let connected = interruptible(call.restart(limit.is_some()), || {
-        // SAFETY: the caller's promise: so many bytes.
+        // SAFETY: the caller's promise: `len` bytes.
         unsafe { raw::connect(socket, address.cast(), len as usize, limit) }
     });
     match connected.map_err(|error| error_number(&error)) {
         Ok(()) => 0,
-        // The limit: a connection is under way. One of the Unix family is not begun by halves.
+        // At the limit the connection attempt goes on. One of a Unix socket has not begun.
         Err(AGAIN) if option(fd, libc::SO_DOMAIN) != Ok(libc::AF_UNIX) => IN_PROGRESS,
         Err(error) => error,
     }
@@ -92,7 +92,7 @@ unsafe fn accept_by(
 ) -> Outcome {
     const FLAGS: c_int = libc::SOCK_CLOEXEC | libc::SOCK_NONBLOCK;
     let call = match Call::begin(symbol) {
-        // What does not listen, or is asked for what there is not, is refused at once.
+        // A socket that does not listen, or an unknown flag, is refused at once.
         Some(call)
             if flags & !FLAGS == 0
                 && !is_nonblocking(fd)
@@ -103,7 +103,7 @@ unsafe fn accept_by(
         // SAFETY: the caller's promise, handed on.
         _ => return unsafe { call!(accept4, fd, address, len, flags) },
     };
-    // The kernel says so when it has a connection, and drops that.
+    // The kernel would find these errors only after it has taken a connection, which it would drop.
     if !address.is_null() {
         // SAFETY: the caller's promise: null, or a length.
         match unsafe { len.as_ref() } {
@@ -114,7 +114,7 @@ unsafe fn accept_by(
     }
     call.count();
     let limit = socket_limit(fd, Direction::In);
-    // SAFETY: lent for this call.
+    // SAFETY: borrowed for this call.
     let listener = unsafe { BorrowedFd::borrow_raw(fd) };
     let accepted = interruptible(call.restart(limit.is_some()), || {
         // SAFETY: the caller's promise: room for an address, and how much.

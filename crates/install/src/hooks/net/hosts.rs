@@ -1,8 +1,8 @@
-//! Names of hosts, by the functions that were there before getaddrinfo. As in `names`, by a thread
-//! of the pool.
+//! Names of hosts, by the functions that preceded getaddrinfo. As in `names`, a thread of the pool
+//! makes the call.
 //!
-//! Each tasklet has an answer of its own, where libc has one for the process: it stays until the
-//! tasklet asks again.
+//! Each tasklet has an answer of its own, where libc has one for each process. It stays until the
+//! tasklet's next query.
 
 use std::cell::RefCell;
 use std::ffi::{CString, c_char, c_int, c_void};
@@ -53,28 +53,28 @@ thread_local! {
     static ANSWER: RefCell<Option<OwnedAnswer>> = const { RefCell::new(None) };
 }
 
-/// An answer that the caller reads, so no reference to it is held here.
+/// An answer that the caller reads through a pointer, so no reference to it is held here.
 struct OwnedAnswer(*mut Answer);
 
 impl Drop for OwnedAnswer {
     fn drop(&mut self) {
-        // SAFETY: of a box, and freed here only.
+        // SAFETY: the pointer is of a box, which only this frees.
         drop(unsafe { Box::from_raw(self.0) });
     }
 }
 
-/// A question, whose memory is its own.
+/// A query that owns its memory.
 enum Query {
     Name(CString, c_int),
     Address(Vec<u8>, c_int),
 }
 
 impl Query {
-    /// Asks. Gives the answer, or the number for h_errno.
+    /// Asks libc. Returns the answer, or the number for h_errno.
     fn ask(&self) -> Result<AssertSend<Box<Answer>>, c_int> {
         const ROOM: usize = 1 << 10;
         const ROOM_MAX: usize = 1 << 20;
-        // SAFETY: zeros are an entry; it is looked at only where the call has filled it.
+        // SAFETY: zeros are a valid entry; it is read only after the call has filled it.
         let entry: hostent = unsafe { std::mem::zeroed() };
         let mut answer = Box::new(Answer { entry, memory: vec![0; ROOM] });
         loop {
@@ -86,7 +86,7 @@ impl Query {
                 Query::Name(name, family) => {
                     let real: ByNameR = next!(gethostbyname2_r);
                     let name = name.as_ptr();
-                    // SAFETY: the question's own memory, and the answer's.
+                    // SAFETY: the memory belongs to the query and to the answer.
                     unsafe { real(name, *family, place, memory, room, found_at, number_at) }
                 }
                 Query::Address(bytes, family) => {
@@ -105,16 +105,16 @@ impl Query {
         }
     }
 
-    /// Asks on a thread of the pool.
+    /// Runs the query on a thread of the pool.
     fn run_on_pool(self, call: &Call) -> *mut hostent {
         const TRY_AGAIN: c_int = 2;
         let number = match pool::run_cancellable(call, move || self.ask()) {
             Ok(Ok(answer)) => {
                 let answer = Box::into_raw(answer.take());
-                // The last one is freed, as the caller expects (gethostbyname(3)). Where the
-                // destructor of a thread-local calls after this one's, the answer stays for good.
+                // The previous answer is freed, as the caller expects (gethostbyname(3)). If the
+                // destructor of a thread-local calls after this one's, the answer is leaked.
                 drop(ANSWER.try_with(|place| place.replace(Some(OwnedAnswer(answer)))));
-                // SAFETY: kept until the tasklet asks again, or ends.
+                // SAFETY: the answer is kept until the tasklet asks again, or ends.
                 return unsafe { &raw mut (*answer).entry };
             }
             Ok(Err(number)) => number,
@@ -123,7 +123,7 @@ impl Query {
                 TRY_AGAIN
             }
         };
-        // SAFETY: the caller's own.
+        // SAFETY: the location is the calling thread's own.
         unsafe { *__h_errno_location() = number };
         std::ptr::null_mut()
     }
@@ -164,7 +164,7 @@ pub(crate) unsafe extern "C" fn gethostbyaddr(
     let fits = !address.is_null() && len as usize <= size_of::<libc::in6_addr>();
     match fits.then(|| Call::begin(Symbol::gethostbyaddr)).flatten() {
         Some(call) => {
-            // SAFETY: the caller's promise: so many bytes.
+            // SAFETY: the caller's promise: `len` bytes.
             let bytes = unsafe { std::slice::from_raw_parts(address.cast(), len as usize) };
             Query::Address(bytes.to_vec(), family).run_on_pool(&call)
         }
@@ -183,8 +183,8 @@ struct Buffers {
     number: *mut c_int,
 }
 
-/// Makes a call that writes into the caller's memory; in a tasklet a thread makes it, and the
-/// caller waits for its end, whatever comes.
+/// Makes a call that writes into the caller's memory. In a tasklet a thread makes it, and the
+/// caller waits for its end in every case.
 ///
 /// # Safety
 /// The memory is the caller's, which leaves it alone until this returns.

@@ -1,5 +1,5 @@
-//! Names of hosts: libc asks servers, through sockets of its own. By a thread of the pool, with
-//! copies of what it is asked.
+//! Names of hosts: libc asks servers, through sockets of its own. A thread of the pool makes the
+//! call, with copies of its arguments.
 
 use std::ffi::{CStr, CString, c_char, c_int};
 
@@ -11,7 +11,7 @@ use crate::pool::{self, AssertSend};
 use crate::raw::{errno, give, set_errno};
 use crate::symbols::Symbol;
 
-/// A text of the caller's own memory.
+/// Copies a text, or returns `None` for a null pointer.
 pub(super) unsafe fn copied(text: *const c_char) -> Option<CString> {
     // SAFETY: the caller's promise: null, or a text that ends in a zero.
     (!text.is_null()).then(|| unsafe { CStr::from_ptr(text) }.to_owned())
@@ -21,13 +21,13 @@ fn pointer(text: &Option<CString>) -> *const c_char {
     text.as_ref().map_or(std::ptr::null(), |text| text.as_ptr())
 }
 
-/// The result, until the caller takes it.
+/// The list of addresses, freed unless the caller takes it.
 struct Found(*mut addrinfo);
 
 impl Drop for Found {
     fn drop(&mut self) {
         if !self.0.is_null() {
-            // SAFETY: getaddrinfo made it, and nobody has taken it.
+            // SAFETY: getaddrinfo made the list, and no code has taken it.
             unsafe { libc::freeaddrinfo(self.0) };
         }
     }
@@ -46,14 +46,15 @@ pub(crate) unsafe extern "C" fn getaddrinfo(
         // SAFETY: the caller's promise, handed on.
         return unsafe { real(node, service, hints, result) };
     };
-    // SAFETY: the caller's promise. Of the hints, a copy, the job reads four numbers, no addresses.
+    // SAFETY: the caller's promise. The job reads four numbers of the copied hints, and none of
+    // their addresses.
     let (node, service, hints) =
         unsafe { (copied(node), copied(service), AssertSend::new(hints.as_ref().copied())) };
     let looked_up = pool::run_cancellable(&call, move || {
         let hints = hints.take();
         let hints = hints.as_ref().map_or(std::ptr::null(), |hints| hints as *const addrinfo);
         let mut found = Found(std::ptr::null_mut());
-        // SAFETY: the job owns all it is given. Of the hints it reads four numbers.
+        // SAFETY: the job owns all arguments. Of the hints it reads four numbers.
         let outcome = unsafe { real(pointer(&node), pointer(&service), hints, &mut found.0) };
         if outcome != 0 {
             found.0 = std::ptr::null_mut();
@@ -97,7 +98,7 @@ pub(crate) unsafe extern "C" fn getnameinfo(
         return unsafe { real(address, len, host, host_len, service, service_len, flags) };
     };
     let mut storage = std::mem::MaybeUninit::<libc::sockaddr_storage>::zeroed();
-    // SAFETY: so many bytes, and they fit. Zeros are an address.
+    // SAFETY: `size` bytes are readable, and fit. Zeros are a valid address.
     let storage = unsafe {
         address.cast::<u8>().copy_to_nonoverlapping(storage.as_mut_ptr().cast(), size);
         storage.assume_init()
@@ -110,7 +111,7 @@ pub(crate) unsafe extern "C" fn getnameinfo(
             None => (std::ptr::null_mut(), 0),
         };
         let ((name, name_len), (port, port_len)) = (start(&mut names), start(&mut services));
-        // SAFETY: the job owns all it is given.
+        // SAFETY: the job owns all arguments.
         let outcome = unsafe {
             real((&raw const storage).cast(), len, name, name_len, port, port_len, flags)
         };

@@ -32,7 +32,7 @@ pub(crate) unsafe extern "C" fn recv(
     give(unsafe { receive(Symbol::recv, fd, (buf, len), flags) })
 }
 
-/// Receives without a name.
+/// Receives without the sender's address.
 unsafe fn receive(
     symbol: Symbol,
     fd: c_int,
@@ -56,14 +56,14 @@ unsafe fn receive(
     })
 }
 
-/// Tells whether a receive is to fill its buffer: a stream's with `MSG_WAITALL`. (A datagram is
-/// whole at once.)
+/// Tells whether a receive must fill its buffer: `MSG_WAITALL` on a stream. (A datagram is whole at
+/// once.)
 fn is_whole(fd: c_int, flags: c_int) -> bool {
     flags & libc::MSG_WAITALL != 0 && option(fd, libc::SO_TYPE) == Ok(libc::SOCK_STREAM)
 }
 
-/// `MSG_WAITALL`: until `len` bytes have come, or the stream ends, or an error comes. `attempt` is
-/// given the descriptor, what is done, and the flags.
+/// Receives until `len` bytes have come (`MSG_WAITALL`), or the stream ends, or an error comes.
+/// `attempt` gets the descriptor, the number of bytes received, and the flags.
 fn receive_all(
     call: &Call,
     fd: c_int,
@@ -84,7 +84,7 @@ fn receive_all(
     }
     if flags & libc::MSG_PEEK != 0 {
         if option(fd, libc::SO_DOMAIN) == Ok(libc::AF_UNIX) {
-            // Those look once.
+            // A Unix socket peeks once.
             return first;
         }
         return peek_all(fd, (len, first), &end, || attempt(fd, 0, now));
@@ -99,8 +99,8 @@ fn receive_all(
     done as Outcome
 }
 
-/// Peeks until there are `len` bytes. What is there already makes the socket ready, so that
-/// readiness does not tell of more.
+/// Peeks until there are `len` bytes. The bytes that are there make the socket ready, so readiness
+/// does not reveal new ones.
 fn peek_all(
     fd: c_int,
     (len, first): (usize, Outcome),
@@ -150,7 +150,8 @@ pub(crate) unsafe extern "C" fn recvfrom(
         // SAFETY: the caller's promise, handed on.
         return give(unsafe { receive(Symbol::recvfrom, fd, (buf, len), flags) });
     }
-    // SAFETY: the caller's promise, handed on; within the buffer. The first part has the name.
+    // SAFETY: the caller's promise, handed on; within the buffer. The first step asks for the
+    // address.
     let attempt = |fd: c_int, done: usize, flags: c_int| unsafe {
         let (rest, left) = (buf.wrapping_byte_add(done), len - done);
         match done {
@@ -207,9 +208,9 @@ pub(crate) unsafe extern "C" fn recvmsg(fd: c_int, message: *mut msghdr, flags: 
     if first <= 0 || is_nonblocking(fd) {
         return give(first);
     }
-    // SAFETY: the kernel has read it, and so it is one.
+    // SAFETY: the kernel has read the message, so it is valid.
     if unsafe { !(*message).msg_control.is_null() } {
-        // Room for descriptors: it stops where they may come.
+        // The message has room for descriptors: the receive stops where they may come.
         return give(first);
     }
     let (file, end) = (CallFile::new(fd), Limit::new(socket_limit(fd, Direction::In)));
@@ -218,13 +219,13 @@ pub(crate) unsafe extern "C" fn recvmsg(fd: c_int, message: *mut msghdr, flags: 
     give(transfer_slices(slices, first, |rest| {
         transfer_more(&call, (&file, Direction::In), &end, |fd| {
             let mut rest = message_from(rest);
-            // SAFETY: slices of the caller's, which the kernel writes to.
+            // SAFETY: the slices are the caller's, for the kernel to write to.
             unsafe { call!(recvmsg, fd, &raw mut rest, now) }
         })
     }))
 }
 
-/// A header without a name and without control data.
+/// Makes a message header without an address and without control data.
 pub(super) fn message_from(slices: &[iovec]) -> msghdr {
     // SAFETY: zeros are the empty header.
     let mut header = unsafe { std::mem::zeroed::<msghdr>() };
@@ -233,8 +234,8 @@ pub(super) fn message_from(slices: &[iovec]) -> msghdr {
     header
 }
 
-/// recvmmsg(2): as many messages as there is room for, or one and what is there then
-/// (`MSG_WAITFORONE`). A limit ends it between two messages, as in Linux.
+/// recvmmsg(2): receives as many messages as there is room for, or one and those that are there
+/// then (`MSG_WAITFORONE`). A limit ends it between two messages, as in Linux.
 #[cfg_attr(not(target_feature = "crt-static"), unsafe(no_mangle))]
 pub(crate) unsafe extern "C" fn recvmmsg(
     fd: c_int,
@@ -247,8 +248,8 @@ pub(crate) unsafe extern "C" fn recvmmsg(
         // SAFETY: the caller's promise, handed on.
         return give_int(unsafe { call!(recvmmsg, fd, messages, count, flags, limit) });
     };
-    // SAFETY: the caller's promise, handed on; within the messages. The kernel counts the limit
-    // down, and refuses what is none.
+    // SAFETY: the caller's promise, handed on; within the messages. The kernel updates the limit,
+    // and refuses a malformed one.
     let attempt = |fd: c_int, done: libc::c_uint| unsafe {
         let flags = flags | libc::MSG_DONTWAIT;
         call!(recvmmsg, fd, messages.wrapping_add(done as usize), count - done, flags, limit)

@@ -45,8 +45,8 @@ pub(crate) unsafe extern "C" fn sendto(
     give(unsafe { send_bytes(Symbol::sendto, fd, (buf, len), flags, (address, address_len)) })
 }
 
-/// A stream takes all of it, one wait after another, as a blocking socket does. What cannot be sent
-/// in parts (datagrams) is taken at once, or not at all.
+/// Sends all bytes on a stream, with a wait after each step, as a blocking socket does. A datagram
+/// is sent whole, or not at all.
 unsafe fn send_bytes(
     symbol: Symbol,
     fd: c_int,
@@ -68,7 +68,8 @@ unsafe fn send_bytes(
             (fd, Direction::Out),
             || attempt(fd, 0, now),
             |socket, _| {
-                // Tried only: the library waits for a number, and this crate for a file.
+                // The library only tries: its wait would be for a number, this crate's is for a
+                // file.
                 let no_limit = || Err(io::ErrorKind::WouldBlock.into());
                 // SAFETY: the caller's promise, handed on.
                 unsafe { raw::send_within(socket, buf.cast(), len, flags, no_limit) }
@@ -77,7 +78,7 @@ unsafe fn send_bytes(
         false => attempt(fd, 0, now),
     };
     if first == PIPE && address.is_null() && flags & libc::MSG_NOSIGNAL == 0 {
-        // The library has held the signal back; the kernel sends it again.
+        // The library has suppressed the signal; this call raises it.
         return attempt(fd, 0, now);
     }
     if first < 0 && first != AGAIN || first >= len as Outcome || is_nonblocking(fd) {
@@ -100,7 +101,7 @@ unsafe fn send_bytes(
     done as Outcome
 }
 
-/// sendmsg(2). A stream takes all of it; ancillary data goes with the first byte.
+/// sendmsg(2). A stream sends all of it; ancillary data goes with the first byte.
 #[cfg_attr(not(target_feature = "crt-static"), unsafe(no_mangle))]
 pub(crate) unsafe extern "C" fn sendmsg(fd: c_int, message: *const msghdr, flags: c_int) -> isize {
     // SAFETY: the caller's promise, handed on.
@@ -117,7 +118,7 @@ pub(crate) unsafe extern "C" fn sendmsg(fd: c_int, message: *const msghdr, flags
     }
     let (file, end) = (CallFile::new(fd), Limit::new(socket_limit(fd, Direction::Out)));
     let quiet = now | libc::MSG_NOSIGNAL;
-    // SAFETY: the kernel has read it, so it is one; so are its slices.
+    // SAFETY: the kernel has read the message, so it is valid, and so are its slices.
     let (message, slices) =
         unsafe { (*message, slices_of((*message).msg_iov, (*message).msg_iovlen as c_int)) };
     give(transfer_slices(slices, first, |rest| {
@@ -127,7 +128,7 @@ pub(crate) unsafe extern "C" fn sendmsg(fd: c_int, message: *const msghdr, flags
     }))
 }
 
-/// sendmmsg(2): all messages, each in one piece.
+/// sendmmsg(2): sends all messages, each whole.
 #[cfg_attr(not(target_feature = "crt-static"), unsafe(no_mangle))]
 pub(crate) unsafe extern "C" fn sendmmsg(
     fd: c_int,

@@ -1,13 +1,13 @@
 //! poll, select, epoll: many descriptors at once.
 //!
-//! A look without a wait says what is ready. Where nothing is, a single descriptor is waited for;
-//! several are put into an epoll of the call's own, whose descriptor is readable as soon as one of
-//! them is ready. Then it looks again. Where no descriptor is left for an epoll, it looks each ten
-//! milliseconds.
+//! A poll without a wait finds what is ready. If nothing is, a single descriptor is waited for.
+//! Several are put into an epoll instance of the call's own, whose descriptor is readable as soon
+//! as one of them is ready; then the call polls again. If no descriptor is left for an epoll
+//! instance, it polls every ten milliseconds.
 //!
-//! A signal handler ends the call with EINTR. A signal mask holds for the looks: a signal that the
-//! thread holds off, and the mask lets through, makes the call look, and so is let through. (One
-//! that the thread lets through is not held off by the mask while the call waits.)
+//! A signal handler ends the call with EINTR. A signal mask holds for the polls: a signal that the
+//! thread blocks, and the mask does not, makes the call poll, and is so delivered. (A signal that
+//! the thread does not block is not blocked by the mask while the call waits.)
 
 mod waiting;
 
@@ -102,7 +102,7 @@ pub(crate) unsafe extern "C" fn __ppoll_chk(
     unsafe { ppoll(asked, count, limit, mask) }
 }
 
-/// poll(2), by any name.
+/// Performs poll(2), by any name.
 pub(crate) unsafe fn poll_by(
     symbol: Symbol,
     asked: *mut pollfd,
@@ -133,31 +133,31 @@ pub(crate) unsafe fn poll_by(
     )
 }
 
-/// The signals that the thread holds off and a mask lets through; `None` where there are none. (The
-/// others come by themselves, and would look as if they were held off while they do.)
+/// Returns the signals that the thread blocks and a mask does not; `None` if there are none. (The
+/// others are delivered anyway, and would count as blocked while they are.)
 unsafe fn unblocked_by(mask: *const sigset_t) -> Option<u64> {
     // SAFETY: the caller's promise: null, or a mask, of the kernel's size at least.
     let mask = unsafe { mask.cast::<u64>().as_ref() }?;
     let mut blocked = 0u64;
-    // SAFETY: changes nothing; a place of the kernel's size.
+    // SAFETY: the call changes nothing; the place has the kernel's size.
     unsafe { call!(rt_sigprocmask, libc::SIG_BLOCK, 0, &raw mut blocked, MASK_SIZE) };
     let signals = blocked & !mask;
     (signals != 0).then_some(signals)
 }
 
-/// A descriptor that is readable while the thread holds one of these signals off.
+/// Makes a descriptor that is readable while one of these signals is pending and blocked.
 pub(crate) fn signal_descriptor(signals: u64) -> Result<OwnedFd, Outcome> {
     let flags = libc::SFD_CLOEXEC | libc::SFD_NONBLOCK;
-    // SAFETY: a set, lent for the call; a new descriptor, or an error.
+    // SAFETY: the set is borrowed for the call, which returns a new descriptor, or an error.
     let made = unsafe { call!(signalfd4, -1i32, &raw const signals, MASK_SIZE, flags) };
     if made < 0 {
         return Err(made);
     }
-    // SAFETY: it was made just now.
+    // SAFETY: the call above has made it.
     Ok(unsafe { OwnedFd::from_raw_fd(made as c_int) })
 }
 
-/// Looks until there is something, or an error, or the limit is reached.
+/// Polls until something is ready, or an error, or the limit is reached.
 fn poll_and_wait(
     call: &Call,
     limit: Option<Duration>,
@@ -167,14 +167,14 @@ fn poll_and_wait(
 ) -> Outcome {
     let end = Limit::new(limit);
     let mut waiting = None;
-    // A signal's own descriptor is found ready by every signal, and looked at in vain.
+    // A signal's descriptor becomes ready at every signal, and is then polled in vain.
     interruptible(Restart::No, || {
         loop {
             let found = look();
             if found != 0 || end.is_over() {
                 return found;
             }
-            // Made once: nothing is added or taken away while the call lasts.
+            // Made once: no interest is added or removed while the call lasts.
             let waiting = waiting.get_or_insert_with(|| WaitStrategy::new(&interests(), signals));
             match waiting.wait(call, &end) {
                 0 | AGAIN => {}
@@ -205,7 +205,7 @@ pub(crate) unsafe extern "C" fn select(
     let sets = Sets { count, read, write, except };
     // SAFETY: the caller's promise, handed on.
     let outcome = unsafe { select_by(Symbol::select, sets, span, NO_MASK) };
-    // Linux says how much time is left.
+    // Linux reports the remaining time.
     // SAFETY: the caller's promise.
     if let (Some(time), Some(left)) = (unsafe { limit.as_mut() }, end.left()) {
         time.tv_sec = left.as_secs() as i64;
@@ -235,7 +235,7 @@ pub(crate) unsafe extern "C" fn pselect(
     give_int(unsafe { select_by(Symbol::pselect, sets, span, mask) })
 }
 
-/// The sets that select is asked about, which also take its answer.
+/// The sets with the interests of select, which also receive its result.
 #[derive(Clone, Copy)]
 struct Sets {
     count: c_int,
@@ -244,7 +244,7 @@ struct Sets {
     except: *mut fd_set,
 }
 
-/// Descriptors that a set has room for.
+/// The number of descriptors for which a set has room.
 const SET_SIZE: usize = libc::FD_SETSIZE;
 
 impl Sets {
@@ -275,7 +275,7 @@ unsafe fn select_by(
         // SAFETY: the caller's promise, handed on.
         return unsafe { sets.kernel(limit, mask) };
     };
-    // The answer overwrites the question.
+    // The result overwrites the interests.
     // SAFETY: the caller's promise: each is null or a set.
     let asked = sets.all().map(|set| unsafe { set.as_ref() }.copied());
     let ask_again = || {

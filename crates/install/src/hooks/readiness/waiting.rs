@@ -14,12 +14,12 @@ use crate::wait::{Direction, Limit, error_number, ready};
 
 /// The way to wait for descriptors.
 pub(super) enum WaitStrategy {
-    /// For a single one, in one way.
+    /// For a single descriptor, in one direction.
     One(c_int, Direction),
-    /// For an epoll, in which they are.
+    /// For an epoll instance that contains them.
     Epoll(OwnedFd, #[expect(dead_code, reason = "it is in the epoll")] Option<OwnedFd>),
-    /// By looking again and again: there is no descriptor left for an epoll, or no room. One of
-    /// them, if there is any, and one way in which it may be ready.
+    /// By polling at intervals: there is no descriptor left for an epoll instance, or no room. The
+    /// descriptor is one of them, if there is any, with one direction in which it may be ready.
     Repeat(Option<(c_int, Direction)>),
 }
 
@@ -57,7 +57,8 @@ impl WaitStrategy {
             WaitStrategy::One(fd, direction) => ready(call, fd, direction, end.left()),
             WaitStrategy::Epoll(ref epoll, _) => {
                 match ready(call, epoll.as_raw_fd(), Direction::In, end.left()) {
-                    // An epoll of the port's takes only so many that wait for one descriptor.
+                    // The port's epoll instance takes a limited number of entries for one
+                    // descriptor.
                     INVALID => {
                         *self = WaitStrategy::Repeat(None);
                         AGAIN
@@ -85,8 +86,8 @@ impl WaitStrategy {
     }
 }
 
-/// An epoll that is readable when one of the descriptors is ready, or one of the signals comes,
-/// whose descriptor is the second one.
+/// Makes an epoll instance that is readable when one of the descriptors is ready, or one of the
+/// signals is pending. The second result is the signals' descriptor.
 fn make_epoll(
     interests: &[(c_int, u32)],
     signals: Option<u64>,
@@ -100,14 +101,14 @@ fn make_epoll(
     let epoll = unsafe { OwnedFd::from_raw_fd(made as c_int) };
     let add = |fd: c_int, events: u32| {
         let mut event = epoll_event { events, u64: 0 };
-        // SAFETY: one event, lent for the call.
+        // SAFETY: the event is borrowed for the call.
         unsafe { call!(epoll_ctl, epoll.as_raw_fd(), libc::EPOLL_CTL_ADD, fd, &raw mut event) }
     };
     for &(fd, _) in interests.iter().filter(|(fd, _)| *fd >= 0) {
-        // Each once, with all that is asked of it.
+        // Each descriptor is added once, with all its events.
         let events = interests.iter().filter(|(other, _)| *other == fd);
         // EPERM (a file, which is always ready) and EEXIST (a descriptor named twice) do not
-        // matter: the look has found the first, and the second is there.
+        // matter: the poll has found the first, and the second has been added.
         let added = add(fd, events.fold(0, |all, (_, events)| all | events));
         if added < 0 && ![libc::EPERM, libc::EEXIST].contains(&(-added as c_int)) {
             return Err(added);

@@ -1,10 +1,10 @@
-//! pthread_exit(3) on a tasklet's stack: as libc unwinds, frame by frame.
+//! pthread_exit(3) on a tasklet's stack, which unwinds as libc does, frame by frame.
 //!
-//! C++ destructors, and handlers of pthread_cleanup_push(3) in code that was compiled with
-//! `-fexceptions`, run as the unwinder passes them. Other C code registers a place to jump to
-//! (`__pthread_register_cancel`), from where it calls its handler and goes on with
-//! `__pthread_unwind_next`. libc keeps those places in its own descriptor; for tasklets they are
-//! kept here.
+//! The unwinder runs C++ destructors, and handlers of pthread_cleanup_push(3) in code that was
+//! compiled with `-fexceptions`, as it passes them. Other C code registers a buffer to jump to
+//! (`__pthread_register_cancel`), from where it calls its handler and continues with
+//! `__pthread_unwind_next`. libc keeps those buffers in its own descriptor; this module keeps them
+//! for tasklets.
 
 use std::cell::Cell;
 use std::ffi::{c_int, c_void};
@@ -14,7 +14,8 @@ use crate::end::current_record;
 use crate::enter::leave;
 use crate::next::real;
 
-/// `__pthread_unwind_buf_t`: what `sigsetjmp` has saved, without a signal mask; then libc's words.
+/// `__pthread_unwind_buf_t`: the registers that `sigsetjmp` has saved, without a signal mask; then
+/// libc's words.
 #[repr(C)]
 pub(crate) struct CleanupBuffer {
     saved: [usize; SAVED],
@@ -24,17 +25,17 @@ pub(crate) struct CleanupBuffer {
     bottom: usize,
 }
 
-/// Words of `__cancel_jmp_buf`: registers, and whether a mask was saved.
+/// The words of `__cancel_jmp_buf`: registers, and whether a mask was saved.
 const SAVED: usize = if cfg!(target_arch = "x86_64") { 9 } else { 23 };
 
 thread_local! {
-    /// The last place that the tasklet has registered.
+    /// The last buffer that the tasklet has registered.
     static LAST: Cell<*mut CleanupBuffer> = const { Cell::new(null_mut()) };
 }
 
 type OfPlace = unsafe extern "C-unwind" fn(*mut CleanupBuffer);
 
-/// Notes a handler, for pthread_cleanup_push(3).
+/// Registers a handler, for pthread_cleanup_push(3).
 #[unsafe(no_mangle)]
 pub(crate) unsafe extern "C-unwind" fn __pthread_register_cancel(place: *mut CleanupBuffer) {
     if current_record().is_none() {
@@ -42,11 +43,11 @@ pub(crate) unsafe extern "C-unwind" fn __pthread_register_cancel(place: *mut Cle
         // SAFETY: the caller's promise, handed on.
         return unsafe { register(place) };
     }
-    // SAFETY: the caller's, which has room for libc's words.
+    // SAFETY: the buffer is the caller's, and has room for libc's words.
     unsafe { (*place).before = LAST.replace(place) };
 }
 
-/// Forgets a handler, for pthread_cleanup_pop(3).
+/// Unregisters a handler, for pthread_cleanup_pop(3).
 #[unsafe(no_mangle)]
 pub(crate) unsafe extern "C-unwind" fn __pthread_unregister_cancel(place: *mut CleanupBuffer) {
     if current_record().is_none() {
@@ -54,11 +55,11 @@ pub(crate) unsafe extern "C-unwind" fn __pthread_unregister_cancel(place: *mut C
         // SAFETY: the caller's promise, handed on.
         return unsafe { unregister(place) };
     }
-    // SAFETY: it was registered above.
+    // SAFETY: the function above has registered it.
     LAST.set(unsafe { (*place).before });
 }
 
-/// Goes on unwinding after a handler.
+/// Continues unwinding after a handler.
 #[unsafe(no_mangle)]
 pub(crate) unsafe extern "C-unwind" fn __pthread_unwind_next(place: *mut CleanupBuffer) -> ! {
     if current_record().is_none() {
@@ -67,7 +68,7 @@ pub(crate) unsafe extern "C-unwind" fn __pthread_unwind_next(place: *mut Cleanup
         // SAFETY: the caller's promise, handed on.
         unsafe { next(place) }
     }
-    // SAFETY: `on_frame` has jumped there, with its words set.
+    // SAFETY: `on_frame` has jumped to it, with its words set.
     unsafe { unwind((*place).value, (*place).bottom) }
 }
 
@@ -102,9 +103,9 @@ unsafe extern "C-unwind" {
 /// Unwinds the calling tasklet's stack, and returns `value` from its bottom.
 ///
 /// # Safety
-/// `bottom` is that of the calling tasklet, and its frames are given up.
+/// `bottom` is that of the calling tasklet, whose frames are abandoned.
 pub(crate) unsafe fn unwind(value: *mut c_void, bottom: usize) -> ! {
-    // Not on the stack, whose frames go; `on_frame` frees it.
+    // The exception is not on the stack, whose frames are abandoned; `on_frame` frees it.
     let exception = Box::into_raw(Box::new(Exception {
         class: 0,
         cleanup: Some(caught),
@@ -112,14 +113,16 @@ pub(crate) unsafe fn unwind(value: *mut c_void, bottom: usize) -> ! {
         value,
         bottom,
     }));
-    // SAFETY: an exception of the unwinder's form; `on_frame` leaves at the bottom.
+    // SAFETY: the exception has the unwinder's layout; `on_frame` leaves at the bottom.
     unsafe { _Unwind_ForcedUnwind(exception, on_frame, null_mut()) };
-    // The unwinder has given up. What is above may still be used: glibc ends the process, too.
+    // The unwinder has failed. The frames above may still be in use, so the process ends, as with
+    // glibc.
     eprintln!("overlapped-preload: pthread_exit above a frame that cannot be unwound");
     std::process::abort();
 }
 
-/// Called before each frame is left.
+/// Decides before each frame whether to jump to a handler, to leave the stack, or to go on
+/// unwinding.
 unsafe extern "C-unwind" fn on_frame(
     _: c_int,
     actions: c_int,
@@ -128,15 +131,15 @@ unsafe extern "C-unwind" fn on_frame(
     context: *mut c_void,
     _: *mut c_void,
 ) -> c_int {
-    // SAFETY: `unwind`'s.
+    // SAFETY: the exception is `unwind`'s.
     let (value, bottom) = unsafe { ((*exception).value, (*exception).bottom) };
-    // SAFETY: the unwinder's, for the time of the call.
+    // SAFETY: the context is the unwinder's, valid during the call.
     let frame = unsafe { _Unwind_GetCFA(context) };
     let is_bottom = actions & END_OF_STACK != 0 || frame >= bottom;
     let place = LAST.get();
-    // A place stands in the frame that it was registered in.
+    // A buffer lies in the frame that registered it.
     if !place.is_null() && (is_bottom || place.addr() < frame) {
-        // SAFETY: it was registered by a call that has not returned, on this stack.
+        // SAFETY: a call on this stack that has not returned has registered it.
         unsafe {
             LAST.set((*place).before);
             ((*place).value, (*place).bottom) = (value, bottom);
@@ -145,7 +148,7 @@ unsafe extern "C-unwind" fn on_frame(
         }
     }
     if is_bottom {
-        // SAFETY: the bottom of this stack; its frames have been unwound.
+        // SAFETY: this is the bottom of this stack; its frames have been unwound.
         unsafe {
             drop(Box::from_raw(exception));
             leave(value, bottom)
@@ -154,7 +157,7 @@ unsafe extern "C-unwind" fn on_frame(
     NO_REASON
 }
 
-/// C++ code has caught it, and not thrown it on.
+/// Ends the process, as glibc does: C++ code has caught the exception and not rethrown it.
 unsafe extern "C" fn caught(_: c_int, _: *mut Exception) {
     eprintln!("overlapped-preload: FATAL: exception not rethrown");
     std::process::abort();

@@ -1,4 +1,4 @@
-//! pthread_create(3): a tasklet on the host, or a thread where it must be one.
+//! pthread_create(3): it starts a tasklet on the host, or a thread if it must be one.
 
 use std::ffi::{c_int, c_void};
 use std::mem::MaybeUninit;
@@ -21,9 +21,10 @@ use crate::state::{State, state};
 type Create =
     unsafe extern "C" fn(*mut pthread_t, *const pthread_attr_t, Start, *mut c_void) -> c_int;
 
-/// Bytes of a stack beside what was asked for: the library's guard, and frames of its functions.
+/// Bytes of a stack in addition to the requested size: the library's guard, and frames of its
+/// functions.
 const STACK_BESIDE: usize = 128 << 10;
-/// The smallest stack: handlers of signals may have large frames.
+/// The smallest stack: signal handlers may have large frames.
 const STACK_MIN: usize = 256 << 10;
 
 /// Attributes that a tasklet can have.
@@ -35,11 +36,11 @@ struct Attributes {
 /// The program's function and its argument.
 struct Body(Start, *mut c_void);
 
-// SAFETY: pthread_create's caller gives both to another thread.
+// SAFETY: pthread_create's caller passes both to another thread.
 unsafe impl Send for Body {}
 
 impl Body {
-    /// Both. (A closure that names a field captures the field alone.)
+    /// Returns both. (A closure that names a field would capture only the field.)
     fn take(self) -> (Start, *mut c_void) {
         (self.0, self.1)
     }
@@ -72,7 +73,7 @@ pub(crate) unsafe extern "C" fn pthread_create(
         },
         None => {
             let state = state();
-            // Before it can end.
+            // The thread is counted before it can end.
             state.live.fetch_add(1, Relaxed);
             let adoption = Box::into_raw(Box::new(Adoption { body, state }));
             // SAFETY: the caller's promise; `adopted` takes the box.
@@ -81,7 +82,7 @@ pub(crate) unsafe extern "C" fn pthread_create(
                 state.threads.fetch_add(1, Relaxed);
             } else {
                 state.live.fetch_sub(1, Relaxed);
-                // SAFETY: nobody has taken it.
+                // SAFETY: no thread has taken the box.
                 drop(unsafe { Box::from_raw(adoption) });
             }
             outcome
@@ -89,15 +90,15 @@ pub(crate) unsafe extern "C" fn pthread_create(
     }
 }
 
-/// A thread of the program's that stays one, and the process that it is started in.
+/// A thread of the program that stays one, and the process in which it is started.
 struct Adoption {
     body: Body,
     state: &'static State,
 }
 
-/// Runs such a thread.
+/// Runs a thread that stays one.
 unsafe extern "C" fn adopted(adoption: *mut c_void) -> *mut c_void {
-    // SAFETY: the box that `pthread_create` above has given away.
+    // SAFETY: this is the box that `pthread_create` above has passed.
     let adoption = *unsafe { Box::from_raw(adoption.cast::<Adoption>()) };
     let Body(start, argument) = adoption.body;
     adopt();
@@ -106,13 +107,13 @@ unsafe extern "C" fn adopted(adoption: *mut c_void) -> *mut c_void {
     unsafe { start(argument) }
 }
 
-/// `None`: attributes that a tasklet cannot have.
+/// Reads the attributes; `None` if a tasklet cannot have them.
 ///
 /// # Safety
-/// Null, or attributes.
+/// `attributes` is null, or points to attributes.
 unsafe fn requested(attributes: *const pthread_attr_t) -> Option<Attributes> {
-    // libc keeps the address of a stack of the program's own in this word, and null where there is
-    // none; pthread_attr_getstack does not tell the two apart.
+    // In this word libc keeps the address of a stack of the program's own, or null;
+    // pthread_attr_getstack does not distinguish the two.
     const STACK: usize = 3;
     let mut default = MaybeUninit::<pthread_attr_t>::uninit();
     let mut requested = Attributes { stack_size: 0, is_detached: false };
@@ -160,10 +161,10 @@ fn begin(host: &Spawner, requested: Attributes, body: Body) -> Result<Arc<Record
     let is_begun = if in_tasklet() && may_wait() {
         builder().spawn(run).is_ok()
     } else if in_tasklet() {
-        // It could not wait for the beginning.
+        // It could not wait for the tasklet's beginning.
         false
     } else {
-        // The host's tasklets have thread-locals of their own; placed ones have not.
+        // `builder` gives the tasklet thread-locals of its own; a placed tasklet cannot have them.
         host.spawn(move || builder().spawn(run).is_ok())
             .is_ok_and(|placed| placed.join().unwrap_or(false))
     };
@@ -176,9 +177,9 @@ fn begin(host: &Spawner, requested: Attributes, body: Body) -> Result<Arc<Record
     Ok(record)
 }
 
-/// Enters the calling tasklet under the name that others have for it.
+/// Registers the calling tasklet by the name that others have for it.
 fn register(record: &Arc<Record>) {
-    // SAFETY: no conditions.
+    // SAFETY: the call has no conditions.
     let id = unsafe { libc::pthread_self() } as usize;
     record.id.store(id, Release);
     let state: &State = record.state;

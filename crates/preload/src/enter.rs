@@ -1,17 +1,17 @@
-//! The bottom of a tasklet's stack, as far as the program is concerned: [`enter`] calls its
-//! function, [`leave`] returns from there whatever has been called since.
+//! The bottom of a tasklet's stack, as the program sees it: [`enter`] calls its function, and
+//! [`leave`] returns from there, whatever has been called since.
 //!
-//! So pthread_exit(3) has a place to go to. Registers that a function must keep are saved at the
-//! bottom, as `setjmp` does; the unwinder finds no frame below.
+//! So pthread_exit(3) can return from the bottom. `enter` saves the callee-saved registers there,
+//! as `setjmp` does; the unwinder finds no frame below.
 
 use std::ffi::c_void;
 
 pub(crate) type Start = unsafe extern "C" fn(*mut c_void) -> *mut c_void;
 
-/// Calls `start(argument)`, and notes at `bottom` what [`leave`] needs.
+/// Calls `start(argument)`, and stores at `bottom` what [`leave`] needs.
 ///
 /// # Safety
-/// As `start` demands. `bottom` stays as long as it runs.
+/// The caller meets the conditions of `start`. `bottom` stays valid as long as it runs.
 #[cfg(target_arch = "x86_64")]
 #[unsafe(naked)]
 pub(crate) unsafe extern "C" fn enter(
@@ -42,11 +42,11 @@ pub(crate) unsafe extern "C" fn enter(
     )
 }
 
-/// Returns `value` from the [`enter`] that noted `bottom`.
+/// Returns `value` from the [`enter`] that stored `bottom`.
 ///
 /// # Safety
-/// That call has not returned, and this is its stack. What runs there is over: no value in the
-/// frames above will be dropped.
+/// That call has not returned, and this is its stack. The frames above are abandoned: no value in
+/// them will be dropped.
 #[cfg(target_arch = "x86_64")]
 #[unsafe(naked)]
 pub(crate) unsafe extern "C" fn leave(value: *mut c_void, bottom: usize) -> ! {
@@ -144,7 +144,8 @@ mod tests {
             if depth > 0 {
                 return deeply(bottom, depth - 1) + 1;
             }
-            // SAFETY: `enter` below is in its call, on this stack; nothing here is to be dropped.
+            // SAFETY: `enter` below has not returned, on this stack; nothing here needs to be
+            // dropped.
             unsafe { leave(std::ptr::without_provenance_mut(42), *bottom) }
         }
         std::ptr::without_provenance_mut(deeply(bottom.cast(), 100))
@@ -154,7 +155,7 @@ mod tests {
     fn a_function_returns_or_is_left_from_deep_inside() {
         let mut bottom = 0_usize;
         let place = &raw mut bottom;
-        // SAFETY: functions without conditions; the place stays.
+        // SAFETY: the functions have no conditions; the place stays valid.
         let (returned, left) = unsafe {
             let returned = enter(returns, std::ptr::without_provenance_mut(6), place);
             (returned, enter(leaves, place.cast(), place))

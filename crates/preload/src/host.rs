@@ -1,4 +1,4 @@
-//! The host: a thread with the scheduler that all tasklets live on.
+//! The host: a thread with the scheduler of all tasklets.
 
 use std::sync::{Mutex, MutexGuard, Once, PoisonError, mpsc};
 use std::thread;
@@ -19,11 +19,11 @@ pub(crate) enum Host {
     #[default]
     Absent,
     Runs(Spawner),
-    /// Threads stay threads here.
+    /// No scheduler can run here, so threads stay threads.
     Refused,
 }
 
-/// The way to the host, which the first call starts. `None`: there can be none.
+/// Returns the spawner of the host, which the first call starts; `None` if there can be none.
 pub(crate) fn host() -> Option<Spawner> {
     let _inside = LibraryCall::begin();
     let mut host = lock(&state().host);
@@ -48,8 +48,8 @@ fn lock(host: &Mutex<Host>) -> MutexGuard<'_, Host> {
 
 fn start() -> Result<Spawner, String> {
     static ONCE: Once = Once::new();
-    // SAFETY: this is for programs under test; what takes gettid for its identity is among the
-    // limits that the crate names.
+    // SAFETY: this is for programs under test; the crate names the use of gettid for identity among
+    // its limits.
     unsafe { overlapped_install::install() }.map_err(|why| why.to_string())?;
     end::prepare()?;
     ONCE.call_once(|| {
@@ -66,9 +66,9 @@ fn start() -> Result<Spawner, String> {
     }
 }
 
-/// Runs the scheduler, to the end of the process.
+/// Runs the scheduler until the process ends.
 fn run(sender: &mpsc::Sender<Result<Spawner, RunError>>) {
-    // Programs have handlers of their own for faults.
+    // Programs have fault handlers of their own.
     let config = Config::new().overflow_report(false);
     let ended = config.run(|| {
         unblock_sigpipe();
@@ -82,8 +82,8 @@ fn run(sender: &mpsc::Sender<Result<Spawner, RunError>>) {
     }
 }
 
-/// Has writes to what nobody reads do here what they do in the program's threads, and children
-/// inherit what a thread's would: the library blocks the signal on its schedulers' threads.
+/// Unblocks SIGPIPE, which the library blocks on its schedulers' threads: a write to a closed pipe
+/// then does what it does in the program's threads, and children inherit the same mask.
 fn unblock_sigpipe() {
     let mut set = std::mem::MaybeUninit::uninit();
     // SAFETY: the set is written before it is read.

@@ -1,4 +1,4 @@
-//! Waits for tasklets, by those who know them as threads.
+//! Joins of tasklets by code that takes them for threads.
 
 use std::ffi::{c_int, c_void};
 use std::sync::Arc;
@@ -13,7 +13,8 @@ use crate::next::real;
 use crate::record::Record;
 use crate::state::record;
 
-/// Waits for a tasklet's end; its value, or the number of the error. `None`: it is a thread.
+/// Waits for a tasklet's end; returns its value, or the number of the error. `None`: it is a
+/// thread.
 pub(crate) fn join_tasklet(
     thread: pthread_t,
     limit: Option<Duration>,
@@ -23,7 +24,7 @@ pub(crate) fn join_tasklet(
 }
 
 fn join(record: &Arc<Record>, limit: Option<Duration>) -> Result<usize, c_int> {
-    // SAFETY: no conditions.
+    // SAFETY: the call has no conditions.
     if record.id.load(Relaxed) == unsafe { libc::pthread_self() } as usize {
         return Err(libc::EDEADLK);
     }
@@ -52,7 +53,7 @@ fn join(record: &Arc<Record>, limit: Option<Duration>) -> Result<usize, c_int> {
     Ok(value)
 }
 
-/// Lets a tasklet that has ended, or will, go without anybody's asking for it.
+/// Releases a tasklet that no call will join any more, whether or not it has ended.
 fn release(record: &Arc<Record>) {
     record.state.records().remove(&record.id.load(Relaxed));
     record.released.set();
@@ -66,7 +67,7 @@ pub(crate) unsafe extern "C" fn pthread_tryjoin_np(
 ) -> c_int {
     match join_tasklet(thread, Some(Duration::ZERO)) {
         Some(Err(libc::ETIMEDOUT)) => libc::EBUSY,
-        // SAFETY: the caller's promise: null, or a place of its own.
+        // SAFETY: the caller's promise: null, or writable.
         Some(joined) => unsafe { write_join_result(joined, value) },
         None => {
             let join: unsafe extern "C" fn(pthread_t, *mut *mut c_void) -> c_int =
@@ -91,7 +92,7 @@ pub(crate) unsafe extern "C" fn pthread_clockjoin_np(
         Err(error) => return error,
     };
     match join_tasklet(thread, limit) {
-        // SAFETY: the caller's promise: null, or a place of its own.
+        // SAFETY: the caller's promise: null, or writable.
         Some(joined) => unsafe { write_join_result(joined, value) },
         None => {
             type Join = unsafe extern "C" fn(

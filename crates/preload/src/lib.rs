@@ -1,13 +1,13 @@
-//! A test bench, no product: loaded into a program by `LD_PRELOAD`, it makes tasklets of the
+//! A test bench, not a product: loaded into a program by `LD_PRELOAD`, it makes tasklets of the
 //! threads that the program starts.
 //!
 //! ```text
 //! LD_PRELOAD=target/debug/liboverlapped_preload.so python3 -m test test_queue
 //! ```
 //!
-//! So test-suites that others wrote for threads run on `overlapped-install`'s functions as they
-//! are; `cargo xtask suites` does that. Nothing promises that a program which works with threads
-//! works so: see the limits below.
+//! So test suites that others wrote for threads run on `overlapped-install`'s functions unchanged;
+//! `cargo xtask suites` does that. A program that works with threads need not work so: see the
+//! limits below.
 //!
 //! # How
 //!
@@ -22,13 +22,14 @@
 //! ```
 //!
 //! The first thread that the program starts calls [`install`](overlapped_install::install) and
-//! starts the host (`host`); all its threads become tasklets there. **The main thread stays a
-//! thread**: what it waits for and tasklets give, and the other way round, goes through the table
-//! of `overlapped-install`, as between any thread and any tasklet. Threads of the library's own
-//! (the pool, the host) stay threads, too: `program` tells them apart.
+//! starts the host (`host`); all later ones become tasklets there. **The main thread stays a
+//! thread**: the table of `overlapped-install` connects its waits with tasklets, as those of any
+//! thread. Threads of the library's own (the pool, the host) stay threads, too: `program` tells
+//! them apart.
 //!
-//! A tasklet's `pthread_t` is the address of its thread-locals, as pthread_self(3) says there.
-//! Since a block is used again, it stays with its tasklet until somebody has joined it (`end`).
+//! A tasklet's `pthread_t` is the address of its thread-locals, as pthread_self(3) returns it
+//! there. The library reuses such blocks, so a block stays with its tasklet until the tasklet has
+//! been joined (`end`).
 //!
 //! | function | with a tasklet |
 //! |---|---|
@@ -41,20 +42,21 @@
 //! | pthread_kill, pthread_sigmask, gettid, priorities, affinity, processor time | the host's |
 //! | pthread_cancel | refused with ENOSYS: its waits are no cancellation points |
 //!
-//! Threads that stay threads: those whose attributes name a stack or a scheduling policy, those of
-//! C11's thrd_create(3), and all where `install` refuses (standard error then says why).
+//! These threads stay threads: those whose attributes name a stack or a scheduling policy, those of
+//! C11's thrd_create(3), and all if `install` refuses (standard error then says why).
 //!
 //! After fork(2) the child has one thread, and a host of its own as soon as it starts another. A
-//! tasklet that forked is that thread. As with threads, its end ends nobody else, and the process
-//! ends with its last thread (but for those of thrd_create(3), which are not counted).
+//! tasklet that forked is that thread. As with threads, its end ends no other thread, and the
+//! process ends with its last thread (except those of thrd_create(3), which are not counted).
 //!
 //! # Limits
 //!
-//! Tasklets are not pre-empted: one that spins for what a neighbour is to do, without a call that
-//! waits, stops them all. The host's number, signal mask and processor time are all tasklets'.
+//! Tasklets are not pre-empted: one that spins until another tasklet has done something, without a
+//! call that waits, stops all tasklets. The host's thread number, signal mask and processor time
+//! are those of all tasklets.
 //!
-//! `OVERLAPPED_PRELOAD_REPORT`, a path: each process that had tasklets appends a line there when it
-//! ends, `<pid> <tasklets> <threads> <waits>`.
+//! `OVERLAPPED_PRELOAD_REPORT` is a path: each process that had tasklets appends a line there when
+//! it ends, `<pid> <tasklets> <threads> <waits>`.
 
 #![cfg(all(
     target_os = "linux",

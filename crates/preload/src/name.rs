@@ -1,5 +1,5 @@
-//! A thread's own attributes: its name, of which the kernel has one for all tasklets, and its
-//! stack.
+//! The attributes of a tasklet that replaces a thread: its name, since the kernel has one for all
+//! tasklets of a thread, and its stack.
 
 use std::ffi::{CStr, c_char, c_int};
 
@@ -22,7 +22,7 @@ pub(crate) unsafe extern "C" fn pthread_setname_np(
         // SAFETY: the caller's promise, handed on.
         return unsafe { set(thread, name) };
     };
-    // SAFETY: the caller's promise: a string.
+    // SAFETY: the caller's promise: a string that ends in a zero.
     let bytes = unsafe { CStr::from_ptr(name) }.to_bytes();
     if bytes.len() >= NAME_LEN {
         return libc::ERANGE;
@@ -50,24 +50,24 @@ pub(crate) unsafe extern "C" fn pthread_getname_np(
         return libc::ERANGE;
     }
     let kept = *record.name();
-    // SAFETY: the caller's promise: there is room for so many.
+    // SAFETY: the caller's promise: there is room for `len` bytes.
     unsafe { name.cast::<u8>().copy_from_nonoverlapping(kept.as_ptr(), NAME_LEN) };
     0
 }
 
-/// The caller's name, which threads inherit.
+/// Returns the caller's name, which new threads inherit.
 pub(crate) fn inherited() -> Name {
     if let Some(record) = current_record() {
         return *record.name();
     }
     let mut name = [0; NAME_LEN];
-    // SAFETY: the kernel writes so many bytes.
+    // SAFETY: the kernel writes at most `NAME_LEN` bytes.
     unsafe { libc::prctl(libc::PR_GET_NAME, name.as_mut_ptr()) };
     name
 }
 
-/// pthread_getattr_np(3): libc's, but that the guard of a tasklet's stack is the library's, which
-/// libc does not know of. (std's threads do not begin without one.)
+/// pthread_getattr_np(3), which adds the guard of a tasklet's stack: it is the library's, and
+/// unknown to libc. (std's threads refuse to begin without a guard.)
 #[unsafe(no_mangle)]
 pub(crate) unsafe extern "C" fn pthread_getattr_np(
     thread: pthread_t,
@@ -79,7 +79,7 @@ pub(crate) unsafe extern "C" fn pthread_getattr_np(
     // SAFETY: the caller's promise, handed on.
     let outcome = unsafe { get(thread, attributes) };
     if outcome == 0 && record(thread).is_some() {
-        // SAFETY: they have been initialised just now.
+        // SAFETY: the call above has initialised them.
         unsafe { libc::pthread_attr_setguardsize(attributes, GUARD) };
     }
     outcome

@@ -1,13 +1,13 @@
-//! libc's own functions, for what is none of a tasklet's.
+//! libc's own functions, for threads that are no tasklets.
 
 use std::ffi::{CStr, c_void};
 
-/// The next function of that name after this library's.
+/// Returns the next function of that name after this library's.
 ///
-/// Ends the process where there is none: whoever calls it could not have been loaded.
+/// Ends the process if there is none: then the program that calls it could not have been loaded.
 #[cold]
 pub(crate) fn next(name: &CStr) -> *mut c_void {
-    // SAFETY: a name that ends in a zero.
+    // SAFETY: the name ends in a zero.
     let found = unsafe { libc::dlsym(libc::RTLD_NEXT, name.as_ptr()) };
     if found.is_null() {
         std::process::abort();
@@ -15,7 +15,7 @@ pub(crate) fn next(name: &CStr) -> *mut c_void {
     found
 }
 
-/// libc's function of that name, of the type that is asked for.
+/// Looks up libc's function of that name, as the type that is asked for.
 macro_rules! real {
     ($name:ident) => {{
         const NAME: &std::ffi::CStr = match std::ffi::CStr::from_bytes_with_nul(

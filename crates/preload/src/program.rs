@@ -1,8 +1,8 @@
-//! Tells the program's threads from the library's.
+//! The distinction between the program's threads and the library's.
 //!
-//! The program's are the main thread, the tasklets that were made of its threads, and threads that
-//! stayed threads ([`adopt`]). What the library starts while one of those is inside a call of ours
-//! ([`LibraryCall`]) is the library's.
+//! The program's threads are the main thread, the tasklets that replace its threads, and threads
+//! that stayed threads ([`adopt`]). A thread that is started while one of them is inside a call of
+//! this library ([`LibraryCall`]) is the library's.
 
 use std::cell::Cell;
 
@@ -21,7 +21,7 @@ thread_local! {
 
 /// Tells whether the calling code is the program's.
 pub(crate) fn is_program_code() -> bool {
-    // A tasklet of ours is marked while it is in no call of the library's.
+    // A tasklet of overlapped-install is marked unless it is inside a call of the library.
     is_marked()
         || match OWNER.get() {
             Owner::Program => true,
@@ -36,7 +36,7 @@ pub(crate) fn is_program_code() -> bool {
 
 /// Tells whether this is the process's first thread.
 pub(crate) fn is_main_thread() -> bool {
-    // SAFETY: no conditions.
+    // SAFETY: the calls have no conditions.
     unsafe { libc::gettid() == libc::getpid() }
 }
 
@@ -45,7 +45,7 @@ pub(crate) fn adopt() {
     OWNER.set(Owner::Program);
 }
 
-/// A call of the library's by one of the program's threads.
+/// A call into this library by one of the program's threads.
 pub(crate) struct LibraryCall(Owner);
 
 impl LibraryCall {

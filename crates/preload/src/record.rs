@@ -1,4 +1,4 @@
-//! One tasklet that was made of a thread.
+//! A tasklet that replaces a thread.
 
 use std::ffi::c_void;
 use std::sync::atomic::AtomicUsize;
@@ -8,19 +8,19 @@ use overlapped::sync::Event;
 
 use crate::state::State;
 
-/// The value of `pthread_t` that names no tasklet yet.
+/// The `pthread_t` of a tasklet that has not begun.
 pub(crate) const NOBODY: usize = 0;
 
-/// The state of a tasklet that others share.
+/// The state that a tasklet shares with its joiners.
 pub(crate) struct Record {
-    /// The process that it was started in.
+    /// The process in which it was started.
     pub(crate) state: &'static State,
     /// Its `pthread_t`, set before `begun`.
     pub(crate) id: AtomicUsize,
     pub(crate) begun: Event,
-    /// Its destructors have run, and `life` has its value.
+    /// Set once its destructors have run, and `life` has its value.
     pub(crate) ended: Event,
-    /// Nobody will ask for it any more.
+    /// Set once no call will join it any more.
     pub(crate) released: Event,
     life: Mutex<Life>,
     name: Mutex<Name>,
@@ -29,14 +29,14 @@ pub(crate) struct Record {
 /// Bytes of a thread's name, the zero at the end included.
 pub(crate) const NAME_LEN: usize = 16;
 
-/// A name, with zeros at its end.
+/// A name, padded with zeros.
 pub(crate) type Name = [u8; NAME_LEN];
 
-/// The stage that it has reached.
+/// The progress of a tasklet.
 #[derive(Default)]
 pub(crate) struct Life {
     pub(crate) is_detached: bool,
-    /// Somebody joins it.
+    /// True while a call joins it.
     pub(crate) is_joined: bool,
     /// The address that its function returned.
     pub(crate) value: usize,
@@ -64,7 +64,7 @@ impl Record {
         self.name.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Notes what its function returned.
+    /// Stores what its function returned.
     pub(crate) fn set_value(&self, value: *mut c_void) {
         self.life().value = value.expose_provenance();
     }

@@ -1,4 +1,4 @@
-//! A line about each process, so that whoever runs a suite knows that tasklets ran it.
+//! A line about each process, so that the runner of a suite knows that tasklets ran it.
 
 use std::fs::OpenOptions;
 use std::io::Write;
@@ -6,10 +6,10 @@ use std::sync::atomic::Ordering::Relaxed;
 
 use crate::state::existing_state;
 
-/// Has a line written at the end of the process.
+/// Has the line written at the end of the process.
 pub(crate) fn at_exit() {
     if std::env::var_os("OVERLAPPED_PRELOAD_REPORT").is_some() {
-        // SAFETY: a function that stays.
+        // SAFETY: the function stays loaded.
         unsafe { libc::atexit(write) };
     }
 }
@@ -27,7 +27,8 @@ extern "C" fn write() {
         state.threads.load(Relaxed),
         overlapped_install::report().waits()
     );
-    // One write, since other processes append there, too. Nobody could be told of an error.
+    // This is one write, since other processes append to the file, too. An error could not be
+    // reported.
     if let Ok(mut file) = OpenOptions::new().append(true).create(true).open(path) {
         let _ = file.write_all(line.as_bytes());
     }

@@ -1,7 +1,7 @@
 //! The state of the process: its host, and the tasklets by their `pthread_t`.
 //!
-//! All of it is replaced in a child of fork(2), where other threads may have been at it: the old
-//! one, perhaps locked for ever, is left alone.
+//! A child of fork(2) replaces all of it, because the parent's other threads may have been using
+//! it: the old state, perhaps locked for ever, is leaked.
 
 use std::collections::HashMap;
 use std::ptr;
@@ -12,39 +12,39 @@ use std::sync::{Arc, Mutex, MutexGuard, Once, PoisonError};
 use crate::host::Host;
 use crate::record::Record;
 
-/// Everything.
+/// The state of a process.
 #[derive(Default)]
 pub(crate) struct State {
     pub(crate) host: Mutex<Host>,
     records: Mutex<HashMap<usize, Arc<Record>>>,
-    /// Threads of the program that have not ended, of both kinds, but for the first one.
+    /// The program's threads that have not ended, of both kinds, except the first one.
     pub(crate) live: AtomicUsize,
-    /// Threads of the program that have become tasklets.
+    /// The number of the program's threads that have become tasklets.
     pub(crate) tasklets: AtomicUsize,
-    /// Threads of the program that have stayed threads.
+    /// The number of the program's threads that have stayed threads.
     pub(crate) threads: AtomicUsize,
 }
 
 static STATE: AtomicPtr<State> = AtomicPtr::new(ptr::null_mut());
 
-/// This process's.
+/// Returns the state of this process.
 pub(crate) fn state() -> &'static State {
     let existing = STATE.load(Acquire);
     if !existing.is_null() {
-        // SAFETY: what stands there is leaked.
+        // SAFETY: the pointer is to a leaked value.
         return unsafe { &*existing };
     }
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {
-        // SAFETY: a function that stays, and that may be called in a child of fork.
+        // SAFETY: the function stays loaded, and may be called in a child of fork.
         unsafe { libc::pthread_atfork(None, None, Some(forget)) };
     });
     let made = Box::into_raw(Box::<State>::default());
     match STATE.compare_exchange(ptr::null_mut(), made, AcqRel, Acquire) {
-        // SAFETY: it is leaked from now on.
+        // SAFETY: the value is leaked from now on.
         Ok(_) => unsafe { &*made },
         Err(other) => {
-            // SAFETY: nobody has seen this one; the other one is leaked.
+            // SAFETY: no other thread has seen this value; the other one is leaked.
             unsafe {
                 drop(Box::from_raw(made));
                 &*other
@@ -53,19 +53,20 @@ pub(crate) fn state() -> &'static State {
     }
 }
 
-/// As [`state`], where something has asked for it before.
+/// Returns the state if it has been created.
 pub(crate) fn existing_state() -> Option<&'static State> {
-    // SAFETY: null, or what is leaked.
+    // SAFETY: the pointer is null, or to a leaked value.
     unsafe { STATE.load(Acquire).as_ref() }
 }
 
-/// In a child of fork(2): async-signal-safe.
+/// Forgets the parent's state, in a child of fork(2). Async-signal-safe.
 extern "C" fn forget() {
     STATE.store(ptr::null_mut(), Release);
 }
 
 impl State {
-    /// Tells whether this is still the process's: it is not, in a child of fork(2).
+    /// Tells whether this is still the state of the process; in a child of fork(2) the parent's is
+    /// not.
     pub(crate) fn is_current(&self) -> bool {
         ptr::eq(STATE.load(Acquire), self)
     }
@@ -81,7 +82,7 @@ impl State {
     }
 }
 
-/// The tasklet that a `pthread_t` names, if it names one.
+/// Returns the tasklet that a `pthread_t` names, if it names one.
 pub(crate) fn record(thread: libc::pthread_t) -> Option<Arc<Record>> {
     existing_state()?.records().get(&(thread as usize)).cloned()
 }

@@ -1,5 +1,5 @@
-//! <threads.h>: C11's names for the same things. glibc's functions of these names call its own
-//! ones inside, past the symbols that this crate takes. The types are the same but for their names.
+//! `<threads.h>`: C11's names for the same functions. glibc's functions of these names call its own
+//! ones inside, past the symbols that this crate replaces. The types differ by name only.
 
 use std::ffi::{c_int, c_void};
 
@@ -12,7 +12,7 @@ use super::{
 };
 use crate::hooks::time::{clock_nanosleep, sched_yield};
 
-/// The results of <threads.h>, as numbers of errors are.
+/// Converts an error's number to a result of `<threads.h>`.
 fn result(error: c_int) -> c_int {
     const BUSY: c_int = 1;
     const ERROR: c_int = 2;
@@ -93,7 +93,7 @@ pub(crate) unsafe extern "C" fn cnd_broadcast(cond: *mut pthread_cond_t) -> c_in
     result(unsafe { pthread_cond_broadcast(cond) })
 }
 
-/// thrd_join(3). A thread of C11's returns an `int` in the place of the pointer.
+/// thrd_join(3). C11's threads return an `int` instead of a pointer.
 #[cfg_attr(not(target_feature = "crt-static"), unsafe(no_mangle))]
 pub(crate) unsafe extern "C" fn thrd_join(thread: pthread_t, value: *mut c_int) -> c_int {
     let mut returned: *mut c_void = std::ptr::null_mut();
@@ -106,7 +106,7 @@ pub(crate) unsafe extern "C" fn thrd_join(thread: pthread_t, value: *mut c_int) 
     result(error)
 }
 
-/// thrd_sleep(3): −1 after a signal, another negative number after an error.
+/// thrd_sleep(3), which returns −1 after a signal, and another negative number after an error.
 #[cfg_attr(not(target_feature = "crt-static"), unsafe(no_mangle))]
 pub(crate) unsafe extern "C" fn thrd_sleep(span: *const timespec, left: *mut timespec) -> c_int {
     // SAFETY: the caller's promise, handed on.

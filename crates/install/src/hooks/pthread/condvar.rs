@@ -1,4 +1,4 @@
-//! Condition variables: tasklets wait for one in the table, threads in libc.
+//! Condition variables: tasklets wait in the table, threads in libc.
 
 use std::ffi::c_int;
 use std::mem::MaybeUninit;
@@ -28,16 +28,16 @@ type Clocked = unsafe extern "C" fn(
     *const timespec,
 ) -> c_int;
 
-/// Functions that have changed since carry the version of the change.
+/// The version of functions that have changed since their first release.
 const VERSION: Option<&std::ffi::CStr> =
     if cfg!(target_arch = "x86_64") { Some(c"GLIBC_2.3.2") } else { None };
 
-/// Bits that glibc notes of a condition variable.
+/// Bits in glibc's flags of a condition variable.
 const SHARED: c_int = 1;
 const MONOTONIC: c_int = 2;
 
-/// The place of these notes, in bytes; `None`: not where one looks for them. It differs between
-/// releases of glibc, so one that has both bits is made, and looked at.
+/// Returns the offset of these flags in bytes; `None` if they are not found. It differs between
+/// releases of glibc, so a condition variable with both bits is made and searched.
 pub(crate) fn flags_offset() -> Option<usize> {
     const WORD: usize = size_of::<c_int>();
     static PLACE: AtomicUsize = AtomicUsize::new(0);
@@ -47,8 +47,8 @@ pub(crate) fn flags_offset() -> Option<usize> {
     }
     let (mut attributes, mut cond) = (MaybeUninit::uninit(), MaybeUninit::zeroed());
     let mut words = [0; size_of::<pthread_cond_t>() / WORD];
-    // SAFETY: both are initialised before they are used, and destroyed; what is copied is as large
-    // as the condition variable, which is initialised whole.
+    // SAFETY: both are initialised before they are used, and destroyed. The copy is as large as the
+    // condition variable, which is initialised whole.
     unsafe {
         let of: *mut pthread_condattr_t = attributes.as_mut_ptr();
         pthread_condattr_init(of);
@@ -70,7 +70,7 @@ pub(crate) fn flags_offset() -> Option<usize> {
 }
 
 unsafe fn flags(cond: *mut pthread_cond_t) -> c_int {
-    // No tasklet is let in where they are not found.
+    // `install` refuses if they are not found.
     let Some(place) = flags_offset() else { return 0 };
     // SAFETY: the caller's promise: it is a condition variable.
     unsafe { cond.cast::<u8>().add(place).cast::<c_int>().read_volatile() }
@@ -90,11 +90,11 @@ unsafe fn wait(
     mutex: *mut pthread_mutex_t,
     limit: &Limit,
 ) -> c_int {
-    // Nobody here hears what another process says: its waits end for nothing, now and then.
+    // This process does not learn of signals in another one, so waits end spuriously, at intervals.
     // SAFETY: the caller's promise.
     let is_shared = unsafe { flags(cond) } & SHARED != 0;
     let spurious: Option<Duration> = is_shared.then_some(RECHECK_INTERVAL);
-    // Before the mutex is unlocked: whoever changes what is waited for finds it here.
+    // The tasklet enters before the mutex is unlocked, so that a signal after the unlock finds it.
     let what = "a condition variable of C's";
     let from = if is_shared { WakeSource::Anywhere(what) } else { WakeSource::Threads(what) };
     let waiter = Waiter::enter(cond.addr(), from);

@@ -1,11 +1,11 @@
-//! POSIX threads' locks, and waits for threads.
+//! Locks of POSIX threads, and waits for threads.
 //!
-//! libc keeps the state; a tasklet tries, enters the [table](crate::table) under the lock's
-//! address, tries again, and is blocked. Whoever unlocks wakes from there, threads and tasklets
-//! alike. What is unlocked unseen (inside libc, by pthread_cond_wait of a thread; in another
-//! process) is found by looking again now and then.
+//! libc keeps the state. A tasklet tries, enters the [table](crate::table) under the lock's
+//! address, tries again, and is blocked. An unlock wakes waiters in the table, and threads in libc.
+//! An unlock that this crate cannot see (inside libc, by pthread_cond_wait of a thread; in another
+//! process) is found by checking again at intervals.
 //!
-//! Nothing is said of kills: these calls have no error for that.
+//! Kills are not reported: these calls have no error for that.
 
 mod c11;
 mod condvar;
@@ -34,26 +34,26 @@ use crate::hooks::time::{duration, until};
 use crate::table::{Waiter, wake};
 use crate::wait::Limit;
 
-/// Everybody who waits for an address.
+/// The bits that match every waiter for an address.
 pub(super) const ALL: u32 = u32::MAX;
 
-/// Between two looks for what is unlocked unseen.
+/// The interval between two checks for an unlock that this crate cannot see.
 pub(super) const RECHECK_INTERVAL: Duration = Duration::from_millis(20);
 
-/// The object that a call waits for.
+/// A wait for a lock or a similar object.
 pub(super) struct LockWait<F> {
     pub(super) address: usize,
-    /// Enters the table.
+    /// The function that enters the table.
     pub(super) enter: fn(usize) -> Waiter,
-    /// For what is unlocked unseen.
+    /// The interval of checks, for unlocks that this crate cannot see.
     pub(super) recheck: Option<Duration>,
-    /// `None`: not yet.
+    /// The attempt; `None` if the object is not available yet.
     pub(super) attempt: F,
 }
 
 impl<F: Fn() -> Option<c_int>> LockWait<F> {
-    /// Tries until it succeeds or fails; ETIMEDOUT at the limit; EINTR after a signal handler,
-    /// inside `interruptible`.
+    /// Tries until the attempt succeeds or fails; returns ETIMEDOUT at the limit, and EINTR after a
+    /// signal handler, inside `interruptible`.
     pub(super) fn wait(&self, call: &Call, limit: &Limit) -> c_int {
         loop {
             let waiter = (self.enter)(self.address);
@@ -64,7 +64,7 @@ impl<F: Fn() -> Option<c_int>> LockWait<F> {
                 waited.is_err().then_some(libc::EINTR)
             });
             if let Some(outcome) = outcome {
-                // A wake that came meanwhile is another one's.
+                // A wake that came meanwhile belongs to another waiter.
                 if !waiter.leave() {
                     wake(self.address, 1, ALL);
                 }
@@ -74,7 +74,7 @@ impl<F: Fn() -> Option<c_int>> LockWait<F> {
     }
 }
 
-/// The limit that a moment of a clock means. `None`: it is malformed.
+/// Returns the limit for a moment of a clock; `None` if it is malformed.
 unsafe fn limit_at(clock: libc::clockid_t, moment: *const timespec) -> Option<Limit> {
     // SAFETY: the caller's promise.
     let moment = duration(unsafe { moment.as_ref() }?)?;

@@ -1,4 +1,4 @@
-//! Mutexes and spin locks. glibc keeps their state; see [`owner`](super::owner) for whose they are.
+//! Mutexes and spin locks. glibc keeps their state; see [`owner`](super::owner) for their owners.
 
 use std::ffi::c_int;
 use std::time::Duration;
@@ -21,22 +21,22 @@ type Timed = unsafe extern "C" fn(*mut pthread_mutex_t, *const timespec) -> c_in
 type Clocked = unsafe extern "C" fn(*mut pthread_mutex_t, clockid_t, *const timespec) -> c_int;
 type OfSpinLock = unsafe extern "C" fn(*mut pthread_spinlock_t) -> c_int;
 
-/// In dumps and verdicts.
+/// The description in dumps and deadlock reports.
 const MUTEX: &str = "a mutex of C's";
 
-/// The call in which a function of glibc's is called.
+/// The context in which a function of glibc is called.
 #[derive(Clone, Copy)]
 pub(super) enum CallContext<'a> {
-    /// It has begun.
+    /// A call that has begun.
     Call(&'a Call),
-    /// It begins where the caller has to wait for its proxy, if it may.
+    /// A call that begins if the caller has to wait for its proxy, and may.
     Function(Symbol),
 }
 
 /// Calls a function of glibc's with a mutex, as its owner where that matters.
 ///
 /// # Safety
-/// It is a mutex; `f` may be called on another thread while the caller waits.
+/// `mutex` is a mutex; `f` may be called on another thread while the caller waits.
 pub(super) unsafe fn call_as_mutex_owner(
     by: CallContext<'_>,
     mutex: *mut pthread_mutex_t,
@@ -49,10 +49,10 @@ pub(super) unsafe fn call_as_mutex_owner(
     }
 }
 
-/// As [`call_as_mutex_owner`], for a tasklet.
+/// Calls a function as [`call_as_mutex_owner`] does, for a tasklet.
 ///
 /// # Safety
-/// As above, and it is of this kind.
+/// As above, and the mutex has this ownership.
 unsafe fn call_as_tasklet(
     ownership: Ownership,
     by: CallContext<'_>,
@@ -72,12 +72,12 @@ unsafe fn call_as_tasklet(
     }
 }
 
-/// Tells whether it checks for errors, and the caller has it.
+/// Tells whether the mutex checks for errors, and the caller owns it.
 ///
 /// # Safety
-/// It is a mutex.
+/// `mutex` is a mutex.
 unsafe fn checks_and_is_mine(mutex: *mut pthread_mutex_t) -> bool {
-    // A part of glibc's ABI, as the kind.
+    // The offset is a part of glibc's ABI.
     const OWNER: usize = 8;
     // SAFETY: the caller's promise.
     unsafe {
@@ -86,10 +86,10 @@ unsafe fn checks_and_is_mine(mutex: *mut pthread_mutex_t) -> bool {
     }
 }
 
-/// Unlocks, for tasklets and everybody else.
+/// Unlocks, for tasklets and all other callers.
 ///
 /// # Safety
-/// It is a mutex.
+/// `mutex` is a mutex.
 pub(super) unsafe fn unlock(by: CallContext<'_>, mutex: *mut pthread_mutex_t) -> c_int {
     let real: OfMutex = next!(pthread_mutex_unlock);
     let address = mutex.addr();
@@ -105,7 +105,7 @@ type Moment = (clockid_t, *const timespec);
 /// Locks by glibc, which blocks the thread, or waits for the proxy.
 ///
 /// # Safety
-/// It is a mutex, and a time.
+/// `mutex` is a mutex, and the moment's pointer is valid.
 unsafe fn lock_by_glibc(
     by: CallContext<'_>,
     mutex: *mut pthread_mutex_t,
@@ -133,7 +133,7 @@ unsafe fn lock_by_glibc(
 /// Locks for a tasklet, until a moment, which matters only where there is something to wait for.
 ///
 /// # Safety
-/// It is a mutex, and a time.
+/// `mutex` is a mutex, and the moment's pointer is valid.
 pub(super) unsafe fn lock(
     call: &Call,
     mutex: *mut pthread_mutex_t,
@@ -179,10 +179,10 @@ pub(super) unsafe fn lock(
     }
 }
 
-/// Locks for everybody.
+/// Locks, for tasklets and all other callers.
 ///
 /// # Safety
-/// It is a mutex, and a time.
+/// `mutex` is a mutex, and the moment's pointer is valid.
 unsafe fn lock_for(symbol: Symbol, mutex: *mut pthread_mutex_t, until: Option<Moment>) -> c_int {
     match Call::begin_lock(symbol) {
         // SAFETY: the caller's promise, handed on.
@@ -242,7 +242,7 @@ pub(crate) unsafe extern "C" fn pthread_mutex_unlock(mutex: *mut pthread_mutex_t
     unsafe { unlock(CallContext::Function(Symbol::pthread_mutex_unlock), mutex) }
 }
 
-/// pthread_mutex_consistent(3): notes the caller as the owner.
+/// pthread_mutex_consistent(3), which records the caller as the owner.
 #[cfg_attr(not(target_feature = "crt-static"), unsafe(no_mangle))]
 pub(crate) unsafe extern "C" fn pthread_mutex_consistent(mutex: *mut pthread_mutex_t) -> c_int {
     let real: OfMutex = next!(pthread_mutex_consistent);
@@ -256,8 +256,8 @@ pub(crate) unsafe extern "C" fn pthread_mutex_consistent(mutex: *mut pthread_mut
     }
 }
 
-/// pthread_spin_lock(3): looks now and then, since it is unlocked unseen. Between two looks the
-/// neighbours run, one of whom may have it.
+/// pthread_spin_lock(3), which tries at intervals, since this crate cannot see an unlock. Between
+/// two tries other tasklets run, one of which may hold the lock.
 #[cfg_attr(not(target_feature = "crt-static"), unsafe(no_mangle))]
 pub(crate) unsafe extern "C" fn pthread_spin_lock(lock: *mut pthread_spinlock_t) -> c_int {
     const TURNS: u32 = 100;

@@ -1,8 +1,8 @@
 //! Code that runs once, while others wait for its end.
 //!
-//! A thread runs and waits by glibc. A tasklet does what glibc does, in the same word, so that it
-//! can wait in the [table](crate::table) for threads and tasklets alike, and nobody blocks a thread
-//! while its neighbour is at work.
+//! A thread runs the routine and waits by glibc. A tasklet does the same in the same word, but
+//! waits in the [table](crate::table), for threads and tasklets alike. So no tasklet blocks its
+//! thread while another tasklet of the thread runs the routine.
 //!
 //! ```text
 //! 0, or what another generation left ──▶ generation | 1: at work ──▶ 2: done
@@ -10,7 +10,7 @@
 //!                 └──── 0: it has unwound ◀──────┘
 //! ```
 //!
-//! The *generation* counts calls of fork(2): what was at work in the parent is not at work here.
+//! The *generation* counts calls of fork(2): a routine that ran in the parent does not run here.
 
 use std::cell::Cell;
 use std::ffi::c_int;
@@ -31,32 +31,32 @@ const AT_WORK: c_int = 1;
 const DONE: c_int = 2;
 
 thread_local! {
-    /// The word that [`generation`] looks at, and what it has seen.
+    /// The word that [`generation`] observes, and its value.
     static OBSERVED: Cell<(*const c_int, c_int)> = const { Cell::new((std::ptr::null(), 0)) };
 }
 
-/// The present generation: what glibc writes to a word while its routine runs.
+/// Returns the present generation: the bits that glibc writes to a word while its routine runs.
 fn generation(real: Once) -> c_int {
     unsafe extern "C-unwind" fn observe() {
         let word = OBSERVED.get().0;
-        // SAFETY: `generation`'s word, whose frame called this.
+        // SAFETY: the word is in `generation`'s frame, which has called this.
         OBSERVED.set((word, unsafe { word.read_volatile() }));
     }
     let mut word: c_int = 0;
     OBSERVED.set((&raw const word, 0));
-    // SAFETY: a word that nobody else knows; `observe` neither waits nor unwinds.
+    // SAFETY: no other code knows the word; `observe` neither waits nor unwinds.
     unsafe { real(&mut word, observe) };
     OBSERVED.replace((std::ptr::null(), 0)).1 & !(AT_WORK | DONE)
 }
 
-/// Wakes whoever waits for the word: threads in glibc, and tasklets.
+/// Wakes all waiters for the word: threads in glibc, and tasklets.
 fn wake_all(word: *mut c_int) {
-    // SAFETY: the kernel looks at the address only, as a key.
+    // SAFETY: the kernel uses the address only as a key.
     unsafe { call!(futex, word, libc::FUTEX_WAKE | libc::FUTEX_PRIVATE_FLAG, c_int::MAX) };
     wake(word.addr(), usize::MAX, ALL);
 }
 
-/// The routine of a tasklet is at work. Dropped before its end, it has unwound.
+/// A routine that a tasklet runs. A drop before its end means that it has unwound.
 struct AtWork<'a>(&'a AtomicI32);
 
 impl AtWork<'_> {
@@ -77,20 +77,20 @@ impl Drop for AtWork<'_> {
     }
 }
 
-/// pthread_once(3). What the routine throws passes through, as through glibc's.
+/// pthread_once(3). An exception of the routine passes through, as through glibc's.
 #[cfg_attr(not(target_feature = "crt-static"), unsafe(no_mangle))]
 pub(crate) unsafe extern "C-unwind" fn pthread_once(
     control: *mut c_int,
     routine: Routine,
 ) -> c_int {
     let real: Once = next!(pthread_once);
-    // SAFETY: the caller's promise: a word that is used by these calls only, all atomically.
+    // SAFETY: the caller's promise: only these calls use the word, all atomically.
     let word = unsafe { AtomicI32::from_ptr(control) };
     if word.load(Acquire) & DONE != 0 {
         return 0;
     }
     let Some(call) = Call::begin_lock(Symbol::pthread_once) else {
-        /// Tells the tasklets that wait, also where the routine has unwound.
+        /// Wakes the tasklets that wait, even if the routine unwinds.
         struct Wakes(*mut c_int);
         impl Drop for Wakes {
             fn drop(&mut self) {
@@ -117,12 +117,13 @@ pub(crate) unsafe extern "C-unwind" fn pthread_once(
         let from = WakeSource::Threads("a pthread_once of C's");
         let is_at_work = || word.load(SeqCst) == at_work;
         if let Some(waiter) = Waiter::enter_if(control.addr(), ALL, from, is_at_work) {
-            // What ends inside glibc, where this symbol is not taken, is seen a little later.
+            // An end inside glibc, whose inner calls this crate does not see, is found a little
+            // later.
             waiter.wait(&call, Some(RECHECK_INTERVAL), None);
         }
         now = word.load(Acquire);
     }
-    // The routine is the tasklet's own code again.
+    // The routine is the tasklet's own code, so the call ends here.
     drop(call);
     let at_work = AtWork(word);
     // SAFETY: the caller's promise.

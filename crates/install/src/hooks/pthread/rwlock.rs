@@ -1,4 +1,4 @@
-//! Locks for readers and writers. glibc knows the writer by its number: unlocking asks who it is.
+//! Locks for readers and writers. glibc knows the writer by its number, and checks it at an unlock.
 
 use std::ffi::c_int;
 
@@ -16,24 +16,25 @@ type OfLock = unsafe extern "C" fn(*mut pthread_rwlock_t) -> c_int;
 type Timed = unsafe extern "C" fn(*mut pthread_rwlock_t, *const timespec) -> c_int;
 type Clocked = unsafe extern "C" fn(*mut pthread_rwlock_t, clockid_t, *const timespec) -> c_int;
 
-/// Tells whether the caller writes under it.
+/// Tells whether the caller holds the lock for writing.
 ///
 /// # Safety
-/// It is a lock.
+/// `lock` is such a lock.
 unsafe fn is_written_by_me(lock: *mut pthread_rwlock_t) -> bool {
-    // glibc's field; a thread's number, which is never a tasklet's, where this differs.
+    // This is glibc's field. It has a thread's number, which is never a tasklet's, if the layout
+    // differs.
     const WRITER: usize = 24;
     // SAFETY: the caller's promise.
     is_mine(unsafe { lock.cast::<u8>().add(WRITER).cast::<c_int>().read_volatile() })
 }
 
-/// In dumps and verdicts.
+/// The description in dumps and deadlock reports.
 const LOCK: &str = "a lock of C's for readers and writers";
 
-/// Tells whether several processes use it.
+/// Tells whether several processes share the lock.
 ///
 /// # Safety
-/// It is a lock.
+/// `lock` is such a lock.
 unsafe fn is_shared(lock: *mut pthread_rwlock_t) -> bool {
     const SHARED: usize = 28;
     // SAFETY: the caller's promise.
@@ -43,7 +44,7 @@ unsafe fn is_shared(lock: *mut pthread_rwlock_t) -> bool {
 /// Locks for a tasklet, as `mutex::lock` does.
 ///
 /// # Safety
-/// It is a lock.
+/// `lock` is such a lock.
 unsafe fn lock(
     call: &Call,
     lock: *mut pthread_rwlock_t,
@@ -152,7 +153,7 @@ pub(crate) unsafe extern "C" fn pthread_rwlock_unlock(lock: *mut pthread_rwlock_
     let address = lock.addr();
     // SAFETY: the caller's promise, handed on.
     let outcome = as_owner(|| unsafe { real(lock) });
-    // Readers may all go on.
+    // All readers may continue.
     wake(address, usize::MAX, ALL);
     outcome
 }

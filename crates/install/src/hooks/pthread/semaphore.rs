@@ -18,8 +18,8 @@ type OfSemaphore = unsafe extern "C" fn(*mut sem_t) -> c_int;
 type Timed = unsafe extern "C" fn(*mut sem_t, *const timespec) -> c_int;
 type Clocked = unsafe extern "C" fn(*mut sem_t, clockid_t, *const timespec) -> c_int;
 
-/// Takes it for a tasklet, until the limit that `limit` gives; `None`: it is malformed, which
-/// matters only where there is something to wait for.
+/// Decrements it for a tasklet, until the limit that `limit` returns. `None`, a malformed limit,
+/// matters only if there is something to wait for.
 unsafe fn take(call: &Call, semaphore: *mut sem_t, limit: impl FnOnce() -> Option<Limit>) -> c_int {
     let real: OfSemaphore = next!(sem_trywait);
     // SAFETY: the caller's promise: it is a semaphore.
@@ -28,7 +28,7 @@ unsafe fn take(call: &Call, semaphore: *mut sem_t, limit: impl FnOnce() -> Optio
         _ if errno() == libc::EAGAIN => None,
         _ => Some(errno()),
     };
-    // glibc notes here whether it is several processes'.
+    // glibc's flag at this offset tells whether several processes share it.
     const SHARED: usize = 8;
     // SAFETY: as above.
     let shared = unsafe { semaphore.cast::<u8>().add(SHARED).cast::<c_int>().read_volatile() };
@@ -94,7 +94,7 @@ extern "C" fn look_up() {
     real_post();
 }
 
-/// Has it looked up when the program is loaded: dlsym(3) is not for signal handlers.
+/// Looks it up when the program is loaded: signal handlers must not call dlsym(3).
 #[cfg(not(target_feature = "crt-static"))]
 #[used]
 #[unsafe(link_section = ".init_array")]

@@ -38,9 +38,9 @@ pub(crate) unsafe extern "C" fn pthread_join(thread: pthread_t, value: *mut *mut
     }
     let joined = pool::run_to_end(&call, move || {
         let mut value = std::ptr::null_mut();
-        // SAFETY: the caller's promise, who waits for the end.
+        // SAFETY: the promise of the caller, which waits for the end.
         let outcome = unsafe { real(thread, &mut value) };
-        // SAFETY: the address that the thread has returned, for whoever joins it.
+        // SAFETY: the address that the thread has returned is for its joiner.
         unsafe { AssertSend::new((outcome, value)) }
     });
     let (outcome, result) = joined.take();
@@ -93,7 +93,7 @@ pub(crate) unsafe extern "C" fn pthread_timedjoin_np(
     }
 }
 
-/// pthread_barrier_wait(3): by a thread for each, since whoever comes counts, and all must come.
+/// pthread_barrier_wait(3), on a thread for each call, since each call counts, and all must arrive.
 #[cfg_attr(not(target_feature = "crt-static"), unsafe(no_mangle))]
 pub(crate) unsafe extern "C" fn pthread_barrier_wait(barrier: *mut pthread_barrier_t) -> c_int {
     let real: OfBarrier = next!(pthread_barrier_wait);
@@ -101,8 +101,8 @@ pub(crate) unsafe extern "C" fn pthread_barrier_wait(barrier: *mut pthread_barri
         // SAFETY: the caller's promise, handed on.
         return unsafe { real(barrier) };
     };
-    // SAFETY: barriers are used by many threads at a time.
+    // SAFETY: many threads may use a barrier at a time.
     let barrier = unsafe { AssertSend::new(barrier) };
-    // SAFETY: the caller's promise, who waits for the end.
+    // SAFETY: the promise of the caller, which waits for the end.
     pool::run_to_end_on_own_thread(&call, move || unsafe { real(barrier.take()) })
 }

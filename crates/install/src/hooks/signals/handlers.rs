@@ -6,8 +6,9 @@
 //! ```
 //!
 //! A handler runs on a thread, and interrupts that thread's tasklets. The kernel knows `entry`
-//! alone; who asks for the handler is told the program's. glibc has many names for installing one;
-//! all that are left in it are here. (Not sigvec(3), which only programs from before 2015 have.)
+//! only; a query for the handler returns the program's. glibc has many names for installing a
+//! handler; all that are left in it are here. (Not sigvec(3), which only programs from before 2015
+//! use.)
 
 use std::ffi::{c_int, c_void};
 use std::sync::atomic::AtomicUsize;
@@ -22,24 +23,23 @@ use crate::next::next;
 type Sigaction = unsafe extern "C" fn(c_int, *const libc::sigaction, *mut libc::sigaction) -> c_int;
 type Signal = unsafe extern "C" fn(c_int, sighandler_t) -> sighandler_t;
 type SigInterrupt = unsafe extern "C" fn(c_int, c_int) -> c_int;
-/// A handler may be left by an exception of C++'s, where its program is built for that, and by a
-/// jump.
+/// A handler. A jump may leave it, and so may a C++ exception if the program is built for that.
 type Handler = unsafe extern "C-unwind" fn(c_int, *mut siginfo_t, *mut c_void);
 
 const SIGNALS: usize = 65;
 
-/// sigset(3): the signal is held off.
+/// sigset(3): the signal is blocked.
 const SIG_HOLD: sighandler_t = 2;
 
-/// The program's handlers: their addresses, and [`RESTARTS`]. One word each, so that a handler that
-/// comes meanwhile meets one or the other.
+/// The program's handlers: their addresses, and [`RESTARTS`]. Each is one word, so that a signal
+/// that comes during a change meets the old handler or the new one.
 static HANDLERS: [AtomicUsize; SIGNALS] = [const { AtomicUsize::new(0) }; SIGNALS];
 
-/// The handler was installed with `SA_RESTART`. No address has this bit.
+/// The bit of a handler that was installed with `SA_RESTART`. No address has this bit.
 const RESTARTS: usize = 1 << (usize::BITS - 1);
 
-/// The place of a signal's handler. `None`: there is no such signal, or it is a fault of the code
-/// that it comes in, which waits for nothing.
+/// Returns the slot of a signal's handler; `None` if there is no such signal, or if it reports a
+/// fault of the code that it interrupts, which waits for nothing.
 fn slot(signal: c_int) -> Option<&'static AtomicUsize> {
     use libc::{SIGABRT, SIGBUS, SIGFPE, SIGILL, SIGSEGV, SIGSYS, SIGTRAP};
     let is_fault =
@@ -48,7 +48,7 @@ fn slot(signal: c_int) -> Option<&'static AtomicUsize> {
     HANDLERS.get(index)
 }
 
-/// Tells whether this is a handler of the program's.
+/// Tells whether this is a handler of the program.
 fn is_handler(handler: sighandler_t) -> bool {
     !matches!(handler, libc::SIG_DFL | libc::SIG_IGN | libc::SIG_ERR | SIG_HOLD)
         && !is_internal_handler(handler)
@@ -62,25 +62,24 @@ fn entry_address() -> sighandler_t {
     entry as *const () as usize
 }
 
-/// The program's handler, where the kernel has `entry`.
+/// Returns the program's handler if the kernel has `entry`.
 fn program_handler(handler: sighandler_t, word: usize) -> sighandler_t {
     if handler == entry_address() { word & !RESTARTS } else { handler }
 }
 
-/// The handler that the kernel knows. Handlers of one argument are given three as well, which they
-/// do not look at.
+/// The handler that the kernel knows. Handlers of one argument get three as well, and ignore two.
 ///
-/// Nothing in this frame is to be dropped: a jump out of the handler skips it, which would be
-/// undefined otherwise, and an exception finds nothing to clean up.
+/// Nothing in this frame needs to be dropped: a jump out of the handler skips it, which would
+/// otherwise be undefined behaviour, and an exception finds nothing to clean up.
 unsafe extern "C-unwind" fn entry(signal: c_int, info: *mut siginfo_t, context: *mut c_void) {
     let Some(slot) = slot(signal) else { return };
     let word = slot.load(Relaxed);
     let is_host = interrupt_waits(if word & RESTARTS != 0 { Restart::Yes } else { Restart::No });
-    // It may have come in the middle of the library: its calls must not wait there.
+    // The signal may have interrupted the library: the handler's calls must not wait there.
     let before = begin_handler((&raw const word).addr(), is_host);
-    // SAFETY: the program has given it as a handler; addresses are as wide as words.
+    // SAFETY: the program has installed it as a handler; addresses are as wide as words.
     let handler = unsafe { std::mem::transmute::<usize, Handler>(word & !RESTARTS) };
-    // SAFETY: the kernel's arguments.
+    // SAFETY: the arguments are the kernel's.
     unsafe { handler(signal, info, context) };
     end_handler(&before);
 }
@@ -131,7 +130,7 @@ unsafe fn act(
         Some(mut ours) if ours.sa_sigaction != entry_address() => {
             slot.store(word(ours.sa_sigaction, ours.sa_flags), Relaxed);
             ours.sa_sigaction = entry_address();
-            // SAFETY: an action of ours; the rest is the caller's promise.
+            // SAFETY: the action is valid; the rest is the caller's promise.
             unsafe { real(signal, &ours, old) }
         }
         // SAFETY: the caller's promise, handed on.
@@ -141,7 +140,7 @@ unsafe fn act(
         slot.store(before, Relaxed);
         return outcome;
     }
-    // SAFETY: the caller's promise: null, or an action, which has been written.
+    // SAFETY: the caller's promise: null, or an action, which the call has written.
     if let Some(old) = unsafe { old.as_mut() } {
         old.sa_sigaction = program_handler(old.sa_sigaction, before);
     }
@@ -200,7 +199,7 @@ unsafe fn install(
         return program_handler(unsafe { real(signal, handler) }, before);
     }
     slot.store(word(handler, flags), Relaxed);
-    // SAFETY: a handler.
+    // SAFETY: `entry` is a handler.
     let old = unsafe { real(signal, entry_address()) };
     if old == libc::SIG_ERR {
         slot.store(before, Relaxed);
@@ -222,18 +221,18 @@ pub(crate) unsafe extern "C" fn siginterrupt(signal: c_int, interrupts: c_int) -
     outcome
 }
 
-/// The action that the kernel has for a signal.
+/// Returns the action that the kernel has for a signal.
 fn action(signal: c_int) -> Option<libc::sigaction> {
     let real: Sigaction = next!(sigaction);
     let mut action = std::mem::MaybeUninit::zeroed();
-    // SAFETY: null changes nothing; the place is there, and zeros are an action, too.
+    // SAFETY: null changes nothing; the place is writable, and zeros are a valid action.
     unsafe {
         let outcome = real(signal, std::ptr::null(), action.as_mut_ptr());
         (outcome == 0).then(|| action.assume_init())
     }
 }
 
-/// Notes whether the kernel restarts calls after this signal's handler.
+/// Records whether the kernel restarts calls after this signal's handler.
 fn update_restart(signal: c_int, slot: &AtomicUsize) {
     let Some(action) = action(signal).filter(|now| now.sa_sigaction == entry_address()) else {
         return;
@@ -241,11 +240,12 @@ fn update_restart(signal: c_int, slot: &AtomicUsize) {
     slot.store(word(slot.load(Relaxed) & !RESTARTS, action.sa_flags), Relaxed);
 }
 
-/// Takes in the handlers that the program has installed before [`install`](crate::install).
+/// Replaces the handlers that the program has installed before [`install`](crate::install) by
+/// `entry`.
 pub(crate) fn adopt_handlers() {
     for signal in 1..SIGNALS as c_int {
         if let Some(now) = action(signal).filter(|now| is_handler(now.sa_sigaction)) {
-            // SAFETY: the action that the signal has.
+            // SAFETY: this is the signal's own action.
             unsafe { sigaction(signal, &now, std::ptr::null_mut()) };
         }
     }

@@ -1,4 +1,4 @@
-//! longjmp(3) and its like, which may leave a signal handler.
+//! longjmp(3) and similar functions, which may leave a signal handler.
 //!
 //! Each makes libc's jump. Inside a handler it first reports the target: libc keeps the stack
 //! pointer in the buffer, mixed with a secret of the process (the *pointer guard*, `PTR_MANGLE`),
@@ -13,34 +13,34 @@ use crate::next::next;
 
 type Jump = unsafe extern "C" fn(*mut c_void, c_int) -> !;
 
-/// Words of a `jmp_buf`, with room.
+/// The words of a `jmp_buf`, with room to spare.
 const WORDS: usize = 64;
 
-/// The word with the stack pointer.
+/// The index of the word with the stack pointer.
 const STACK_POINTER: usize = if cfg!(target_arch = "x86_64") { 6 } else { 13 };
 
-/// The bits by which libc has rotated it.
+/// The number of bits by which libc has rotated it.
 const ROTATED: u32 = if cfg!(target_arch = "x86_64") { 17 } else { 0 };
 
-/// The secret; [`UNKNOWN`], where a buffer is not as described here.
+/// The pointer guard; [`UNKNOWN`] if a buffer is not laid out as described here.
 static POINTER_GUARD: AtomicUsize = AtomicUsize::new(UNKNOWN);
 
-/// No secret: an address mixed with it would be odd, and no stack pointer is.
+/// A value that is no guard: an address mangled with it would be odd, and no stack pointer is.
 const UNKNOWN: usize = 1;
 
-/// The stack pointer that a buffer has, mixed with the secret.
+/// Reads the mangled stack pointer of a buffer.
 ///
 /// # Safety
-/// A buffer of setjmp(3).
+/// It is a buffer of setjmp(3).
 unsafe fn mangled(buffer: *const c_void) -> usize {
-    // SAFETY: the caller's promise: it has more words than that.
+    // SAFETY: the caller's promise: a buffer has more words than that.
     unsafe { buffer.cast::<usize>().add(STACK_POINTER).read() }.rotate_right(ROTATED)
 }
 
-/// Says that the thread goes on where `buffer` was filled, if a handler runs.
+/// Reports that the thread continues where `buffer` was filled, if a handler runs.
 ///
 /// # Safety
-/// A buffer of setjmp(3).
+/// It is a buffer of setjmp(3).
 #[inline]
 unsafe fn observe(buffer: *const c_void) {
     if !is_in_handler() {
@@ -53,18 +53,17 @@ unsafe fn observe(buffer: *const c_void) {
     }
 }
 
-/// Defines functions that jump. Their frames are given up by the jump, and have nothing to be
-/// dropped.
+/// Defines functions that jump. The jump abandons their frames, which have nothing to drop.
 macro_rules! jumps {
     ($($(#[$comment:meta])* $name:ident;)*) => {
-        /// libc's own.
+        /// libc's own functions.
         mod real {
             $(pub(super) fn $name() -> super::Jump {
                 super::next!($name)
             })*
         }
 
-        /// Looks them up, which a handler should not have to do.
+        /// Looks them up in advance, since a handler should not.
         fn look_up() {
             $(real::$name();)*
         }
@@ -85,15 +84,15 @@ macro_rules! jumps {
 jumps! {
     /// longjmp(3).
     longjmp;
-    /// longjmp(3), by the name of those who never want the mask of signals.
+    /// longjmp(3), by its name without the mask of signals.
     _longjmp;
     /// siglongjmp(3).
     siglongjmp;
-    /// Fortified longjmp(3), and siglongjmp(3).
+    /// longjmp(3) and siglongjmp(3) in fortified C.
     __longjmp_chk;
 }
 
-/// Finds out the secret, by two buffers that are filled in different places.
+/// Finds the pointer guard, by two buffers that are filled in different places.
 pub(crate) fn learn_pointer_guard() {
     look_up();
     let (first, at) = filled();
@@ -110,7 +109,7 @@ fn deeper<T>(f: impl FnOnce() -> T) -> T {
     f()
 }
 
-/// The contents of a buffer that is filled here, and the stack pointer here.
+/// Returns the mangled stack pointer of a buffer that is filled here, and the stack pointer here.
 #[inline(never)]
 fn filled() -> (usize, usize) {
     unsafe extern "C" {
@@ -119,8 +118,8 @@ fn filled() -> (usize, usize) {
     let mut buffer = [0usize; WORDS];
     let place = buffer.as_mut_ptr().cast::<c_void>();
     let stack_pointer: usize;
-    // SAFETY: it fills the buffer, which has room, and returns once: nobody jumps there. As any
-    // function it leaves the stack pointer as it was, which is what it has noted.
+    // SAFETY: the call fills the buffer, which has room, and returns once: no code jumps there.
+    // Like any function it leaves the stack pointer as it was, and it has saved this value.
     unsafe {
         #[cfg(target_arch = "x86_64")]
         std::arch::asm!(

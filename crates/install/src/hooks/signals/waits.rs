@@ -1,7 +1,7 @@
-//! Waits for a signal. One that the thread holds off is seen by a descriptor (signalfd(2)), and
-//! taken by the thread itself.
+//! Waits for a signal. A descriptor (signalfd(2)) shows a signal that the thread blocks, and the
+//! thread itself takes it.
 //!
-//! A mask of signals is the thread's, and so that of all its tasklets.
+//! A signal mask belongs to the thread, and so to all its tasklets.
 
 use std::ffi::c_int;
 use std::os::fd::AsRawFd;
@@ -26,7 +26,7 @@ type SigWait = unsafe extern "C" fn(*const sigset_t, *mut c_int) -> c_int;
 type SigWaitInfo = unsafe extern "C" fn(*const sigset_t, *mut siginfo_t) -> c_int;
 type SigTimedWait = unsafe extern "C" fn(*const sigset_t, *mut siginfo_t, *const timespec) -> c_int;
 
-/// Waits for one of `set`, and takes it.
+/// Waits for a signal of `set`, and takes it.
 ///
 /// # Safety
 /// `set` is a set of signals, `info` null or a place.
@@ -37,11 +37,11 @@ unsafe fn take(
     limit: Option<Duration>,
 ) -> Outcome {
     let at_once = timespec { tv_sec: 0, tv_nsec: 0 };
-    // SAFETY: the caller's promise; a time, lent for the call.
+    // SAFETY: the caller's promise; the time is borrowed for the call.
     let take_now = || unsafe { call!(rt_sigtimedwait, set, info, &raw const at_once, MASK_SIZE) };
     let end = Limit::new(limit);
     let mut seen = None;
-    // The descriptor is found ready by every signal.
+    // The descriptor becomes ready at every signal.
     interruptible(Restart::No, || {
         loop {
             match take_now() {
@@ -50,7 +50,7 @@ unsafe fn take(
                 taken => {
                     // SAFETY: the caller's promise; the kernel has written it.
                     if let Some(info) = unsafe { info.as_mut() }.filter(|_| taken > 0) {
-                        /// raise(3) is told as kill(2) is, by libc.
+                        /// libc reports raise(3) as kill(2).
                         const BY_TKILL: c_int = -6;
                         if info.si_code == BY_TKILL {
                             info.si_code = libc::SI_USER;
@@ -109,7 +109,7 @@ pub(crate) unsafe extern "C" fn sigwaitinfo(set: *const sigset_t, info: *mut sig
     }
 }
 
-/// sigwait(3): returns the number of the error, which is never EINTR.
+/// sigwait(3), which returns the error's number, never EINTR.
 #[cfg_attr(not(target_feature = "crt-static"), unsafe(no_mangle))]
 pub(crate) unsafe extern "C" fn sigwait(set: *const sigset_t, signal: *mut c_int) -> c_int {
     let real: SigWait = next!(sigwait);
@@ -136,10 +136,10 @@ pub(crate) unsafe extern "C" fn sigwait(set: *const sigset_t, signal: *mut c_int
 pub(crate) unsafe extern "C" fn pause() -> c_int {
     let real: Pause = next!(pause);
     if Call::begin(Symbol::pause).is_none() {
-        // SAFETY: no arguments.
+        // SAFETY: the function has no arguments.
         return unsafe { real() };
     }
-    // SAFETY: no descriptors.
+    // SAFETY: there are no descriptors.
     give_int(unsafe { poll_by(Symbol::pause, std::ptr::null_mut(), 0, None, NO_MASK) })
 }
 
@@ -151,38 +151,38 @@ pub(crate) unsafe extern "C" fn sigsuspend(mask: *const sigset_t) -> c_int {
         // SAFETY: the caller's promise, handed on.
         return unsafe { real(mask) };
     }
-    // SAFETY: no descriptors; the caller's mask.
+    // SAFETY: there are no descriptors; the mask is the caller's.
     give_int(unsafe { poll_by(Symbol::sigsuspend, std::ptr::null_mut(), 0, None, mask) })
 }
 
-/// sigpause(3), BSD's: the mask of the signals that are held off meanwhile.
+/// sigpause(3), BSD's: it takes the mask to block meanwhile.
 #[cfg_attr(not(target_feature = "crt-static"), unsafe(no_mangle))]
 pub(crate) unsafe extern "C" fn sigpause(mask: c_int) -> c_int {
     let real: SigPause = next!(sigpause);
     if Call::begin(Symbol::sigpause).is_none() {
-        // SAFETY: a number.
+        // SAFETY: the argument is a number.
         return unsafe { real(mask) };
     }
     suspend(Symbol::sigpause, &of_mask(mask))
 }
 
-/// sigpause(3), X/Open's: a signal that is let through meanwhile.
+/// sigpause(3), X/Open's: it takes a signal to unblock meanwhile.
 #[cfg_attr(not(target_feature = "crt-static"), unsafe(no_mangle))]
 pub(crate) unsafe extern "C" fn __xpg_sigpause(signal: c_int) -> c_int {
     let real: SigPause = next!(__xpg_sigpause);
     if Call::begin(Symbol::__xpg_sigpause).is_none() {
-        // SAFETY: a number.
+        // SAFETY: the argument is a number.
         return unsafe { real(signal) };
     }
     without(signal).map_or(-1, |set| suspend(Symbol::__xpg_sigpause, &set))
 }
 
-/// sigpause(3), either.
+/// sigpause(3), by glibc's name for both.
 #[cfg_attr(not(target_feature = "crt-static"), unsafe(no_mangle))]
 pub(crate) unsafe extern "C" fn __sigpause(signal_or_mask: c_int, is_signal: c_int) -> c_int {
     let real: SigPauseBoth = next!(__sigpause);
     if Call::begin(Symbol::__sigpause).is_none() {
-        // SAFETY: numbers.
+        // SAFETY: the arguments are numbers.
         return unsafe { real(signal_or_mask, is_signal) };
     }
     let set = match is_signal {
@@ -192,9 +192,9 @@ pub(crate) unsafe extern "C" fn __sigpause(signal_or_mask: c_int, is_signal: c_i
     set.map_or(-1, |set| suspend(Symbol::__sigpause, &set))
 }
 
-/// The set that a mask of BSD's stands for: it has 32 signals.
+/// Returns the set of a mask of BSD's, which has 32 signals.
 fn of_mask(mask: c_int) -> sigset_t {
-    // SAFETY: zeros are a set, which has more than that word.
+    // SAFETY: zeros are a valid set, which is larger than that word.
     unsafe {
         let mut set: sigset_t = std::mem::zeroed();
         (&raw mut set).cast::<u64>().write(u64::from(mask.cast_unsigned()));
@@ -202,9 +202,9 @@ fn of_mask(mask: c_int) -> sigset_t {
     }
 }
 
-/// The thread's mask without a signal. `None`, with errno: there is no such signal.
+/// Returns the thread's mask without a signal; `None`, with errno, if there is no such signal.
 fn without(signal: c_int) -> Option<sigset_t> {
-    // SAFETY: null changes nothing; a set, which is written.
+    // SAFETY: null changes nothing; the set is writable.
     unsafe {
         let mut set: sigset_t = std::mem::zeroed();
         libc::pthread_sigmask(libc::SIG_BLOCK, std::ptr::null(), &mut set);
@@ -214,6 +214,6 @@ fn without(signal: c_int) -> Option<sigset_t> {
 
 /// Waits for a signal that is not in `set`.
 fn suspend(symbol: Symbol, set: &sigset_t) -> c_int {
-    // SAFETY: no descriptors; a set.
+    // SAFETY: there are no descriptors; the set is valid.
     give_int(unsafe { poll_by(symbol, std::ptr::null_mut(), 0, None, set) })
 }

@@ -1,6 +1,6 @@
-//! C's stdio, as far as it reads bytes. libc's functions call read(2) by no name, so the wait comes
-//! before them: a tasklet takes what is in the stream's buffer, in parts, and where there is
-//! nothing it waits for the descriptor.
+//! C's stdio, as far as it reads bytes. libc calls read(2) by no name that could be replaced, so
+//! the wait comes before its functions. A tasklet takes what is in the stream's buffer, in steps;
+//! if the buffer is empty, it waits for the descriptor.
 //!
 //! ```text
 //! lock the stream ─▶ in its buffer ──▶ libc's own function, for as much: it need not read
@@ -10,14 +10,14 @@
 //!                    unlock, wait, again
 //! ```
 //!
-//! **A stream's lock** is held by no tasklet that waits in here. Its owner is a thread block, so a
-//! neighbour that wanted it inside libc would block the thread, and the holder with it. While the
-//! program itself holds one, by flockfile(3), calls block the thread as libc's do. Lines are whole
-//! nevertheless: tasklets read a stream in turns. A thread that reads the same stream may come
-//! between the parts.
+//! **A stream's lock** is never held during a wait in this module. Its owner is a thread block:
+//! another tasklet that wanted the lock inside libc would block the thread, and with it the holder.
+//! While the program itself holds a stream, by flockfile(3), calls block the thread as libc's do.
+//! Lines stay whole nevertheless: tasklets read a stream one after the other. A thread that reads
+//! the same stream may come between the steps.
 //!
 //! **Left to libc**: files on disks, descriptors in non-blocking mode, streams without descriptors;
-//! scanf(3), characters that are wide, `…_unlocked`; all that writes.
+//! scanf(3), wide characters, `…_unlocked`; all functions that write.
 
 mod stream;
 
@@ -46,7 +46,7 @@ unsafe extern "C" {
 }
 
 thread_local! {
-    /// The streams that the calling tasklet holds by flockfile.
+    /// The number of streams that the calling tasklet has locked by flockfile.
     static LOCKED_STREAMS: Cell<usize> = const { Cell::new(0) };
 }
 
@@ -81,7 +81,7 @@ pub(crate) unsafe extern "C" fn fread(
     if all == 0 { 0 } else { done / size }
 }
 
-/// fread(3), fortified.
+/// fread(3) as fortified C calls it.
 #[cfg_attr(not(target_feature = "crt-static"), unsafe(no_mangle))]
 pub(crate) unsafe extern "C" fn __fread_chk(
     buf: *mut c_void,
@@ -131,7 +131,7 @@ pub(crate) unsafe extern "C" fn fgets(
     buf
 }
 
-/// fgets(3), fortified.
+/// fgets(3) as fortified C calls it.
 #[cfg_attr(not(target_feature = "crt-static"), unsafe(no_mangle))]
 pub(crate) unsafe extern "C" fn __fgets_chk(
     buf: *mut c_char,
@@ -144,7 +144,7 @@ pub(crate) unsafe extern "C" fn __fgets_chk(
     unsafe { fgets(buf, size, stream) }
 }
 
-/// A line of the caller's, allocated by malloc, that grows.
+/// A line of the caller's, allocated by malloc, which grows.
 struct Line {
     text: *mut *mut c_char,
     room: *mut usize,
@@ -152,7 +152,7 @@ struct Line {
 }
 
 impl Line {
-    /// Makes room for so many bytes more, and a zero; false where there is no memory.
+    /// Makes room for `more` bytes and a zero; returns false if there is no memory.
     ///
     /// # Safety
     /// The pointers are the caller's of getline(3).
@@ -195,7 +195,8 @@ pub(crate) unsafe extern "C" fn getdelim(
         return unsafe { real(text, room, end, stream) };
     };
     let mut line = Line { text, room, len: 0 };
-    // SAFETY: the caller's promise: memory that grows; what is copied is in the buffer.
+    // SAFETY: the caller's promise: memory of malloc's; the copied bytes are in the stream's
+    // buffer.
     unsafe {
         if !line.make_room(0) {
             return -1;
@@ -217,7 +218,7 @@ pub(crate) unsafe extern "C" fn getdelim(
     if line.len == 0 { -1 } else { line.len as isize }
 }
 
-/// getdelim(3), as a macro of glibc's calls it.
+/// getdelim(3), as a macro of glibc calls it.
 #[cfg_attr(not(target_feature = "crt-static"), unsafe(no_mangle))]
 pub(crate) unsafe extern "C" fn __getdelim(
     text: *mut *mut c_char,
@@ -260,7 +261,7 @@ pub(crate) unsafe extern "C" fn getc(stream: *mut FILE) -> c_int {
     unsafe { fgetc(stream) }
 }
 
-/// getc(3), as a macro of glibc's calls it.
+/// getc(3), as a macro of glibc calls it.
 #[cfg_attr(not(target_feature = "crt-static"), unsafe(no_mangle))]
 #[allow(non_snake_case)] // libc's name, also where it is not exported.
 pub(crate) unsafe extern "C" fn _IO_getc(stream: *mut FILE) -> c_int {
@@ -271,11 +272,11 @@ pub(crate) unsafe extern "C" fn _IO_getc(stream: *mut FILE) -> c_int {
 /// getchar(3).
 #[cfg_attr(not(target_feature = "crt-static"), unsafe(no_mangle))]
 pub(crate) unsafe extern "C" fn getchar() -> c_int {
-    // SAFETY: libc's own stream.
+    // SAFETY: the stream is libc's own.
     unsafe { fgetc(stdin) }
 }
 
-/// Counts the streams that a tasklet holds.
+/// Adjusts the number of streams that a tasklet has locked.
 fn adjust_locked(by: isize) {
     if is_ours() {
         LOCKED_STREAMS.set(LOCKED_STREAMS.get().saturating_add_signed(by));
@@ -287,7 +288,7 @@ fn adjust_locked(by: isize) {
 pub(crate) unsafe extern "C" fn flockfile(stream: *mut FILE) {
     let real: Unlock = next!(flockfile);
     match Call::begin_lock(Symbol::flockfile) {
-        // SAFETY: the caller's promise. It stays locked.
+        // SAFETY: the caller's promise. The stream stays locked.
         Some(call) => std::mem::forget(unsafe { Locked::new(&call, stream) }),
         // SAFETY: as above.
         None => unsafe { real(stream) },

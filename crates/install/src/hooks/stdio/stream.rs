@@ -1,4 +1,4 @@
-//! A stream of C's: its lock, its buffer, and the wait for what is not in there.
+//! A stream of C's: its lock, its buffer, and the wait for more bytes.
 
 use std::ffi::c_int;
 use std::mem::MaybeUninit;
@@ -24,7 +24,7 @@ unsafe extern "C" {
     fn __fpending(stream: *mut FILE) -> usize;
 }
 
-/// The beginning of a stream, which macros of glibc's older headers have made a part of its ABI.
+/// The beginning of a stream, which macros in glibc's older headers have made a part of its ABI.
 #[repr(C)]
 struct Head {
     flags: c_int,
@@ -40,7 +40,7 @@ struct Head {
 
 const END_SEEN: c_int = 0x10;
 const ERROR_SEEN: c_int = 0x20;
-/// Bytes that were put back are read; the buffer's own is in the fields `save_…`.
+/// Bytes that were put back are being read; the buffer's own pointers are in the fields `save_…`.
 const IN_BACKUP: c_int = 0x100;
 
 /// A stream that the calling tasklet has locked.
@@ -48,17 +48,17 @@ pub(super) struct Locked(*mut FILE);
 
 impl Locked {
     /// # Safety
-    /// It is a stream.
+    /// `stream` is a stream.
     unsafe fn try_new(stream: *mut FILE) -> Option<Locked> {
         let attempt: OfStream = next!(ftrylockfile);
         // SAFETY: the caller's promise.
         (unsafe { attempt(stream) } == 0).then(|| Locked(stream))
     }
 
-    /// Waits for it. What libc unlocks is found by looking again.
+    /// Waits for the lock. An unlock inside libc is found by checking again.
     ///
     /// # Safety
-    /// It is a stream.
+    /// `stream` is a stream.
     pub(super) unsafe fn new(call: &Call, stream: *mut FILE) -> Locked {
         let enter =
             |address| Waiter::enter(address, WakeSource::Anywhere("a lock of a stream of C's"));
@@ -81,9 +81,9 @@ impl Locked {
         self.0.cast()
     }
 
-    /// The bytes that libc has read and the program has not.
+    /// Returns the bytes that libc has read and the program has not.
     pub(super) fn unread(&self) -> &[u8] {
-        // SAFETY: a stream, which is locked; libc changes it by calls of the lock's owner only.
+        // SAFETY: the stream is locked; libc changes it only in calls by the lock's owner.
         unsafe {
             let Head { read, read_end, .. } = self.head().read();
             match read_end.addr().saturating_sub(read.addr()) {
@@ -93,16 +93,16 @@ impl Locked {
         }
     }
 
-    /// Tells whether a byte can be had, or an end be seen, without read(2).
+    /// Tells whether libc can return a byte, or the end, without read(2).
     fn needs_no_read(&self) -> bool {
         // SAFETY: as above.
         let Head { flags, save_base, save_end, .. } = unsafe { self.head().read() };
         flags & END_SEEN != 0 || flags & IN_BACKUP != 0 && save_end > save_base
     }
 
-    /// Has libc fill the buffer; false at the end.
+    /// Has libc fill the buffer; returns false at the end.
     fn fill(&self) -> bool {
-        // SAFETY: as above. What was read last can always be put back.
+        // SAFETY: as above. The last byte read can always be put back.
         unsafe {
             let byte = fgetc_unlocked(self.0);
             byte != libc::EOF && libc::ungetc(byte, self.0) != libc::EOF
@@ -114,16 +114,17 @@ impl Drop for Locked {
     fn drop(&mut self) {
         let real: Unlock = next!(funlockfile);
         let address = self.0.addr();
-        // SAFETY: it is locked by the caller.
+        // SAFETY: the caller has locked it.
         unsafe { real(self.0) };
         wake(address, 1, ALL);
     }
 }
 
-/// Streams that tasklets are reading, in parts, and their processes: fork(2) ends it.
+/// Streams that tasklets are reading, in steps, with the process: fork(2) ends the reading.
 static BEING_READ: Mutex<Vec<(usize, u32)>> = Mutex::new(Vec::new());
 
-/// A tasklet's turn to read a stream: no neighbour comes between the parts of a line.
+/// The exclusive right of a tasklet to read a stream, so that no other tasklet comes between the
+/// steps of a line.
 struct ReadLock(usize);
 
 impl ReadLock {
@@ -146,7 +147,7 @@ impl ReadLock {
         ReadLock(entry.0)
     }
 
-    /// An address inside the stream that nobody waits for otherwise.
+    /// Returns an address inside the stream that has no other waiters.
     fn key(stream: usize) -> usize {
         stream + 4
     }
@@ -162,9 +163,9 @@ impl Drop for ReadLock {
     }
 }
 
-/// A call that waits for what is not in the buffer.
+/// A call that waits for bytes that are not in the buffer.
 pub(super) struct Reading {
-    /// Dropped before the call is.
+    /// Dropped before `call`.
     _read_lock: ReadLock,
     stream: *mut FILE,
     fd: c_int,
@@ -177,15 +178,15 @@ pub(super) enum Fill {
     Ready(Locked),
     /// The stream's end, or an error of read(2), as libc says.
     End,
-    /// The wait was ended: errno says by what, and the stream that there was an error.
+    /// The wait was ended: errno has the reason, and the stream has its error flag set.
     Error,
 }
 
-/// Decides who makes a call: this crate, or libc, under the lock that is given beside. `is_enough`:
-/// of what is in the buffer.
+/// Decides whether this crate performs a call, or libc under the lock that is returned. `is_enough`
+/// examines the bytes in the buffer.
 ///
 /// # Safety
-/// It is a stream.
+/// `stream` is a stream.
 pub(super) unsafe fn begin(
     symbol: Symbol,
     stream: *mut FILE,
@@ -194,7 +195,7 @@ pub(super) unsafe fn begin(
     if !(ON.load(Relaxed) && is_marked()) || LOCKED_STREAMS.get() > 0 {
         return (None, None);
     }
-    // Neighbours may have their turn in here, and never while the stream is locked.
+    // Other tasklets may run in here, and never while the stream is locked.
     Call::count_immediate();
     // SAFETY: the caller's promise.
     let (fd, locked) = unsafe { (libc::fileno(stream), Locked::try_new(stream)) };
@@ -209,10 +210,10 @@ pub(super) unsafe fn begin(
     (Some(Reading { _read_lock: ReadLock::new(&call, stream), stream, fd, call }), None)
 }
 
-/// Tells whether there is something to wait for.
+/// Tells whether a read may have to wait.
 fn may_wait_for(fd: c_int) -> bool {
     let mut status = MaybeUninit::<libc::stat>::uninit();
-    // SAFETY: the kernel writes it, where it does not fail.
+    // SAFETY: the kernel writes the structure, unless it fails.
     let kind = unsafe {
         if libc::fstat(fd, status.as_mut_ptr()) != 0 {
             return false;
@@ -223,7 +224,7 @@ fn may_wait_for(fd: c_int) -> bool {
 }
 
 impl Reading {
-    /// Waits until there is something in the buffer.
+    /// Waits until there are bytes in the buffer.
     pub(super) fn fill_buffer(&self) -> Fill {
         let end = Limit::new(socket_limit(self.fd, Direction::In));
         loop {
@@ -255,14 +256,14 @@ impl Reading {
     fn is_readable(&self) -> bool {
         let mut asked = libc::pollfd { fd: self.fd, events: libc::POLLIN, revents: 0 };
         let at_once = libc::timespec { tv_sec: 0, tv_nsec: 0 };
-        // SAFETY: one entry, and a time; no mask.
+        // SAFETY: one entry and a time, in this frame; no mask.
         unsafe { call!(ppoll, &raw mut asked, 1, &raw const at_once, 0, 0) != 0 }
     }
 
     /// Writes what the other side may be waiting for, as libc does before it reads: what was
-    /// written to this stream, and a line on the terminal that has not ended.
+    /// written to this stream, and an unfinished line on the terminal.
     fn flush_output(&self, locked: &Locked) {
-        // SAFETY: streams that are locked.
+        // SAFETY: both streams are locked.
         unsafe {
             if __fpending(locked.0) > 0 {
                 fflush_unlocked(locked.0);

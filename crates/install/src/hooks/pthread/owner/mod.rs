@@ -1,26 +1,26 @@
 //! Owners of locks: a tasklet has a number of its own.
 //!
-//! glibc knows an owner by the number of its thread: who has a recursive or an error-checking
-//! mutex, and who writes under a lock for readers and writers. It takes the number from the
-//! thread's descriptor, and tasklets of one thread have the same there: each would be let in to
-//! the others' locks. So a tasklet has a number of its own, which stands in its descriptor for the
-//! time of the calls that ask for it ([`as_owner`]).
+//! glibc knows an owner by the number of its thread: the owner of a recursive or an error-checking
+//! mutex, and the writer of a lock for readers and writers. It takes the number from the thread's
+//! descriptor, and tasklets of one thread have the same number there, so each could enter the
+//! others' locks. Therefore a tasklet has a number of its own, which stands in its descriptor
+//! during the calls that read it ([`as_owner`]).
 //!
-//! **Rejected**: to leave it there for good. glibc hands the same field to the kernel, which knows
-//! no such thread: pthread_getattr_np(3) with the processors it may run on, pthread_setschedparam,
-//! pthread_kill(3). And a table of owners beside glibc's: it knows nothing of what other code of
-//! the same thread has locked.
+//! **Rejected**: to leave it there for good. glibc passes the same field to the kernel, which knows
+//! no such thread: pthread_getattr_np(3) with the processors of the thread, pthread_setschedparam,
+//! pthread_kill(3). Also rejected: a table of owners beside glibc's, which would miss what other
+//! code of the same thread has locked.
 //!
 //! **Numbers** lie above those of all threads (2²² at most) and below 2³⁰, so that none is ever a
 //! thread's, of any process.
 //!
-//! **Where the kernel, or another process, reads the number** it must be a thread's: of robust
-//! mutexes, whose list the kernel goes through when their *thread* ends; of recursive and
+//! **If the kernel, or another process, reads the number**, it must be a thread's. That is so for
+//! robust mutexes, whose list the kernel walks when their *thread* ends, and for recursive and
 //! error-checking ones that inherit priorities, or that several processes share. For these a
 //! tasklet has a thread of its own, its [`proxy`].
 //!
-//! Mutexes with a priority ceiling are not for tasklets: `ENOTSUP`. They raise a thread's priority,
-//! which would be that of all its tasklets, or the proxy's for nothing.
+//! Mutexes with a priority ceiling return `ENOTSUP` in tasklets. They raise a thread's priority,
+//! which would be that of all its tasklets, or the proxy's, in vain.
 
 pub(super) mod proxy;
 
@@ -35,14 +35,14 @@ use libc::pthread_mutex_t;
 
 use crate::caller::{Unmarked, is_ours};
 
-/// The first number: no thread's is larger (`PID_MAX_LIMIT`).
+/// The first number; no thread's number is as large (`PID_MAX_LIMIT`).
 const FIRST: c_int = 1 << 22;
-/// A bit of a mutex's kind: several processes use it.
+/// The bit of a mutex's kind for sharing between processes.
 const SHARED: c_int = 128;
-/// The end of the numbers: a futex's word has no room for larger ones.
+/// The end of the numbers: a futex word has no room for larger ones.
 const END: c_int = 1 << 30;
-/// A number that was given back rests until so many others were, as the kernel's do: whoever ended
-/// without unlocking is not mistaken for another one at once.
+/// A returned number is not used again until this many others were returned, as the kernel does: a
+/// tasklet that has ended without unlocking is not soon mistaken for another one.
 const RESTING: usize = 4096;
 
 struct Numbers {
@@ -53,9 +53,9 @@ struct Numbers {
 static NUMBERS: Mutex<Numbers> = Mutex::new(Numbers { next: FIRST, resting: VecDeque::new() });
 
 thread_local! {
-    /// The calling tasklet's; 0: it has not needed one.
+    /// The calling tasklet's number; 0 until it needs one.
     static NUMBER: Cell<c_int> = const { Cell::new(0) };
-    /// Gives it back where the tasklet ends.
+    /// Returns it when the tasklet ends.
     static RETURN_AT_EXIT: ReturnAtExit = const { ReturnAtExit };
 }
 
@@ -68,7 +68,7 @@ impl Drop for ReturnAtExit {
 }
 
 fn numbers<T>(f: impl FnOnce(&mut Numbers) -> T) -> T {
-    // Held for a moment: not to be waited for in the table.
+    // The lock is held briefly: the call goes to libc, not to the table.
     let _unmarked = Unmarked::begin();
     f(&mut NUMBERS.lock().unwrap_or_else(PoisonError::into_inner))
 }
@@ -77,7 +77,7 @@ fn give_back(number: c_int) {
     numbers(|numbers| numbers.resting.push_back(number));
 }
 
-/// The calling tasklet's number.
+/// Returns the calling tasklet's number.
 fn number() -> c_int {
     let number = NUMBER.get();
     if number != 0 { number } else { assign() }
@@ -90,38 +90,39 @@ fn assign() -> c_int {
             numbers.next += 1;
             return numbers.next - 1;
         }
-        // Fewer than 2^30 tasklets live, so there is one.
+        // Fewer than 2^30 tasklets live, so a number is free.
         numbers.resting.pop_front().unwrap_or_else(|| std::process::abort())
     });
     NUMBER.set(number);
-    // In destructors that run after this one it is not given back: it is not used again.
+    // A destructor that runs after this thread-local's does not return the number, so it is not
+    // used again.
     let _ = RETURN_AT_EXIT.try_with(|_| ());
     number
 }
 
-/// The number in the caller's descriptor.
+/// Returns the place of the number in the caller's descriptor.
 fn place() -> *mut c_int {
     static OFFSET: AtomicUsize = AtomicUsize::new(0);
     let mut offset = OFFSET.load(Relaxed);
     if offset == 0 {
-        // What glibc tells debuggers: bits, count, offset. The library has compared it with what a
-        // thread has, before any tasklet got a descriptor of its own.
-        // SAFETY: a name that ends in a zero.
+        // glibc publishes for debuggers: bits, count, offset. The library has compared it with a
+        // thread's real value before any tasklet got a descriptor of its own.
+        // SAFETY: the name ends in a zero.
         let told = unsafe { libc::dlsym(libc::RTLD_DEFAULT, c"_thread_db_pthread_tid".as_ptr()) };
         if told.is_null() {
             std::process::abort(); // No tasklet has been let in without it.
         }
-        // SAFETY: three 32-bit constants.
+        // SAFETY: the symbol is an array of three 32-bit constants.
         offset = unsafe { *told.cast::<[u32; 3]>() }[2] as usize;
         OFFSET.store(offset, Relaxed);
     }
-    // SAFETY: no conditions.
+    // SAFETY: the call has no conditions.
     let descriptor = unsafe { libc::pthread_self() } as usize;
     std::ptr::with_exposed_provenance_mut(descriptor + offset)
 }
 
-/// Calls `f`, in which the calling tasklet is an owner of its own; a thread, and a tasklet of
-/// another kind, are what they are. `f` does not unwind, and is a call of glibc's.
+/// Calls `f`, in which the calling tasklet is an owner of its own. Threads, and other tasklets,
+/// keep their thread's number. `f` is a call of glibc's, and does not unwind.
 #[inline]
 pub(super) fn as_owner<T>(f: impl FnOnce() -> T) -> T {
     if is_ours() { call_as(number(), f) } else { f() }
@@ -129,8 +130,8 @@ pub(super) fn as_owner<T>(f: impl FnOnce() -> T) -> T {
 
 fn call_as<T>(number: c_int, f: impl FnOnce() -> T) -> T {
     let place = place();
-    // SAFETY: a field of the tasklet's own descriptor. Others that read it meanwhile, for
-    // pthread_kill, find no such thread.
+    // SAFETY: the field is in the tasklet's own descriptor. Another thread that reads it meanwhile,
+    // for pthread_kill, finds no such thread.
     unsafe {
         let thread = place.replace(number);
         let result = f();
@@ -144,24 +145,24 @@ pub(super) fn is_mine(owner: c_int) -> bool {
     owner != 0 && is_ours() && NUMBER.get() == owner
 }
 
-/// A mutex, as far as its owner is concerned.
+/// The treatment of a mutex's owner.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Ownership {
-    /// Nobody asks who has it.
+    /// The owner is not checked.
     Unchecked,
-    /// Its owner may lock it again.
+    /// The owner may lock it again.
     Recursive,
-    /// Its owner is told that it has it.
+    /// The owner gets an error if it locks it again.
     ErrorChecking,
-    /// Its owner must be a thread: locked by a tasklet's proxy.
+    /// The owner must be a thread: a tasklet's proxy locks it.
     ByProxy,
-    /// Not for tasklets.
+    /// Tasklets cannot use it.
     Unsupported,
 }
 
 impl Ownership {
     /// # Safety
-    /// It is a mutex.
+    /// `mutex` is a mutex.
     pub(super) unsafe fn from_mutex(mutex: *mut pthread_mutex_t) -> Ownership {
         const ROBUST: c_int = 16;
         const INHERITS: c_int = 32;
@@ -181,21 +182,21 @@ impl Ownership {
         }
     }
 
-    /// The word that glibc keeps it in. Normal is 0, adaptive 3.
+    /// Reads the word in which glibc keeps the kind. Normal is 0, adaptive 3.
     ///
     /// # Safety
-    /// It is a mutex.
+    /// `mutex` is a mutex.
     unsafe fn flags(mutex: *mut pthread_mutex_t) -> c_int {
-        // A part of glibc's ABI: static initialisers write it.
+        // The offset is a part of glibc's ABI: static initialisers write the word.
         const PLACE: usize = 16;
         // SAFETY: the caller's promise.
         unsafe { mutex.cast::<u8>().add(PLACE).cast::<c_int>().read_volatile() }
     }
 
-    /// Tells whether several processes use it.
+    /// Tells whether several processes share it.
     ///
     /// # Safety
-    /// It is a mutex.
+    /// `mutex` is a mutex.
     pub(super) unsafe fn is_shared(mutex: *mut pthread_mutex_t) -> bool {
         // SAFETY: the caller's promise.
         unsafe { Ownership::flags(mutex) & SHARED != 0 }

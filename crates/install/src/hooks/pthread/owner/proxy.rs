@@ -1,5 +1,5 @@
-//! The proxy of a tasklet: a thread that owns mutexes in its place, where the owner must be one
-//! that the kernel knows.
+//! The proxy of a tasklet: a thread that owns mutexes in its place, if the kernel must know the
+//! owner.
 //!
 //! ```text
 //! tasklet: pthread_mutex_lock ─▶ its proxy: glibc's, which may wait   (the tasklet is blocked)
@@ -8,13 +8,13 @@
 //!          its end ─▶ the proxy ends ─▶ the kernel marks what is locked still: EOWNERDEAD
 //! ```
 //!
-//! A tasklet has one from its first such call to its end. So its robust mutexes are told of its
-//! death as a thread's are, also where another process waits, and where this one is killed. What it
-//! costs is a thread, and two switches between threads for each call.
+//! A tasklet has a proxy from its first such call to its end. So the tasklet's death marks its
+//! robust mutexes as a thread's death does, even if another process waits, or this one is killed.
+//! The cost is a thread, and two switches between threads for each call.
 //!
 //! **Rejected**: to enter the mutexes into the list of the tasklet's own thread. The kernel would
-//! find them where the process dies, but neighbours would be let in as the same owner, and the end
-//! of a tasklet would have to be told by this crate, in glibc's and the kernel's format.
+//! find them if the process dies. But other tasklets would be the same owner, and this crate would
+//! have to mark the mutexes of a tasklet that ends, in glibc's and the kernel's format.
 
 use std::cell::RefCell;
 use std::ffi::c_int;
@@ -26,11 +26,11 @@ use crate::pool::{AssertSend, run_to_end_by, with_signals_blocked};
 
 type Job = Box<dyn FnOnce() + Send>;
 
-/// See the module's comment.
+/// A proxy, as the module's comment describes it.
 struct Proxy {
     jobs: Option<Sender<Job>>,
     thread: Option<JoinHandle<()>>,
-    /// In a child of fork(2) there is no such thread.
+    /// The process that started it; a child of fork(2) has no such thread.
     process: u32,
 }
 
@@ -57,15 +57,16 @@ impl Drop for Proxy {
             return;
         }
         drop(self.jobs.take());
-        // It has nothing to do. Whoever is told of the tasklet's end finds its mutexes marked.
+        // The proxy is idle, so it ends at once. After the join, code that learns of the tasklet's
+        // end finds its mutexes marked.
         if let Some(thread) = self.thread.take() {
             let _ = thread.join();
         }
     }
 }
 
-/// The way to the calling tasklet's proxy, which may begin with it. `None`: there is no thread, or
-/// the tasklet's thread-locals have come to their end.
+/// Returns the channel to the calling tasklet's proxy, and starts the proxy if needed. `None`:
+/// there is no thread, or the tasklet's thread-locals have been destroyed.
 fn jobs() -> Option<Sender<Job>> {
     let _unmarked = Unmarked::begin();
     PROXY
@@ -83,8 +84,8 @@ fn jobs() -> Option<Sender<Job>> {
         .flatten()
 }
 
-/// Has the calling tasklet's proxy call `f`, while the tasklet is blocked; the thread, where it may
-/// not wait. EAGAIN where there is no proxy.
+/// Has the calling tasklet's proxy call `f`. Meanwhile the tasklet is blocked, or its thread if it
+/// may not wait. Returns EAGAIN if there is no proxy.
 ///
 /// # Safety
 /// `f` may be called on another thread while the caller waits.

@@ -3,7 +3,7 @@
 //! ```text
 //! WAIT  by a tasklet    the word is compared under the bucket's lock; the tasklet is blocked
 //! WAIT  by a thread     the kernel's queue, as ever
-//! WAKE  by anybody      tasklets first, and as many threads as are left over; each eighth time
+//! WAKE                  tasklets first, and as many threads as are left over; each eighth time
 //!                       the other way round
 //! ```
 //!
@@ -114,7 +114,7 @@ fn share(
 /// As the kernel's; the wait has no limit.
 unsafe fn block_with_warning(arguments: [usize; 6]) -> Outcome {
     const TEXT: &[u8] = b"overlapped-install: a tasklet inside no_switch has waited \
-        for a lock for a second, and its thread with it\n";
+        for a lock for a second, and has blocked its thread\n";
     let [word, operation, value, _, fifth, sixth] = arguments;
     let limit = libc::timespec { tv_sec: 1, tv_nsec: 0 };
     // FUTEX_WAIT takes a relative time, and matches wakes of any bits.

@@ -53,7 +53,7 @@ impl fmt::Display for WhyNot {
                 write!(f, "other functions than overlapped-install's are called by the names ")?;
                 f.write_str(&names.join(", "))?;
                 f.write_str(
-                    "; report() says whose they are: start the program without LD_PRELOAD, and \
+                    "; report() lists their owners: start the program without LD_PRELOAD, and \
                      link it dynamically",
                 )
             }
@@ -239,14 +239,14 @@ fn locks() -> Result<(), &'static str> {
     for one in both {
         one.join().map_err(|_| "a tasklet did not end")?;
     }
-    if *lock() == 2 { Ok(()) } else { Err("a Mutex let two in") }
+    if *lock() == 2 { Ok(()) } else { Err("a Mutex had two owners at a time") }
 }
 
 fn sockets() -> Result<(), &'static str> {
-    let (mut here, mut there) = UnixStream::pair().map_err(|_| "no pair of sockets")?;
+    let (mut here, mut there) = UnixStream::pair().map_err(|_| "socketpair failed")?;
     // The limit ends the read if it blocks the thread.
     let limit = Some(Duration::from_secs(5));
-    here.set_read_timeout(limit).map_err(|_| "a socket has no limit")?;
+    here.set_read_timeout(limit).map_err(|_| "a socket takes no time limit")?;
     let other = spawn(move || there.write_all(b"x"));
     here.read_exact(&mut [0]).map_err(|_| "a read blocked the thread")?;
     match other.join() {

@@ -29,30 +29,22 @@
 //!                                           └─ a tasklet started through this crate
 //!                                                 attempt: MSG_DONTWAIT ─▶ done, or an error
 //!                                                    │ EAGAIN, but the socket is a blocking one
-//!                                                 wait in the library: neighbours run ─▶ attempt
+//!                                                 wait in the library: others run ─▶ attempt
 //! ```
 //!
 //! **Three switches.** Linking the crate takes the symbols. [`install`] makes them act. They act
 //! only for tasklets that were started by [`spawn`], [`scope`], [`run`], [`place`] and [`Builder`].
 //! For every other caller they do what libc would have done: the same system call, with the same
-//! result and errno.** Linking the crate takes the symbols, [`install`] makes them act, and they
-//! act for tasklets alone that were started by [`spawn`], [`scope`], [`run`], [`place`] and
-//! [`Builder`]. Everybody else has what libc would have done: the same system call, with the same
 //! result and errno.
 //!
 //! **Try first.** A call that finds what it needs costs the one system call that it costs anyway.
 //! With io_uring, and with other tasklets that are ready to run, it costs less: the tries go to the
 //! kernel in one batch, and the other tasklets run meanwhile. Only a call that would have blocked
 //! the thread reads the descriptor's flags and limits. These belong to the program: the crate never
-//! changes `O_NONBLOCK`, and `SO_RCVTIMEO` ends a call with EAGAIN as ever.** What is ready costs
-//! the one system call that it costs anyway; with io_uring and other tasklets that are ready to
-//! run, less: their tries go to the kernel in one batch, and they run meanwhile. Only a call that
-//! would have blocked the thread looks at the descriptor's flags and limits. Those are the
-//! program's: `O_NONBLOCK` is never changed, `SO_RCVTIMEO` ends a call with EAGAIN as ever.
+//! changes `O_NONBLOCK`, and `SO_RCVTIMEO` ends a call with EAGAIN as ever.
 //!
 //! **Fairness.** A tasklet whose calls find everything ready would never wait. Each 128th such call
-//! in a row lets other tasklets run.** A tasklet whose calls find everything ready would never
-//! wait. Each 128th such call in a row lets its neighbours run.
+//! in a row lets other tasklets run.
 //!
 //! **Kills and deadlines** become errors: `ECANCELED` after [`kill`](overlapped::Tasklet::kill),
 //! `ETIMEDOUT` at the deadline of a [`timeout`](overlapped::time::timeout). Nothing is unwound

@@ -1,4 +1,4 @@
-//! Locks of C's: whose they are, and the rarer ones.
+//! Locks of C's: their owners, and the rarer kinds.
 #![allow(missing_docs)]
 mod support;
 
@@ -11,8 +11,8 @@ use std::sync::atomic::{AtomicU32, Ordering::SeqCst};
 use std::thread;
 
 use overlapped_install::{scope, spawn};
-use support::c::{CMutex, Shared, Wish};
-use support::{ms, within};
+use support::c::{Attributes, CMutex, Shared};
+use support::{ms, run_in_tasklet};
 
 const NORMAL: c_int = libc::PTHREAD_MUTEX_NORMAL;
 const RECURSIVE: c_int = libc::PTHREAD_MUTEX_RECURSIVE;
@@ -20,8 +20,8 @@ const CHECKING: c_int = libc::PTHREAD_MUTEX_ERRORCHECK;
 
 #[test]
 fn a_mutex_that_checks_for_errors_is_unlocked_by_its_owner_alone() {
-    within(|| {
-        let mutex = Arc::new(CMutex::of(CHECKING, Wish::default()));
+    run_in_tasklet(|| {
+        let mutex = Arc::new(CMutex::with_attributes(CHECKING, Attributes::default()));
         let theirs = mutex.clone();
         assert_eq!(mutex.lock(), 0);
         assert_eq!(spawn(move || theirs.unlock()).join().unwrap(), libc::EPERM);
@@ -32,13 +32,13 @@ fn a_mutex_that_checks_for_errors_is_unlocked_by_its_owner_alone() {
 #[test]
 fn what_the_thread_has_locked_its_tasklets_have_not() {
     for kind in [RECURSIVE, CHECKING] {
-        let mutex = Arc::new(CMutex::of(kind, Wish::default()));
+        let mutex = Arc::new(CMutex::with_attributes(kind, Attributes::default()));
         let theirs = mutex.clone();
         assert_eq!(mutex.lock(), 0);
-        within(move || {
+        run_in_tasklet(move || {
             assert_eq!((theirs.try_lock(), theirs.unlock()), (libc::EBUSY, libc::EPERM));
-            // By another kind of tasklet.
-            let mutex = Arc::new(CMutex::of(kind, Wish::default()));
+            // A tasklet of the library alone.
+            let mutex = Arc::new(CMutex::with_attributes(kind, Attributes::default()));
             let native = mutex.clone();
             let holder = overlapped::spawn(move || {
                 assert_eq!(native.lock(), 0);
@@ -56,7 +56,7 @@ fn what_the_thread_has_locked_its_tasklets_have_not() {
 
 #[test]
 fn a_writer_is_told_that_it_waits_for_itself_and_its_neighbours_wait_for_it() {
-    within(|| {
+    run_in_tasklet(|| {
         let lock = Arc::new(Shared::new(libc::PTHREAD_RWLOCK_INITIALIZER));
         // SAFETY: a lock.
         unsafe {
@@ -87,23 +87,24 @@ fn a_writer_is_told_that_it_waits_for_itself_and_its_neighbours_wait_for_it() {
 #[test]
 fn mutexes_that_raise_priorities_are_refused_in_tasklets_alone() {
     for kind in [NORMAL, RECURSIVE, CHECKING] {
-        let mutex = CMutex::of(kind, Wish { ceiling: true, ..Wish::default() });
+        let mutex =
+            CMutex::with_attributes(kind, Attributes { ceiling: true, ..Attributes::default() });
         // A ceiling needs a right to raise priorities.
         if mutex.lock() == 0 {
             assert_eq!(mutex.unlock(), 0);
         }
-        let tried = within(|| (mutex.lock(), mutex.try_lock()));
+        let tried = run_in_tasklet(|| (mutex.lock(), mutex.try_lock()));
         assert_eq!(tried, (libc::ENOTSUP, libc::ENOTSUP), "{kind}");
     }
 }
 
 #[test]
 fn mutexes_that_inherit_or_are_shared_let_one_in() {
-    let inherits = Wish { inherits: true, ..Wish::default() };
-    let shared = Wish { shared: true, ..Wish::default() };
-    for wish in [inherits, shared] {
-        let (mutex, count) = (CMutex::of(NORMAL, wish), Cell::new(0));
-        within(|| {
+    let inherits = Attributes { inherits: true, ..Attributes::default() };
+    let shared = Attributes { shared: true, ..Attributes::default() };
+    for requested in [inherits, shared] {
+        let (mutex, count) = (CMutex::with_attributes(NORMAL, requested), Cell::new(0));
+        run_in_tasklet(|| {
             scope(|s| {
                 for _ in 0..10 {
                     s.spawn(|| {
@@ -116,7 +117,7 @@ fn mutexes_that_inherit_or_are_shared_let_one_in() {
                 }
             });
         });
-        assert_eq!(count.get(), 10, "{wish:?}");
+        assert_eq!(count.get(), 10, "{requested:?}");
     }
 }
 
@@ -126,8 +127,8 @@ fn an_owner_is_its_thread_to_everything_else() {
         NOTED.fetch_add(1, SeqCst);
     }
     static NOTED: AtomicU32 = AtomicU32::new(0);
-    within(|| {
-        let mutex = CMutex::of(RECURSIVE, Wish::default());
+    run_in_tasklet(|| {
+        let mutex = CMutex::with_attributes(RECURSIVE, Attributes::default());
         assert_eq!(mutex.lock(), 0);
         // SAFETY: plain calls; the attributes and the set are written before they are read.
         unsafe {
@@ -146,7 +147,7 @@ fn an_owner_is_its_thread_to_everything_else() {
             assert_eq!(from_outside.join().unwrap(), 0);
             let child = libc::fork();
             if child == 0 {
-                // The mutex is the child's, too.
+                // The child inherits the locked mutex.
                 let outcome = [mutex.lock(), mutex.unlock(), mutex.unlock(), mutex.try_lock()];
                 libc::_exit(c_int::from(outcome != [0; 4]));
             }
@@ -188,7 +189,7 @@ fn a_routine_that_runs_once_may_wait_while_neighbours_and_threads_wait_for_its_e
         theirs.wait();
         both();
     });
-    within(|| {
+    run_in_tasklet(|| {
         begin.wait();
         scope(|s| (0..10).for_each(|_| drop(s.spawn(both))));
     });
@@ -205,7 +206,7 @@ fn a_routine_that_unwinds_is_run_again_by_the_next() {
             panic!("as it should");
         }
     }
-    within(|| {
+    run_in_tasklet(|| {
         // SAFETY: a word for this call alone.
         let call = || unsafe { pthread_once(ONCE.get(), routine) };
         let tasklets = [(); 5].map(|()| spawn(call));
@@ -241,7 +242,7 @@ fn the_names_of_c11_do_the_same() {
     }
     static MUTEX: Shared<libc::pthread_mutex_t> = Shared::new(libc::PTHREAD_MUTEX_INITIALIZER);
     static COND: Shared<libc::pthread_cond_t> = Shared::new(libc::PTHREAD_COND_INITIALIZER);
-    within(|| {
+    run_in_tasklet(|| {
         // SAFETY: initialised here, and used by these calls alone.
         unsafe {
             assert_eq!((mtx_init(MUTEX.get(), MTX_RECURSIVE), cnd_init(COND.get())), (0, 0));
@@ -285,7 +286,7 @@ fn a_spin_lock_held_across_a_wait_lets_the_neighbours_run() {
     let count = Cell::new(0);
     // SAFETY: initialised.
     assert_eq!(unsafe { libc::pthread_spin_init(lock.get(), 0) }, 0);
-    within(|| {
+    run_in_tasklet(|| {
         scope(|s| {
             for _ in 0..5 {
                 // SAFETY: a spin lock.
@@ -319,7 +320,7 @@ fn a_static_of_cpps_is_made_once_although_making_waits() {
         let acquire = std::mem::transmute::<*mut c_void, Acquire>(acquire);
         let release = std::mem::transmute::<*mut c_void, Release>(release);
         let (guard, made) = (Shared::new(0_u64), Cell::new(0));
-        within(|| {
+        run_in_tasklet(|| {
             scope(|s| {
                 for _ in 0..5 {
                     s.spawn(|| {
@@ -355,7 +356,7 @@ fn every_tasklet_counts_at_a_barrier_however_many_there_are() {
     };
     let thread = thread::spawn(move || (0..5).map(|_| wait(&theirs)).sum::<u32>());
     let serial = Cell::new(0);
-    within(|| {
+    run_in_tasklet(|| {
         scope(|s| {
             for _ in 0..ALL {
                 s.spawn(|| {

@@ -1,5 +1,6 @@
 //! Mutexes of C's whose owner must be a thread that the kernel knows: robust ones, and those with
-//! an owner that inherit priorities or that several processes share. Tasklets beside threads.
+//! an owner that inherit priorities or that several processes share. Tasklets are compared with
+//! threads.
 #![allow(missing_docs)]
 mod support;
 
@@ -13,15 +14,16 @@ use std::sync::{Arc, mpsc};
 use std::thread;
 
 use overlapped_install::{scope, spawn};
-use support::c::{CMutex, Shared, Wish};
-use support::{ms, within};
+use support::c::{Attributes, CMutex, Shared};
+use support::{ms, run_in_tasklet};
 
 const NORMAL: c_int = libc::PTHREAD_MUTEX_NORMAL;
 const RECURSIVE: c_int = libc::PTHREAD_MUTEX_RECURSIVE;
 const CHECKING: c_int = libc::PTHREAD_MUTEX_ERRORCHECK;
 
-const NO_WISH: Wish = Wish { robust: false, inherits: false, ceiling: false, shared: false };
-const ROBUST: Wish = Wish { robust: true, ..NO_WISH };
+const NO_WISH: Attributes =
+    Attributes { robust: false, inherits: false, ceiling: false, shared: false };
+const ROBUST: Attributes = Attributes { robust: true, ..NO_WISH };
 
 unsafe extern "C" {
     fn pthread_mutex_consistent(mutex: *mut libc::pthread_mutex_t) -> c_int;
@@ -45,7 +47,7 @@ fn lock_for_a_moment(mutex: &CMutex) -> c_int {
     }
 }
 
-/// Runs `f` in a thread, or a tasklet; its end.
+/// Starts `f` in a thread or a tasklet, and returns the function that waits for its end.
 type Start = fn(Box<dyn FnOnce() -> Vec<c_int> + Send>) -> Box<dyn FnOnce() -> Vec<c_int>>;
 
 fn by_thread(f: Box<dyn FnOnce() -> Vec<c_int> + Send>) -> Box<dyn FnOnce() -> Vec<c_int>> {
@@ -59,14 +61,14 @@ fn by_tasklet(f: Box<dyn FnOnce() -> Vec<c_int> + Send>) -> Box<dyn FnOnce() -> 
 }
 
 /// The outcomes of calls by several owners.
-fn results(start: Start, kind: c_int, wish: Wish) -> Vec<Vec<c_int>> {
+fn results(start: Start, kind: c_int, requested: Attributes) -> Vec<Vec<c_int>> {
     let mut all = Vec::new();
-    let mutex = Arc::new(CMutex::of(kind, wish));
+    let mutex = Arc::new(CMutex::with_attributes(kind, requested));
     let run = |f: fn(&CMutex) -> Vec<c_int>| {
         let theirs = mutex.clone();
         start(Box::new(move || f(&theirs)))()
     };
-    // One has it for a while, another one wants it.
+    // One owner holds it for a while, another one waits for it.
     let (held, is_held) = mpsc::channel();
     let (go_on, goes_on) = mpsc::channel::<()>();
     let theirs = mutex.clone();
@@ -84,21 +86,21 @@ fn results(start: Start, kind: c_int, wish: Wish) -> Vec<Vec<c_int>> {
     go_on.send(()).unwrap();
     all.push(holder());
     all.push(waiter());
-    // One that has it wants it again.
+    // The owner locks it again.
     all.push(run(|mutex| {
         let mut results = vec![mutex.lock(), mutex.try_lock(), lock_for_a_moment(mutex)];
         let locked = results.iter().filter(|result| **result == 0).count();
         results.extend((0..=locked).map(|_| mutex.unlock()));
         results
     }));
-    if wish.robust {
-        // One ends, and has it still.
+    if requested.robust {
+        // An owner ends without unlocking it.
         all.push(run(|mutex| vec![mutex.lock()]));
         all.push(run(|mutex| {
             vec![mutex.lock(), consistent(mutex), mutex.unlock(), mutex.lock(), mutex.unlock()]
         }));
         all.push(run(|mutex| vec![mutex.lock(), mutex.try_lock()]));
-        // The next one does not put right what it guards.
+        // The next owner does not make it consistent.
         all.push(run(|mutex| vec![mutex.try_lock(), mutex.unlock(), mutex.lock()]));
         all.push(run(|mutex| vec![mutex.lock(), mutex.try_lock(), consistent(mutex)]));
     }
@@ -115,10 +117,10 @@ fn owners_are_told_of_each_other_as_threads_are() {
                     if kind == NORMAL && !robust {
                         continue; // Anybody may unlock it.
                     }
-                    let wish = Wish { robust, inherits, ceiling: false, shared };
-                    let threads = results(by_thread, kind, wish);
-                    let tasklets = within(|| results(by_tasklet, kind, wish));
-                    assert_eq!(tasklets, threads, "{kind} {wish:?}");
+                    let requested = Attributes { robust, inherits, ceiling: false, shared };
+                    let threads = results(by_thread, kind, requested);
+                    let tasklets = run_in_tasklet(|| results(by_tasklet, kind, requested));
+                    assert_eq!(tasklets, threads, "{kind} {requested:?}");
                 }
             }
         }
@@ -127,8 +129,8 @@ fn owners_are_told_of_each_other_as_threads_are() {
 
 #[test]
 fn a_killed_owner_is_a_dead_one() {
-    let mutex = Arc::new(CMutex::of(NORMAL, ROBUST));
-    within(|| {
+    let mutex = Arc::new(CMutex::with_attributes(NORMAL, ROBUST));
+    run_in_tasklet(|| {
         let (theirs, (held, is_held)) = (mutex.clone(), mpsc::channel());
         let holder = spawn(move || {
             assert_eq!(theirs.lock(), 0);
@@ -143,17 +145,17 @@ fn a_killed_owner_is_a_dead_one() {
         let waiter = spawn(move || (theirs.lock(), consistent(&theirs), theirs.unlock()));
         thread::sleep(ms(5));
         holder.kill();
-        // Its end came with the kill pending.
+        // The tasklet ended with the kill pending.
         drop(holder.join());
         assert_eq!(waiter.join().unwrap(), (libc::EOWNERDEAD, 0, 0));
     });
-    // The thread's own.
+    // The mutex of the thread itself.
     assert_eq!((mutex.lock(), mutex.unlock()), (0, 0));
 }
 
 #[test]
 fn neighbours_run_while_one_waits_and_no_switch_blocks_the_thread() {
-    let mutex = Arc::new(CMutex::of(RECURSIVE, ROBUST));
+    let mutex = Arc::new(CMutex::with_attributes(RECURSIVE, ROBUST));
     let (held, is_held) = mpsc::channel();
     let theirs = mutex.clone();
     let thread = thread::spawn(move || {
@@ -162,7 +164,7 @@ fn neighbours_run_while_one_waits_and_no_switch_blocks_the_thread() {
         thread::sleep(ms(60));
         assert_eq!(theirs.unlock(), 0);
     });
-    within(|| {
+    run_in_tasklet(|| {
         is_held.recv().unwrap();
         let ticks = support::ticks(|| assert_eq!((mutex.lock(), mutex.unlock()), (0, 0)));
         assert!(ticks > 3, "{ticks}");
@@ -176,10 +178,10 @@ fn neighbours_run_while_one_waits_and_no_switch_blocks_the_thread() {
 
 #[test]
 fn a_condition_is_waited_for_with_a_robust_mutex() {
-    let mutex = CMutex::of(CHECKING, ROBUST);
+    let mutex = CMutex::with_attributes(CHECKING, ROBUST);
     let cond = Shared::new(libc::PTHREAD_COND_INITIALIZER);
     let turn = std::cell::Cell::new(0);
-    within(|| {
+    run_in_tasklet(|| {
         scope(|s| {
             for me in 0..2 {
                 let (mutex, cond, turn) = (&mutex, &cond, &turn);
@@ -220,7 +222,7 @@ fn a_process_that_is_killed_while_a_tasklet_has_a_mutex_leaves_it_to_others() {
     const PATH: &str = "OVERLAPPED_TEST_MUTEX";
     if let Some(path) = std::env::var_os(PATH) {
         let file = std::fs::File::options().read(true).write(true).open(path).unwrap();
-        within(|| {
+        run_in_tasklet(|| {
             assert_eq!(map(&file).lock(), 0);
             println!("\nlocked");
             std::io::stdout().flush().unwrap();
@@ -234,7 +236,7 @@ fn a_process_that_is_killed_while_a_tasklet_has_a_mutex_leaves_it_to_others() {
     let mut file = file.read(true).write(true).create(true).truncate(true).open(&path).unwrap();
     file.write_all(&[0; size_of::<CMutex>()]).unwrap();
     let mutex = map(&file);
-    let made = CMutex::of(NORMAL, Wish { shared: true, ..ROBUST });
+    let made = CMutex::with_attributes(NORMAL, Attributes { shared: true, ..ROBUST });
     // SAFETY: nobody uses it yet; its bytes are all there is to it.
     unsafe { mutex.get().copy_from(made.get(), 1) };
     let mut child = Command::new(std::env::current_exe().unwrap())
@@ -247,7 +249,7 @@ fn a_process_that_is_killed_while_a_tasklet_has_a_mutex_leaves_it_to_others() {
     let mut lines = lines.map_while(Result::ok);
     assert!(lines.any(|line| line.contains("locked")));
     assert_eq!(mutex.try_lock(), libc::EBUSY);
-    within(|| {
+    run_in_tasklet(|| {
         let waiter = spawn(|| (mutex.lock(), consistent(mutex), mutex.unlock()));
         thread::sleep(ms(20));
         assert!(!waiter.is_finished());
@@ -259,11 +261,11 @@ fn a_process_that_is_killed_while_a_tasklet_has_a_mutex_leaves_it_to_others() {
     std::fs::remove_file(path).unwrap();
 }
 
-/// Has a child of fork call `f` in a tasklet that has a proxy; the child's exit status, which is
-/// none where a signal has ended it.
+/// Has a child of fork call `f` in a tasklet that has a proxy, and returns the child's exit status:
+/// none if a signal has ended it.
 fn status_of_child(f: impl FnOnce(&CMutex) -> c_int) -> Option<c_int> {
-    within(|| {
-        let mutex = CMutex::of(RECURSIVE, ROBUST);
+    run_in_tasklet(|| {
+        let mutex = CMutex::with_attributes(RECURSIVE, ROBUST);
         assert_eq!((mutex.lock(), mutex.unlock()), (0, 0));
         let mut status = MaybeUninit::uninit();
         // SAFETY: the child ends in here; the status is written before it is read.

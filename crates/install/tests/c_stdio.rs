@@ -1,4 +1,4 @@
-//! C's stdio, as far as it reads: tasklets beside threads.
+//! C's reading stdio: tasklets are compared with threads.
 #![allow(missing_docs)]
 mod support;
 
@@ -14,7 +14,7 @@ use std::thread;
 
 use libc::FILE;
 use overlapped_install::spawn;
-use support::{ms, within};
+use support::{ms, run_in_tasklet};
 
 unsafe extern "C" {
     fn getline(text: *mut *mut c_char, room: *mut usize, stream: *mut FILE) -> isize;
@@ -119,7 +119,8 @@ fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
 
-/// The results of calls on a stream whose other side says `parts`, one after another, and goes.
+/// Returns the results of calls on a stream whose peer writes `parts`, one after another, and
+/// closes.
 fn results(parts: Vec<Vec<u8>>, calls: fn(&Stream) -> Vec<String>) -> Vec<String> {
     let both = move || {
         let parts = parts.clone();
@@ -136,7 +137,7 @@ fn results(parts: Vec<Vec<u8>>, calls: fn(&Stream) -> Vec<String>) -> Vec<String
     };
     let by_tasklet = both.clone();
     let thread = thread::spawn(both).join().unwrap();
-    let tasklet = within(by_tasklet);
+    let tasklet = run_in_tasklet(by_tasklet);
     assert_eq!(tasklet, thread);
     tasklet
 }
@@ -179,7 +180,7 @@ fn streams_without_a_buffer_and_bytes_that_were_put_back_are_as_ever() {
         vec![stream.getc(), stream.getdelim(b'\n'), stream.fread(1, 2), stream.fgets(10)]
     });
     results(parts(&said), |stream| {
-        // Others than were read, before the first and in the middle.
+        // The bytes put back differ from those read, before the first and in the middle.
         let first = [stream.put_back(b'x'), stream.getc(), stream.getc(), stream.put_back(b'y')];
         let more =
             [stream.getc(), stream.put_back(b'z'), stream.fread(1, 3), stream.put_back(b'w')];
@@ -189,7 +190,7 @@ fn streams_without_a_buffer_and_bytes_that_were_put_back_are_as_ever() {
 
 #[test]
 fn fortified_calls_do_the_same() {
-    within(|| {
+    run_in_tasklet(|| {
         let (mut ours, stream) = Stream::pair();
         let writer = thread::spawn(move || {
             for part in [&b"li"[..], b"ne\n1", b"23"] {
@@ -214,7 +215,7 @@ fn fortified_calls_do_the_same() {
 fn neighbours_read_the_same_stream_line_by_line() {
     let (mut ours, stream) = Stream::pair();
     let lines = Mutex::new(Vec::new());
-    within(|| {
+    run_in_tasklet(|| {
         overlapped_install::scope(|s| {
             for _ in 0..4 {
                 s.spawn(|| {
@@ -260,7 +261,7 @@ fn a_stream_that_a_thread_or_a_neighbour_has_locked_blocks_the_tasklet_alone() {
         while !HOLDS.load(SeqCst) {
             thread::yield_now();
         }
-        within(|| {
+        run_in_tasklet(|| {
             let ticks = support::ticks(|| assert!(stream.getdelim(b'\n').contains("one")));
             assert!(ticks > 3, "{ticks}");
             // SAFETY: a stream, locked and unlocked by the same tasklet.
@@ -286,8 +287,8 @@ fn a_stream_that_a_thread_or_a_neighbour_has_locked_blocks_the_tasklet_alone() {
 fn a_neighbour_has_its_turn_while_nobody_holds_the_stream() {
     let (mut ours, stream) = Stream::pair();
     ours.write_all(&[b'x'; 2000]).unwrap();
-    within(|| {
-        // What blocks the thread would do so for good.
+    run_in_tasklet(|| {
+        // A call that blocks the thread would do so for ever.
         overlapped_install::scope(|s| {
             s.spawn(|| (0..2000).for_each(|_| assert!(stream.getc().starts_with("getc 120"))));
             s.spawn(|| {
@@ -318,12 +319,12 @@ fn what_was_written_is_sent_before_the_answer_is_waited_for() {
     };
     let thread = thread::spawn(ask).join().unwrap();
     assert!(thread.contains("answer"));
-    assert_eq!(within(ask), thread);
+    assert_eq!(run_in_tasklet(ask), thread);
 }
 
 #[test]
 fn a_kill_is_an_error_of_the_stream() {
-    within(|| {
+    run_in_tasklet(|| {
         let (_ours, stream) = Stream::pair();
         let reader = spawn(move || {
             let read = stream.fread(1, 1);

@@ -8,7 +8,7 @@ use std::os::unix::fs::FileExt;
 use std::os::unix::net::UnixStream;
 
 use overlapped_install::spawn;
-use support::{ms, overlap, path, within};
+use support::{ms, overlap, path, run_in_tasklet};
 
 fn pollfd(stream: &impl AsRawFd, events: i16) -> libc::pollfd {
     libc::pollfd { fd: stream.as_raw_fd(), events, revents: 0 }
@@ -16,7 +16,7 @@ fn pollfd(stream: &impl AsRawFd, events: i16) -> libc::pollfd {
 
 #[test]
 fn poll_waits_for_one_of_several() {
-    within(|| {
+    run_in_tasklet(|| {
         let (mut a, b) = UnixStream::pair().unwrap();
         let (_c, d) = UnixStream::pair().unwrap();
         spawn(move || {
@@ -24,7 +24,7 @@ fn poll_waits_for_one_of_several() {
             a.write_all(b"x").unwrap();
             std::thread::sleep(ms(20));
         });
-        // One of them twice, and one that is none.
+        // One descriptor occurs twice, and one is invalid.
         let mut asked =
             [pollfd(&d, libc::POLLIN), pollfd(&b, libc::POLLIN), pollfd(&b, libc::POLLPRI)];
         // SAFETY: three entries.
@@ -43,7 +43,7 @@ fn poll_waits_for_one_of_several() {
 
 #[test]
 fn select_waits_and_says_how_much_time_is_left() {
-    within(|| {
+    run_in_tasklet(|| {
         let (mut a, b) = UnixStream::pair().unwrap();
         spawn(move || {
             std::thread::sleep(ms(20));
@@ -92,7 +92,7 @@ fn epoll_waits() {
 
 #[test]
 fn a_fifo_is_opened_when_its_other_end_is() {
-    within(|| {
+    run_in_tasklet(|| {
         let path = path("fifo");
         let name = std::ffi::CString::new(path.to_str().unwrap()).unwrap();
         // SAFETY: a path.
@@ -108,14 +108,14 @@ fn a_fifo_is_opened_when_its_other_end_is() {
 
 #[test]
 fn a_fifo_that_is_full_blocks_its_writer_alone() {
-    within(|| {
+    run_in_tasklet(|| {
         let path = path("full");
         let bytes: Vec<u8> = (0..400_000_u32).map(|number| (number / 7) as u8).collect();
         let name = std::ffi::CString::new(path.to_str().unwrap()).unwrap();
         // SAFETY: a path.
         assert_eq!(unsafe { libc::mkfifo(name.as_ptr(), 0o600) }, 0);
         let theirs = path.clone();
-        // A thread: it goes on although the writer's thread is blocked.
+        // This is a thread, which runs although the writer's thread is blocked.
         let reader = std::thread::spawn(move || {
             let mut fifo = std::fs::File::open(theirs).unwrap();
             std::thread::sleep(ms(100));
@@ -139,7 +139,7 @@ fn a_fifo_that_is_full_blocks_its_writer_alone() {
 
 #[test]
 fn locks_of_files_wait_for_a_neighbour() {
-    within(|| {
+    run_in_tasklet(|| {
         let path = path("flock");
         let first = std::fs::File::create(&path).unwrap();
         first.lock().unwrap();
@@ -165,7 +165,7 @@ fn locks_of_records_wait_for_a_neighbour() {
             _ => Ok(()),
         }
     }
-    within(|| {
+    run_in_tasklet(|| {
         let path = path("record");
         let open = || {
             let mut options = std::fs::File::options();
@@ -184,7 +184,7 @@ fn locks_of_records_wait_for_a_neighbour() {
 
 #[test]
 fn files_are_written_read_and_copied() {
-    within(|| {
+    run_in_tasklet(|| {
         let path = path("file");
         let bytes: Vec<u8> = (0..300_000u32).map(|number| number as u8).collect();
         std::fs::write(&path, &bytes).unwrap();
@@ -196,7 +196,7 @@ fn files_are_written_read_and_copied() {
         file.write_all_at(b"end", 300_000).unwrap();
         file.set_len(300_001).unwrap();
         assert_eq!(std::fs::read(&path).unwrap().len(), 300_001);
-        // To a socket, whose reader is a neighbour: std would ask for sendfile.
+        // The reader of the socket is another tasklet; std would ask for sendfile.
         let (mut a, mut b) = UnixStream::pair().unwrap();
         let reader = spawn(move || {
             let mut all = Vec::new();
@@ -213,7 +213,7 @@ fn files_are_written_read_and_copied() {
 
 #[test]
 fn a_copy_from_socket_to_pipe_waits_for_both() {
-    within(|| {
+    run_in_tasklet(|| {
         let (mut a, b) = UnixStream::pair().unwrap();
         let (mut rx, tx) = io::pipe().unwrap();
         let copier = spawn(move || {
@@ -236,7 +236,7 @@ fn a_copy_from_socket_to_pipe_waits_for_both() {
 
 #[test]
 fn waitid_leaves_a_child_to_be_waited_for() {
-    within(|| {
+    run_in_tasklet(|| {
         let ticks = support::ticks(|| {
             let mut child = support::sleep_program("0.1").spawn().unwrap();
             // SAFETY: zeros are an answer.
@@ -252,7 +252,7 @@ fn waitid_leaves_a_child_to_be_waited_for() {
 
 #[test]
 fn names_of_hosts_are_looked_up_by_another_thread() {
-    within(|| {
+    run_in_tasklet(|| {
         let before = waits("getaddrinfo");
         let found = std::net::ToSocketAddrs::to_socket_addrs("localhost:7").unwrap();
         assert!(found.count() > 0);
@@ -269,7 +269,7 @@ fn waits(name: &str) -> u64 {
 
 #[test]
 fn recv_with_waitall_fills_the_buffer() {
-    within(|| {
+    run_in_tasklet(|| {
         let (mut a, b) = UnixStream::pair().unwrap();
         spawn(move || {
             for byte in 0..10u8 {
@@ -288,12 +288,12 @@ fn recv_with_waitall_fills_the_buffer() {
 #[test]
 fn the_librarys_own_calls_block_such_a_tasklet_as_any_other() {
     use std::os::fd::AsFd;
-    within(|| {
+    run_in_tasklet(|| {
         let path = path("own");
         let file = std::fs::File::options();
         let mut file = file.clone();
         let file = file.create(true).truncate(true).read(true).write(true).open(&path).unwrap();
-        // The port makes these calls by libc's names, in the middle of itself.
+        // The port makes these calls by libc's names, inside its own work.
         // SAFETY: bytes that are there for good, and a buffer of the frame's.
         unsafe {
             let written = overlapped::os::fd::raw::write(file.as_fd(), b"hello".as_ptr(), 5, None);
@@ -322,7 +322,7 @@ fn the_librarys_own_calls_block_such_a_tasklet_as_any_other() {
 
 #[test]
 fn what_a_file_or_a_pipe_has_is_moved_to_who_waits_for_it() {
-    within(|| {
+    run_in_tasklet(|| {
         let path = path("moved");
         std::fs::write(&path, vec![7; 1_000_000]).unwrap();
         let file = std::fs::File::open(&path).unwrap();
@@ -385,7 +385,7 @@ fn a_name_is_looked_up_by_the_old_functions() {
             number: *mut libc::c_int,
         ) -> libc::c_int;
     }
-    within(|| {
+    run_in_tasklet(|| {
         // SAFETY: names; an entry and memory for it; what is looked at has been filled.
         unsafe {
             let entry = gethostbyname(c"127.0.0.3".as_ptr());
@@ -408,7 +408,7 @@ fn a_name_is_looked_up_by_the_old_functions() {
 
 #[test]
 fn message_queues_wait_and_their_limits_are_moments() {
-    within(|| {
+    run_in_tasklet(|| {
         let name = std::ffi::CString::new(format!("/overlapped-calls-{}", std::process::id()));
         let name = name.unwrap();
         // SAFETY: a name, attributes and buffers, lent for the calls.
@@ -452,7 +452,7 @@ fn message_queues_wait_and_their_limits_are_moments() {
 fn a_tasklet_whose_calls_never_wait_lets_its_neighbours_run() {
     use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
     let over = std::sync::Arc::new(AtomicBool::new(false));
-    support::within(|| {
+    support::run_in_tasklet(|| {
         let theirs = over.clone();
         let sleeper = overlapped_install::spawn(move || {
             std::thread::sleep(support::ms(20));
@@ -478,7 +478,7 @@ fn sendfile_to_a_socket_sends_all_and_its_neighbours_run() {
     std::fs::write(&path, &bytes).unwrap();
     let file = std::fs::File::open(&path).unwrap();
     std::fs::remove_file(&path).unwrap();
-    support::within(|| {
+    support::run_in_tasklet(|| {
         let (here, mut there) = std::os::unix::net::UnixStream::pair().unwrap();
         let reader = overlapped_install::spawn(move || {
             let mut got = Vec::new();
@@ -506,14 +506,14 @@ fn sendfile_to_a_socket_sends_all_and_its_neighbours_run() {
 
 #[test]
 fn many_wait_for_one_descriptor_by_poll() {
-    within(|| {
+    run_in_tasklet(|| {
         let (mut a, b) = UnixStream::pair().unwrap();
         let b = std::rc::Rc::new(b);
         let waiters: Vec<_> = (0..700)
             .map(|number| {
                 let b = b.clone();
                 spawn(move || {
-                    // With company: an epoll of its own, of which a port's takes 500.
+                    // Among many: an epoll instance of its own, of which a port's takes 500.
                     let mut two = [pollfd(&*b, libc::POLLIN), pollfd(&*b, libc::POLLIN)];
                     let count = if number % 2 == 0 { 1 } else { 2 };
                     // SAFETY: so many entries.

@@ -1,4 +1,5 @@
-//! connect and accept give in a tasklet what they give in a thread, errors and addresses included.
+//! connect and accept return in a tasklet what they return in a thread, errors and addresses
+//! included.
 #![allow(missing_docs)]
 mod support;
 
@@ -13,7 +14,7 @@ use std::time::{Duration, Instant};
 
 use support::{ms, path};
 
-/// A result as the kernel gives it.
+/// A result in the kernel's form.
 fn result(outcome: c_int) -> Result<c_int, Option<c_int>> {
     if outcome < 0 { Err(io::Error::last_os_error().raw_os_error()) } else { Ok(outcome) }
 }
@@ -50,8 +51,8 @@ fn connect(fd: &impl AsRawFd, address: &[u8]) -> Result<c_int, Option<c_int>> {
     result(unsafe { libc::connect(fd.as_raw_fd(), address.as_ptr().cast(), len) })
 }
 
-/// The flags of the new socket, the length of the address that was given back, and its bytes but
-/// for the port.
+/// Returns the flags of the new socket, the length of the returned address, and its bytes without
+/// the port.
 fn accept(
     fd: &impl AsRawFd,
     room: u32,
@@ -98,7 +99,7 @@ fn listen(fd: &impl AsRawFd, backlog: c_int) {
     assert_eq!(unsafe { libc::listen(fd.as_raw_fd(), backlog) }, 0);
 }
 
-/// A TCP listener that takes no more connections, until one is accepted.
+/// Makes a TCP listener whose queue is full until one connection is accepted.
 fn full_tcp() -> (TcpListener, SocketAddr, Vec<OwnedFd>) {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
     listen(&listener, 0);
@@ -118,7 +119,7 @@ fn full_tcp() -> (TcpListener, SocketAddr, Vec<OwnedFd>) {
     }
 }
 
-/// A listener of the Unix family that takes no more connections, until one is accepted.
+/// Makes a Unix listener whose queue is full until one connection is accepted.
 fn full_unix() -> (UnixListener, Vec<u8>, Vec<OwnedFd>) {
     let path = path("socket");
     let listener = UnixListener::bind(&path).unwrap();
@@ -244,7 +245,7 @@ fn accepts(say: Say<'_>) {
     let nameless = nameless.map(|fd| unsafe { drop(OwnedFd::from_raw_fd(fd)) });
     say("accept without address", format!("{nameless:?}"));
     let mut byte = 0u8;
-    // With a connection: Linux finds the fault when it has one.
+    // With a connection waiting, Linux finds the fault after taking it.
     drop(TcpStream::connect(address).unwrap());
     // SAFETY: the kernel refuses it.
     let faulty = unsafe { libc::accept(listener.as_raw_fd(), (&raw mut byte).cast(), null.cast()) };
@@ -290,7 +291,7 @@ fn results() -> Vec<String> {
 fn every_case_ends_in_a_tasklet_as_in_a_thread() {
     support::install();
     let thread = thread::spawn(results);
-    let tasklet = support::within(results);
+    let tasklet = support::run_in_tasklet(results);
     let thread = thread.join().unwrap();
     for (thread, tasklet) in thread.iter().zip(&tasklet) {
         assert_eq!(tasklet, thread);
@@ -301,7 +302,7 @@ fn every_case_ends_in_a_tasklet_as_in_a_thread() {
 #[test]
 fn connects_of_twenty_tasklets_wait_at_once() {
     let (listener, address, _clients) = full_unix();
-    support::within(|| {
+    support::run_in_tasklet(|| {
         let begin = Instant::now();
         let waiters: Vec<_> = (0..20)
             .map(|_| {
@@ -316,7 +317,7 @@ fn connects_of_twenty_tasklets_wait_at_once() {
         for waiter in waiters {
             assert_eq!(waiter.join().unwrap(), Err(Some(libc::EAGAIN)));
         }
-        // One after the other: ten seconds.
+        // One after the other they would take ten seconds.
         assert!(begin.elapsed() < ms(8_000), "{:?}", begin.elapsed());
     });
     drop(listener);
@@ -336,7 +337,7 @@ fn a_plain_thread_that_is_quicker_does_not_make_the_listeners_tasklets_block_the
             TAKEN.fetch_add(1, Relaxed);
         }
     });
-    support::within(move || {
+    support::run_in_tasklet(move || {
         let acceptors: Vec<_> = (0..4)
             .map(|_| {
                 let listener = listener.try_clone().unwrap();
@@ -348,7 +349,7 @@ fn a_plain_thread_that_is_quicker_does_not_make_the_listeners_tasklets_block_the
                 })
             })
             .collect();
-        // A tasklet that waits for time: it is late by no more than its thread is blocked.
+        // A tasklet that sleeps: it is late by the time for which its thread is blocked.
         for _ in 0..CLIENTS {
             drop(TcpStream::connect(address).unwrap());
             thread::sleep(ms(1));
@@ -367,7 +368,7 @@ fn a_plain_thread_that_is_quicker_does_not_make_the_listeners_tasklets_block_the
 #[test]
 fn a_kill_ends_an_accept_and_a_connect_and_loses_no_connection() {
     let (_listener, full, _clients) = full_unix();
-    support::within(move || {
+    support::run_in_tasklet(move || {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
         for _ in 0..20 {

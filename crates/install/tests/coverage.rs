@@ -1,9 +1,8 @@
-//! The table in docs/install.md: what each call does to the tasklet's neighbours, found by making
-//! it.
+//! The table in docs/install.md: the effect of each call on other tasklets, found by making it.
 //!
-//! The only thread has a second tasklet. A plain thread ends the wait. If the second tasklet ran
-//! meanwhile, the call is COOPERATIVE; if not, it STALLS; one that has nothing to wait for is
-//! IMMEDIATE. `OVERLAPPED_UPDATE=1` writes the table anew.
+//! The only thread has a second tasklet, and a plain thread ends the wait. If the second tasklet
+//! ran meanwhile, the call is COOPERATIVE; if not, it STALLS; a call that has nothing to wait for
+//! is IMMEDIATE. `OVERLAPPED_UPDATE=1` writes the table anew.
 #![allow(missing_docs)]
 mod support;
 
@@ -18,7 +17,7 @@ use std::sync::{Arc, Barrier, Condvar, Mutex, Once, RwLock, mpsc};
 use std::thread;
 
 use support::c::{CMutex, CSemaphore, Shared};
-use support::{ms, within};
+use support::{ms, run_in_tasklet};
 
 unsafe extern "C-unwind" {
     fn pthread_once(control: *mut c_int, routine: extern "C-unwind" fn()) -> c_int;
@@ -34,8 +33,8 @@ fn soon(f: impl FnOnce() + Send + 'static) {
     });
 }
 
-/// Runs `hold` in a thread, and returns once it has been told that it holds what there is to hold.
-/// Does not wait as a tasklet would: that is what is looked for afterwards.
+/// Runs `hold` in a thread, and returns once `hold` has reported that it holds its object. It does
+/// not wait as a tasklet would, since that is measured afterwards.
 fn held(hold: impl FnOnce(&AtomicBool) + Send + 'static) {
     let holds = Arc::new(AtomicBool::new(false));
     let theirs = holds.clone();
@@ -45,7 +44,7 @@ fn held(hold: impl FnOnce(&AtomicBool) + Send + 'static) {
     }
 }
 
-/// Says so, and goes on holding.
+/// Reports that the object is held, and goes on holding it.
 fn go_on(holds: &AtomicBool) {
     holds.store(true, SeqCst);
     thread::sleep(ms(300));
@@ -53,7 +52,7 @@ fn go_on(holds: &AtomicBool) {
 
 struct Row {
     call: &'static str,
-    /// Tells whether there is something to wait for.
+    /// True if the call has something to wait for.
     waits: bool,
     make: Box<dyn FnOnce()>,
 }
@@ -218,7 +217,7 @@ fn c() -> Vec<Row> {
                 libc::fclose(stream);
             }
         }),
-        // libc's calls of itself go by no name.
+        // libc makes its inner calls by no name.
         waits("C: stdio that writes (`fputs`, `printf`, `fflush`), where the pipe is full", || {
             let (mut rx, tx) = std::io::pipe().unwrap();
             soon(move || drop(rx.read_exact(&mut vec![0; 1 << 20])));
@@ -282,7 +281,7 @@ fn c() -> Vec<Row> {
     ]
 }
 
-/// A mutex that a thread has for a while.
+/// Makes a mutex that a thread holds for a while.
 fn held_mutex() -> &'static CMutex {
     static MUTEX: CMutex = CMutex::new(libc::PTHREAD_MUTEX_INITIALIZER);
     held(|holds| {
@@ -311,7 +310,7 @@ fn threads_of_c() -> Vec<Row> {
             unsafe { assert_eq!((mtx_lock(mutex.get()), mtx_unlock(mutex.get())), (0, 0)) };
         }),
         waits("C: `sem_wait`, `sem_timedwait`", || {
-            let semaphore = Arc::new(CSemaphore::of(0));
+            let semaphore = Arc::new(CSemaphore::from_value(0));
             let theirs = semaphore.clone();
             soon(move || assert_eq!(theirs.post(), 0));
             assert_eq!(semaphore.wait(), 0);
@@ -363,7 +362,7 @@ unsafe extern "C" {
     fn fgetc_unlocked(stream: *mut libc::FILE) -> c_int;
 }
 
-/// A queue that is empty for a while.
+/// Makes a queue that stays empty for a while.
 fn queue() {
     let name = std::ffi::CString::new(format!("/overlapped-{}", std::process::id())).unwrap();
     let mut byte = [0u8; 8];
@@ -387,7 +386,7 @@ fn queue() {
 
 #[test]
 fn the_table_in_the_documentation_says_what_each_call_does() {
-    let lines = within(|| {
+    let lines = run_in_tasklet(|| {
         let rows = [sockets(), threads(), files(), threads_of_c(), c()];
         let say = |row: Row| {
             let ticks = support::ticks(row.make);

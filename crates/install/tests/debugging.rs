@@ -1,4 +1,4 @@
-//! Calls that cannot be taken over are named: pinned threads, raw system calls, objects with them.
+//! Reports of calls that cannot be taken over: pinned threads, raw system calls, objects with them.
 //!
 //! Filters and limits hold for a whole process, so each test is a process of its own.
 #![allow(missing_docs)]
@@ -26,7 +26,7 @@ fn child(name: &str, environment: &[(&str, &str)]) -> (Output, String) {
     (output, String::from_utf8_lossy(&text).into_owned())
 }
 
-/// True in the process of its own; in the other one it has judged that, and is to return.
+/// Returns true in the process of its own. The first process checks that one's result, and returns.
 fn is_child(name: &str, environment: &[(&str, &str)]) -> bool {
     if std::env::var_os(CHILD).is_some() {
         return true;
@@ -39,7 +39,7 @@ fn is_child(name: &str, environment: &[(&str, &str)]) -> bool {
     false
 }
 
-/// Installs, or says why it cannot be.
+/// Installs, or prints the reason why it cannot be done.
 fn installed(options: &Options) -> bool {
     // SAFETY: nothing in this program takes gettid(2) for its own identity.
     match unsafe { overlapped_install::install_with(options) } {
@@ -55,7 +55,7 @@ fn installed(options: &Options) -> bool {
 #[inline(never)]
 fn sleeps_past_libc(time: Duration) {
     let left = Timespec { tv_sec: time.as_secs() as i64, tv_nsec: time.subsec_nanos().into() };
-    // EINTR: the watchdog has asked.
+    // EINTR comes from the watchdog's question.
     let begin = Instant::now();
     while begin.elapsed() < time {
         drop(std::hint::black_box(nanosleep(&left)));
@@ -71,7 +71,7 @@ fn receives_past_libc(stream: &UnixStream) -> u8 {
     std::hint::black_box(byte[0])
 }
 
-/// A stream to which a thread writes after a while.
+/// Makes a stream to which a thread writes after a while.
 fn soon(byte: u8) -> UnixStream {
     let (mut a, b) = UnixStream::pair().unwrap();
     std::thread::spawn(move || {
@@ -90,7 +90,7 @@ fn a_call_that_pins_its_thread_is_counted_with_its_name_and_a_backtrace() {
     run(|| {
         let pins = Builder::new().name("pins").spawn(|| sleeps_past_libc(ms(500))).unwrap();
         pins.join().unwrap();
-        // Waits as a tasklet does: that pins nobody. The watchdog needs a while.
+        // This wait blocks only the tasklet, so it pins no thread. The watchdog needs a while.
         let begin = Instant::now();
         while report().pinned().iter().all(|pinned| pinned.lasts) {
             assert!(begin.elapsed() < Duration::from_secs(60), "{}", report());
@@ -117,7 +117,7 @@ fn raw_calls_of_tasklets_are_named_with_place_and_backtrace_and_go_on() {
     }
     let outside = soon(1);
     run(move || {
-        // What is hooked, what has nothing to wait for, and threads: not a word.
+        // Calls through libc, calls with nothing to wait for, and threads are not reported.
         assert_eq!(receives_by_std(&soon(2)), 2);
         let (mut a, b) = UnixStream::pair().unwrap();
         b.set_nonblocking(true).unwrap();
@@ -133,7 +133,7 @@ fn raw_calls_of_tasklets_are_named_with_place_and_backtrace_and_go_on() {
             "it inherits the filter, and goes on"
         );
         assert!(report().raw_calls().is_empty(), "{}", report());
-        // What is not hooked.
+        // Calls past libc are reported.
         let raw = Builder::new()
             .name("raw")
             .spawn(|| [receives_past_libc(&soon(3)), receives_past_libc(&soon(4))]);
@@ -165,7 +165,7 @@ unsafe extern "C" {
     fn fgetc_unlocked(stream: *mut libc::FILE) -> c_int;
 }
 
-/// stdio reads by libc's own instructions.
+/// Reads by stdio, which uses libc's own instructions.
 #[inline(never)]
 fn reads_by_stdio(stream: UnixStream) -> c_int {
     // SAFETY: a descriptor that is given away, and a mode.
@@ -177,7 +177,7 @@ fn reads_by_stdio(stream: UnixStream) -> c_int {
     }
 }
 
-/// A thread that lets no signal through goes on, too.
+/// Calls `f` in a thread that blocks all signals, whose calls go on, too.
 fn blocks_all_signals(f: impl FnOnce() + Send + 'static) {
     let blocked = std::thread::spawn(|| {
         // SAFETY: a set of this function's; the mask is this thread's.

@@ -5,7 +5,7 @@ mod support;
 use std::sync::atomic::{AtomicU32, Ordering::SeqCst};
 
 use overlapped_install::spawn;
-use support::within;
+use support::run_in_tasklet;
 
 const WAIT: libc::c_int = libc::FUTEX_WAIT | libc::FUTEX_PRIVATE_FLAG;
 const WAKE: libc::c_int = libc::FUTEX_WAKE | libc::FUTEX_PRIVATE_FLAG;
@@ -20,7 +20,7 @@ fn a_child_of_fork_spends_no_wake_on_its_parents_tasklets() {
         let of = |name| report.symbols().iter().find(|symbol| symbol.name == name);
         of("syscall").map_or(0, |symbol| symbol.waits)
     };
-    within(|| {
+    run_in_tasklet(|| {
         let before = waits();
         let waiter = spawn(|| {
             while WORD.load(SeqCst) == 0 {
@@ -54,7 +54,7 @@ fn a_child_of_fork_spends_no_wake_on_its_parents_tasklets() {
 fn a_child_of_fork_keeps_no_pipe_open_that_a_tasklet_writes_to() {
     use std::io::{Read, Write};
     use std::os::fd::AsRawFd;
-    within(|| {
+    run_in_tasklet(|| {
         let (mut rx, tx) = std::io::pipe().unwrap();
         let number = tx.as_raw_fd();
         let writer = spawn(move || {
@@ -77,7 +77,7 @@ fn a_child_of_fork_keeps_no_pipe_open_that_a_tasklet_writes_to() {
         writer.kill();
         writer.join().unwrap();
         let mut all = Vec::new();
-        // To the end, which comes while the child lives.
+        // It reads to the end, which comes while the child lives.
         let read = overlapped::time::timeout(support::ms(5000), || rx.read_to_end(&mut all));
         // SAFETY: the child, and no status.
         unsafe {

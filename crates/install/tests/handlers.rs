@@ -1,4 +1,4 @@
-//! Signal handlers by all the functions that install one.
+//! Signal handlers, installed by each function that can.
 #![allow(missing_docs)]
 mod support;
 
@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicU32, Ordering::SeqCst};
 use std::thread;
 
 use libc::sighandler_t;
-use support::{ms, within};
+use support::{ms, run_in_tasklet};
 
 type Installer = unsafe extern "C" fn(c_int, sighandler_t) -> sighandler_t;
 
@@ -25,7 +25,7 @@ unsafe extern "C" {
     fn __sigaction(signal: c_int, new: *const libc::sigaction, old: *mut libc::sigaction) -> c_int;
 }
 
-/// As sigaction(2) without flags, by glibc's other name.
+/// Installs a handler by sigaction(2) without flags, by glibc's other name.
 unsafe extern "C" fn by_sigaction(signal: c_int, handler: sighandler_t) -> sighandler_t {
     // SAFETY: zeros are an action; the caller's handler.
     unsafe {
@@ -38,7 +38,7 @@ unsafe extern "C" fn by_sigaction(signal: c_int, handler: sighandler_t) -> sigha
     }
 }
 
-/// With the flags that it gives a handler, as far as they matter here.
+/// The functions, each with the flags that it gives a handler, as far as they matter here.
 const INSTALLERS: &[(&str, Installer, c_int)] = &[
     ("signal", libc::signal, libc::SA_RESTART),
     ("bsd_signal", bsd_signal, libc::SA_RESTART),
@@ -51,7 +51,7 @@ const INSTALLERS: &[(&str, Installer, c_int)] = &[
 
 const SIG_HOLD: sighandler_t = 2;
 
-/// The handlers are the process's: one test at a time.
+/// Runs one test at a time, since the handlers belong to the process.
 static ONE: Mutex<()> = Mutex::new(());
 
 static HANDLED: AtomicU32 = AtomicU32::new(0);
@@ -68,7 +68,7 @@ fn address(handler: extern "C" fn(c_int)) -> sighandler_t {
     handler as *const () as usize
 }
 
-/// The handler that sigaction(2) tells, and its flags.
+/// Returns the handler that sigaction(2) reports, and its flags.
 fn now(signal: c_int) -> (sighandler_t, c_int) {
     // SAFETY: zeros are an action, and a place for one.
     let now = unsafe {
@@ -79,7 +79,7 @@ fn now(signal: c_int) -> (sighandler_t, c_int) {
     (now.sa_sigaction, now.sa_flags & (libc::SA_RESTART | libc::SA_RESETHAND))
 }
 
-/// Has the calling thread sent a signal soon, and `then` be done later.
+/// Sends the calling thread a signal soon, and calls `then` later.
 fn send_soon(signal: c_int, then: impl FnOnce() + Send + 'static) {
     // SAFETY: no conditions.
     let thread = unsafe { libc::syscall(libc::SYS_gettid) };
@@ -93,7 +93,7 @@ fn send_soon(signal: c_int, then: impl FnOnce() + Send + 'static) {
     });
 }
 
-/// The outcomes of poll(2) of nothing, and of recv(2), when a handler has run.
+/// Returns the outcomes of poll(2) without descriptors, and of recv(2), after a handler has run.
 fn outcomes(signal: c_int, install: impl Fn()) -> Vec<String> {
     let outcome = |outcome: isize| match outcome {
         -1 => io::Error::last_os_error().to_string(),
@@ -123,8 +123,9 @@ fn a_handler_ends_calls_whatever_installed_it() {
         };
         let before = HANDLED.load(SeqCst);
         let on_thread = thread::spawn(move || outcomes(libc::SIGUSR1, install)).join().unwrap();
-        let in_tasklet =
-            thread::spawn(move || within(|| outcomes(libc::SIGUSR1, install))).join().unwrap();
+        let in_tasklet = thread::spawn(move || run_in_tasklet(|| outcomes(libc::SIGUSR1, install)))
+            .join()
+            .unwrap();
         assert_eq!(HANDLED.load(SeqCst), before + 4, "{name}");
         let interrupted = io::Error::from_raw_os_error(libc::EINTR).to_string();
         let restarts = flags & libc::SA_RESTART != 0;
@@ -135,7 +136,7 @@ fn a_handler_ends_calls_whatever_installed_it() {
 }
 
 #[test]
-fn each_is_told_the_programs_handler() {
+fn a_query_for_the_handler_returns_the_programs() {
     let _one = ONE.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
     support::install();
     let signal = libc::SIGUSR2;

@@ -1,4 +1,4 @@
-//! Kills and deadlines inside of calls.
+//! Kills and deadlines inside calls.
 #![allow(missing_docs)]
 mod support;
 
@@ -9,9 +9,9 @@ use std::time::Instant;
 
 use overlapped::time::timeout;
 use overlapped_install::{Tasklet, spawn};
-use support::{ms, within};
+use support::{ms, run_in_tasklet};
 
-/// Kills a tasklet that waits in `f`, and gives the error's number.
+/// Kills a tasklet that waits in `f`, and returns the error's number.
 fn killed(f: impl FnOnce() -> io::Result<usize> + 'static) -> Option<i32> {
     let tasklet: Tasklet<Option<i32>> =
         spawn(move || f().expect_err("it was killed").raw_os_error());
@@ -21,7 +21,7 @@ fn killed(f: impl FnOnce() -> io::Result<usize> + 'static) -> Option<i32> {
     tasklet.join().unwrap()
 }
 
-/// Calls that nothing ends but a kill.
+/// Returns calls that only a kill or a deadline ends.
 fn endless() -> Vec<Box<dyn FnOnce() -> io::Result<usize>>> {
     let full = |stream: &UnixStream| {
         stream.set_nonblocking(true).unwrap();
@@ -63,7 +63,7 @@ fn endless() -> Vec<Box<dyn FnOnce() -> io::Result<usize>>> {
 
 #[test]
 fn a_kill_ends_a_call_with_ecanceled() {
-    within(|| {
+    run_in_tasklet(|| {
         for (number, call) in endless().into_iter().enumerate() {
             assert_eq!(killed(call), Some(libc::ECANCELED), "call {number}");
         }
@@ -72,7 +72,7 @@ fn a_kill_ends_a_call_with_ecanceled() {
 
 #[test]
 fn a_deadline_ends_a_call_with_etimedout() {
-    within(|| {
+    run_in_tasklet(|| {
         for (number, call) in endless().into_iter().enumerate() {
             let error = timeout(ms(30), call).unwrap_err();
             assert_eq!(error.raw_os_error(), Some(libc::ETIMEDOUT), "call {number}");
@@ -83,10 +83,10 @@ fn a_deadline_ends_a_call_with_etimedout() {
 
 #[test]
 fn a_kill_ends_a_sleep_early() {
-    within(|| {
+    run_in_tasklet(|| {
         let begin = Instant::now();
         let tasklet = spawn(|| std::thread::sleep(ms(60_000)));
-        std::thread::sleep(ms(10));
+        overlapped::yield_now(); // It sleeps.
         tasklet.kill();
         tasklet.join().unwrap();
         assert!(begin.elapsed() < ms(30_000));
@@ -94,8 +94,8 @@ fn a_kill_ends_a_sleep_early() {
 }
 
 #[test]
-fn a_tasklet_that_does_not_listen_to_its_kill_lets_its_neighbours_run() {
-    within(|| {
+fn a_tasklet_that_ignores_its_kill_lets_others_run() {
+    run_in_tasklet(|| {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let end = std::rc::Rc::new(std::cell::Cell::new(false));
         let ended = end.clone();
@@ -109,7 +109,7 @@ fn a_tasklet_that_does_not_listen_to_its_kill_lets_its_neighbours_run() {
             }
             errors
         });
-        std::thread::sleep(ms(5));
+        overlapped::yield_now(); // It accepts.
         deaf.kill();
         let ticks = support::ticks(|| std::thread::sleep(ms(100)));
         assert!(ticks > 5, "{ticks}");
@@ -120,14 +120,14 @@ fn a_tasklet_that_does_not_listen_to_its_kill_lets_its_neighbours_run() {
 
 #[test]
 fn a_kill_does_not_end_the_wait_for_a_lock() {
-    within(|| {
+    run_in_tasklet(|| {
         let lock = std::rc::Rc::new(std::sync::Mutex::new(0));
         let theirs = lock.clone();
         let held = lock.lock().unwrap();
         let waiting = spawn(move || *theirs.lock().unwrap());
-        std::thread::sleep(ms(5));
+        overlapped::yield_now(); // It waits for the lock.
         waiting.kill();
-        std::thread::sleep(ms(5));
+        overlapped::yield_now();
         assert!(!waiting.is_finished());
         drop(held);
         assert_eq!(waiting.join().unwrap(), 0);
@@ -136,7 +136,7 @@ fn a_kill_does_not_end_the_wait_for_a_lock() {
 
 #[test]
 fn what_has_come_is_not_lost_to_a_kill() {
-    within(|| {
+    run_in_tasklet(|| {
         for _ in 0..200 {
             let (mut a, mut b) = UnixStream::pair().unwrap();
             let reader = spawn(move || {
@@ -179,11 +179,11 @@ fn what_waits_for_a_disk_alone_is_done_after_a_kill_and_a_deadline_too() {
         file.sync_data()?;
         file.set_len(8)?;
         assert_eq!(file.read_at(&mut [0; 9], 0)?, 8);
-        // What a destructor writes.
+        // The buffer's destructor writes this.
         let mut buffered = io::BufWriter::new(file);
         buffered.write_all(b"three")
     }
-    within(|| {
+    run_in_tasklet(|| {
         let path = support::path("killed");
         let theirs = path.clone();
         let tasklet = spawn(move || {
@@ -192,7 +192,7 @@ fn what_waits_for_a_disk_alone_is_done_after_a_kill_and_a_deadline_too() {
             }
             write_all(&theirs)
         });
-        std::thread::sleep(ms(5));
+        overlapped::yield_now(); // It has begun.
         tasklet.kill();
         tasklet.join().unwrap().unwrap();
         assert_eq!(std::fs::read(&path).unwrap(), b"ONE two three");

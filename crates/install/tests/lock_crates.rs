@@ -1,4 +1,5 @@
-//! Locks and channels of other crates, which take each tasklet for a thread by its thread-locals.
+//! Locks and channels of other crates, which treat each tasklet as a thread because of its
+//! thread-locals.
 #![allow(missing_docs)]
 mod support;
 
@@ -8,7 +9,7 @@ use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::thread;
 
 use overlapped_install::{scope, spawn};
-use support::{everywhere, ms, overlap, within};
+use support::{everywhere, ms, overlap, run_in_tasklet};
 
 #[test]
 fn parking_lots_locks_are_held_across_waits_in_all_directions() {
@@ -58,7 +59,7 @@ fn parking_lots_condvar_is_notified_by_tasklets_and_threads() {
 #[test]
 fn parking_lots_reentrant_mutex_belongs_to_a_tasklet() {
     let mutex = parking_lot::ReentrantMutex::new(Cell::new(0));
-    within(|| {
+    run_in_tasklet(|| {
         scope(|s| {
             for _ in 0..10 {
                 s.spawn(|| {
@@ -73,8 +74,8 @@ fn parking_lots_reentrant_mutex_belongs_to_a_tasklet() {
     assert_eq!(mutex.lock().get(), 10);
 }
 
-/// Senders and receivers of three values each: two threads, and five tasklets of either kind on
-/// each of two schedulers; the sum of what was received.
+/// Runs senders and receivers of three values each: two threads, and five tasklets of either kind
+/// on each of two schedulers; returns the sum of the received values.
 fn exchange(send: impl Fn(usize) + Sync, receive: impl Fn() -> usize + Sync) -> usize {
     let sum = AtomicUsize::new(0);
     let sends = || (1..=3).for_each(&send);
@@ -84,7 +85,7 @@ fn exchange(send: impl Fn(usize) + Sync, receive: impl Fn() -> usize + Sync) -> 
         }
     };
     let tasklets = || {
-        within(|| {
+        run_in_tasklet(|| {
             scope(|s| {
                 for _ in 0..5 {
                     s.spawn(sends);
@@ -144,7 +145,7 @@ fn flumes_channels_wait_for_neighbours_and_threads() {
 #[test]
 fn rayons_callers_wait_alone() {
     let pool = rayon::ThreadPoolBuilder::new().num_threads(2).build().unwrap();
-    within(|| {
+    run_in_tasklet(|| {
         let ticks = support::ticks(|| {
             scope(|s| {
                 for number in 0..6_usize {

@@ -1,4 +1,4 @@
-//! Wakes that get lost, locks that stay locked: short here, in full under `OVERLAPPED_TORTURE=1`.
+//! Lost wakes and locks that stay locked: few rounds here, all under `OVERLAPPED_TORTURE=1`.
 #![allow(missing_docs)]
 mod support;
 
@@ -16,10 +16,10 @@ use std::time::{Duration, Instant};
 use overlapped::task::is_killed;
 use overlapped::time::timeout;
 use overlapped_install::{scope, spawn};
-use support::c::{CMutex, CSemaphore, Wish};
-use support::{Rng, everywhere, ms, report, rounds, within};
+use support::c::{Attributes, CMutex, CSemaphore};
+use support::{Rng, everywhere, ms, report, rounds, run_in_tasklet};
 
-/// Parks until its turn comes, so many times, and says that it has come.
+/// Parks until its turn comes, `rounds` times, and reports each turn.
 struct Turns {
     thread: Thread,
     turn: AtomicU64,
@@ -41,7 +41,7 @@ impl Turns {
         }
     }
 
-    /// Gives the turns; before each, waits until the last one has been seen.
+    /// Hands out the turns; waits before each until the last one has been reported.
     fn give(&self, all: u64) {
         for turn in 1..=all {
             self.turn.store(turn, SeqCst);
@@ -56,7 +56,7 @@ impl Turns {
 #[test]
 fn i1_no_unpark_of_two_parked_tasklets_of_one_thread_is_lost() {
     let all = rounds(1000, 100_000) as u64;
-    within(|| {
+    run_in_tasklet(|| {
         let (sender, receiver) = mpsc::channel();
         let parked = [(); 2].map(|()| {
             let sender = sender.clone();
@@ -80,7 +80,8 @@ fn i1_no_unpark_of_two_parked_tasklets_of_one_thread_is_lost() {
 fn i1_no_unpark_is_lost_among_neighbours_schedulers_and_threads() {
     let all = rounds(300, 20_000) as u64;
     let (sender, receiver) = mpsc::channel();
-    // A plain thread, a tasklet of another scheduler and one of this: each is parked, each unparks.
+    // A plain thread, a tasklet of another scheduler and one of this scheduler: each is parked, and
+    // each unparks.
     let by_thread = sender.clone();
     let parked = thread::spawn(move || {
         let turns = Turns::of_caller();
@@ -89,7 +90,7 @@ fn i1_no_unpark_is_lost_among_neighbours_schedulers_and_threads() {
     });
     let by_other = sender.clone();
     let other = thread::spawn(move || {
-        within(|| {
+        run_in_tasklet(|| {
             let parked = spawn(move || {
                 let turns = Turns::of_caller();
                 by_other.send(turns.clone()).unwrap();
@@ -98,7 +99,7 @@ fn i1_no_unpark_is_lost_among_neighbours_schedulers_and_threads() {
             parked.join().unwrap();
         });
     });
-    within(|| {
+    run_in_tasklet(|| {
         let own = spawn(move || {
             let turns = Turns::of_caller();
             sender.send(turns.clone()).unwrap();
@@ -148,14 +149,14 @@ fn i1_every_lock_of_std_is_right_in_all_directions() {
             pause();
             assert_eq!(*held, before);
         }
-        // Each puts a value, and takes one.
+        // Each tasklet puts a value, and takes one.
         let (queue, change) = &*changed;
         queue.lock().unwrap().push_back(number);
         change.notify_one();
         let held = queue.lock().unwrap();
         change.wait_while(held, |queue| queue.is_empty()).unwrap().pop_front().unwrap();
         made.fetch_add(*LAZY, SeqCst);
-        // A rendezvous of sorts: the lock is held across the wait for a value.
+        // The lock is held across the wait for a value.
         if number.is_multiple_of(2) {
             sender.send(number).unwrap();
         } else {
@@ -188,9 +189,13 @@ fn i1_a_barrier_lets_all_go_in_every_round() {
         threads.spawn(|| wait(&barrier, &leaders));
         threads.spawn(|| wait(&barrier, &leaders));
         threads.spawn(|| {
-            within(|| scope(|s| (0..2).for_each(|_| drop(s.spawn(|| wait(&barrier, &leaders))))));
+            run_in_tasklet(|| {
+                scope(|s| (0..2).for_each(|_| drop(s.spawn(|| wait(&barrier, &leaders)))))
+            });
         });
-        within(|| scope(|s| (0..2).for_each(|_| drop(s.spawn(|| wait(&barrier, &leaders))))));
+        run_in_tasklet(|| {
+            scope(|s| (0..2).for_each(|_| drop(s.spawn(|| wait(&barrier, &leaders)))))
+        });
     });
     assert_eq!(leaders.load(SeqCst), all);
     report("I1", all, "rounds at a Barrier of threads and tasklets, one leader each");
@@ -204,9 +209,9 @@ struct Stage {
     semaphore: CSemaphore,
     lock: RwLock<u64>,
     changed: (Mutex<()>, Condvar),
-    /// Counted by those who were inside.
+    /// The number of entries, counted inside the locks.
     turns: [Cell<u64>; 4],
-    /// Bytes written, and read.
+    /// The numbers of bytes written and read.
     bytes: [Cell<u64>; 2],
 }
 
@@ -214,9 +219,12 @@ impl Stage {
     fn new() -> Stage {
         Stage {
             mutex: Mutex::new(0),
-            recursive: CMutex::of(libc::PTHREAD_MUTEX_RECURSIVE, Wish::default()),
+            recursive: CMutex::with_attributes(
+                libc::PTHREAD_MUTEX_RECURSIVE,
+                Attributes::default(),
+            ),
             in_recursive: Cell::new(0),
-            semaphore: CSemaphore::of(1),
+            semaphore: CSemaphore::from_value(1),
             lock: RwLock::new(0),
             changed: (Mutex::new(()), Condvar::new()),
             turns: [const { Cell::new(0) }; 4],
@@ -228,7 +236,7 @@ impl Stage {
         cell.set(cell.get() + count);
     }
 
-    /// One wait of some kind, which a kill or a deadline may end.
+    /// Makes one wait of some kind, which a kill or a deadline may end.
     fn act(&self, which: usize, stream: &mut UnixStream) {
         let nap = || thread::sleep(Duration::from_micros(30));
         match which {
@@ -270,7 +278,7 @@ impl Stage {
                 let _ = mpsc::channel::<()>().1.recv_timeout(Duration::from_micros(100));
             }
             _ => {
-                // Whoever is cut here has taken nothing: what is there stays there.
+                // A read that is cut here has taken nothing: the bytes stay.
                 if let Ok(count) = stream.read(&mut [0; 8]) {
                     Stage::add(&self.bytes[1], count as u64);
                 }
@@ -278,7 +286,7 @@ impl Stage {
         }
     }
 
-    /// Nobody has anything any more.
+    /// Checks that no lock is held, and no byte is lost.
     fn check(&self) {
         assert_eq!(*self.mutex.try_lock().unwrap(), self.turns[0].get());
         assert_eq!(self.recursive.try_lock(), 0);
@@ -296,14 +304,14 @@ fn i2_kills_and_deadlines_inside_of_calls_lose_nothing_and_leave_nothing_locked(
     const AT_ONCE: usize = 50;
     let all = rounds(400, 100_000);
     let (kills, deadlines) = (Cell::new(0_usize), Cell::new(0_usize));
-    within(|| {
+    run_in_tasklet(|| {
         let mut random = Rng(0x2026);
         for _ in 0..all / AT_ONCE {
             let stage = Rc::new(Stage::new());
             let tasklets: Vec<_> = (0..AT_ONCE)
                 .map(|_| {
                     let (mut ours, mut theirs) = UnixStream::pair().unwrap();
-                    // Before there is a reader: a send may give neighbours a turn.
+                    // Before there is a reader: a send may let other tasklets run.
                     ours.write_all(&[1; 9]).unwrap();
                     Stage::add(&stage.bytes[0], 9);
                     let mut random = Rng(random.next());
@@ -320,7 +328,7 @@ fn i2_kills_and_deadlines_inside_of_calls_lose_nothing_and_leave_nothing_locked(
                                 own.act(random.below(8), &mut theirs);
                             }
                         });
-                        // What is left is read without waiting.
+                        // The rest is read without waiting.
                         theirs.set_nonblocking(true).unwrap();
                         while let Ok(count @ 1..) = theirs.read(&mut [0; 8]) {
                             Stage::add(&own.bytes[1], count as u64);
@@ -329,7 +337,8 @@ fn i2_kills_and_deadlines_inside_of_calls_lose_nothing_and_leave_nothing_locked(
                     (tasklet, by_deadline, ours)
                 })
                 .collect();
-            // All begin: the closure of one that is killed before is dropped, unread bytes and all.
+            // All tasklets begin first: the closure of one that is killed before is dropped, with
+            // its unread bytes.
             thread::yield_now();
             for (tasklet, by_deadline, _) in &tasklets {
                 if *by_deadline {
@@ -341,7 +350,7 @@ fn i2_kills_and_deadlines_inside_of_calls_lose_nothing_and_leave_nothing_locked(
                 kills.set(kills.get() + 1);
             }
             for (tasklet, ..) in tasklets {
-                // Cancelled at its end, or done: it has not panicked.
+                // It was cancelled at its end, or is done: it has not panicked.
                 if let Err(error) = tasklet.join() {
                     assert!(matches!(error, overlapped::task::JoinError::Killed), "{error}");
                 }
@@ -372,9 +381,9 @@ fn posts_of_handlers(signal: c_int, sigaction: SigAction) -> u32 {
     }
     let _one = ONE_AT_A_TIME.lock().unwrap();
     let posts = rounds(2000, 100_000) as u32;
-    SEMAPHORE.get_or_init(|| CSemaphore::of(0));
+    SEMAPHORE.get_or_init(|| CSemaphore::from_value(0));
     HANDLED.store(0, SeqCst);
-    within(|| {
+    run_in_tasklet(|| {
         // SAFETY: a handler that posts only; zeros are an action otherwise.
         let me = unsafe {
             let mut action: libc::sigaction = std::mem::zeroed();
@@ -385,7 +394,7 @@ fn posts_of_handlers(signal: c_int, sigaction: SigAction) -> u32 {
         };
         let sender = thread::spawn(move || {
             for number in 0..posts {
-                // Two that are pending would be one.
+                // Two pending signals would become one.
                 // SAFETY: the tasklet lives until this has ended.
                 assert_eq!(unsafe { libc::pthread_kill(me, signal) }, 0);
                 while HANDLED.load(SeqCst) <= number {
@@ -404,7 +413,7 @@ fn posts_of_handlers(signal: c_int, sigaction: SigAction) -> u32 {
                     }
                 });
             }
-            // Their thread is interrupted while it asks for memory, wakes and switches.
+            // The signals interrupt their thread while it allocates, wakes and switches.
             for _ in 0..3 {
                 s.spawn(|| {
                     while waited.get() < posts {
@@ -452,8 +461,8 @@ fn i3_posts_go_round_among_neighbours_schedulers_and_threads() {
     };
     let [by_thread, by_other] = [(); 2].map(|()| stations.clone());
     let plain = thread::spawn(move || go_round(&by_thread, 0));
-    let other = thread::spawn(move || within(|| go_round(&by_other, 1)));
-    within(|| {
+    let other = thread::spawn(move || run_in_tasklet(|| go_round(&by_other, 1)));
+    run_in_tasklet(|| {
         let stations = &*stations;
         scope(|s| (2..STATIONS).for_each(|me| drop(s.spawn(move || go_round(stations, me)))));
     });

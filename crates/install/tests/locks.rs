@@ -9,7 +9,7 @@ use std::thread;
 use std::time::Instant;
 
 use overlapped_install::{scope, spawn};
-use support::{everywhere, ms, within};
+use support::{everywhere, ms, run_in_tasklet};
 
 #[test]
 fn a_mutex_held_across_a_sleep_lets_one_in_at_a_time() {
@@ -67,7 +67,7 @@ fn a_thread_notifies_twenty_tasklets() {
         *theirs.0.lock().unwrap() = true;
         theirs.1.notify_all();
     });
-    within(|| {
+    run_in_tasklet(|| {
         scope(|s| {
             for _ in 0..20 {
                 s.spawn(|| {
@@ -94,7 +94,7 @@ fn a_condvars_limit_ends_the_wait() {
 #[test]
 fn a_barrier_waits_for_all() {
     let barrier = Barrier::new(20);
-    within(|| {
+    run_in_tasklet(|| {
         scope(|s| {
             (0..20).for_each(|_| {
                 s.spawn(|| barrier.wait());
@@ -127,7 +127,7 @@ fn what_is_made_once_is_made_once_although_making_waits() {
 
 #[test]
 fn an_mpsc_channel_waits_for_a_neighbour() {
-    within(|| {
+    run_in_tasklet(|| {
         let (sender, receiver) = std::sync::mpsc::sync_channel(1);
         let sum = spawn(move || receiver.iter().sum::<i32>());
         spawn(move || {
@@ -144,7 +144,7 @@ fn an_mpsc_channel_waits_for_a_neighbour() {
 
 #[test]
 fn a_mutex_changes_hands_between_threads_and_tasklets_a_thousand_times() {
-    // Without sleeps: handovers by futex alone.
+    // The handovers use futexes alone, without sleeps.
     let count = Arc::new(Mutex::new(0u64));
     let inside = count.clone();
     everywhere(4, move || {

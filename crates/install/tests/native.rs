@@ -1,4 +1,4 @@
-//! The library's own calls in these tasklets, several schedulers, and destructors.
+//! The library's own calls in tasklets of this crate, several schedulers, and destructors.
 #![allow(missing_docs)]
 mod support;
 
@@ -8,11 +8,11 @@ use std::thread;
 
 use overlapped::{Channel, Config};
 use overlapped_install::spawn;
-use support::{ms, within};
+use support::{ms, run_in_tasklet};
 
 #[test]
 fn the_librarys_own_calls_work_as_ever() {
-    within(|| {
+    run_in_tasklet(|| {
         let listener = overlapped::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
         let server = spawn(move || {
@@ -25,7 +25,7 @@ fn the_librarys_own_calls_work_as_ever() {
                 });
             }
         });
-        // One half by the library's sockets, one by std's.
+        // One half uses the library's sockets, one std's.
         let clients: Vec<_> = (0..10u8)
             .map(|number| {
                 spawn(move || {
@@ -96,7 +96,7 @@ fn a_destructor_waits_for_a_threads_lock_while_its_tasklet_unwinds() {
             *self.0.lock().unwrap() += 1;
         }
     }
-    within(|| {
+    run_in_tasklet(|| {
         let count = Arc::new(Mutex::new(0));
         let theirs = count.clone();
         let (sender, receiver) = std::sync::mpsc::channel();
@@ -124,7 +124,7 @@ fn a_destructor_waits_for_a_neighbours_locks_while_its_tasklet_unwinds() {
         fn drop(&mut self) {
             assert!(thread::panicking());
             *self.0.lock().unwrap() += 1;
-            // The neighbour runs, and is not unwinding.
+            // The other tasklet runs, and is not unwinding.
             self.1.recv().unwrap();
             thread::sleep(ms(1));
             let (mut a, mut b) = std::os::unix::net::UnixStream::pair().unwrap();
@@ -137,7 +137,7 @@ fn a_destructor_waits_for_a_neighbours_locks_while_its_tasklet_unwinds() {
             overlapped_install::scope(|s| drop(s.spawn(|| thread::sleep(ms(1)))));
         }
     }
-    within(|| {
+    run_in_tasklet(|| {
         let count = Arc::new(Mutex::new(0));
         let (sender, receiver) = std::sync::mpsc::channel();
         let waits = Waits(count.clone(), receiver);
@@ -146,10 +146,10 @@ fn a_destructor_waits_for_a_neighbours_locks_while_its_tasklet_unwinds() {
             let _waits = waits;
             panic!("as it should");
         });
-        thread::sleep(ms(5));
+        overlapped::yield_now(); // It waits.
         assert!(!panics.is_finished() && !thread::panicking());
         drop(held);
-        thread::sleep(ms(5));
+        overlapped::yield_now(); // It waits.
         assert!(!panics.is_finished() && !thread::panicking());
         sender.send(()).unwrap();
         assert!(panics.join().is_err());
@@ -166,13 +166,13 @@ fn a_kill_of_a_tasklet_that_unwinds_is_an_error_of_its_calls() {
             assert_eq!(error.raw_os_error(), Some(libc::ECANCELED));
         }
     }
-    within(|| {
+    run_in_tasklet(|| {
         let (_a, b) = std::os::unix::net::UnixStream::pair().unwrap();
         let reads = spawn(move || {
             let _reads = Reads(b);
             panic!("as it should");
         });
-        thread::sleep(ms(5));
+        overlapped::yield_now(); // It reads.
         assert!(!reads.is_finished());
         reads.kill();
         match reads.join() {
@@ -191,7 +191,7 @@ fn destructors_at_the_end_of_a_killed_tasklet_wait_for_a_neighbours_lock() {
         }
     }
     thread_local!(static LOCKS: Locks = const { Locks(std::cell::RefCell::new(None)) });
-    within(|| {
+    run_in_tasklet(|| {
         let count = Arc::new(Mutex::new(0));
         let held = count.lock().unwrap();
         let theirs = count.clone();
@@ -199,7 +199,7 @@ fn destructors_at_the_end_of_a_killed_tasklet_wait_for_a_neighbours_lock() {
             LOCKS.with(|locks| locks.0.replace(Some(theirs)));
             thread::sleep(ms(60_000));
         });
-        thread::sleep(ms(5));
+        overlapped::yield_now(); // It sleeps.
         ends.kill();
         thread::sleep(ms(5));
         assert!(!ends.is_finished());
@@ -216,7 +216,7 @@ fn what_a_run_leaves_over_is_killed_and_told_so_by_its_calls() {
     let value = overlapped_install::run_until(|| {
         let (_a, mut b) = std::os::unix::net::UnixStream::pair().unwrap();
         spawn(move || sender.send(b.read(&mut [0]).unwrap_err().raw_os_error()).unwrap());
-        thread::sleep(ms(5));
+        overlapped::yield_now(); // The tasklet reads.
         std::mem::forget(_a);
         7
     });

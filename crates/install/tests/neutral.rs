@@ -1,4 +1,4 @@
-//! Threads, and tasklets that were not started through this crate, have what they always had.
+//! Threads, and tasklets that were not started through this crate, keep their behaviour.
 #![allow(missing_docs)]
 mod support;
 
@@ -10,7 +10,7 @@ use std::os::unix::net::UnixStream;
 
 use support::ms;
 
-/// The results of many calls of std's, errors with their numbers.
+/// Returns the results of many calls of std, errors with their numbers.
 fn results() -> Vec<String> {
     let mut all = Vec::new();
     let mut say = |what: &str, result: std::io::Result<usize>| {
@@ -79,7 +79,7 @@ fn every_call_gives_the_same_in_a_thread_in_a_tasklet_and_in_one_of_this_crates(
     assert_eq!(thread, before, "in a thread");
     let tasklet = overlapped::run(results).unwrap();
     assert_eq!(tasklet, before, "in a tasklet of the library's");
-    assert_eq!(support::within(results), before, "in a tasklet of this crate's");
+    assert_eq!(support::run_in_tasklet(results), before, "in a tasklet of this crate's");
 }
 
 #[test]
@@ -87,7 +87,7 @@ fn calls_in_a_tasklet_that_was_not_started_here_block_the_thread_each_time() {
     support::install();
     overlapped::run(|| {
         let ticks = support::ticks(|| {
-            // The first one must not have changed what the second one does.
+            // The first call must not have changed the effect of the second one.
             for _ in 0..3 {
                 std::thread::sleep(ms(20));
                 let (_a, b) = UnixStream::pair().unwrap();

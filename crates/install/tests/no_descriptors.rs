@@ -7,7 +7,7 @@ use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 
 use overlapped_install::spawn;
-use support::{ms, within};
+use support::{ms, run_in_tasklet};
 
 fn asked(fd: &impl AsRawFd) -> libc::pollfd {
     libc::pollfd { fd: fd.as_raw_fd(), events: libc::POLLIN, revents: 0 }
@@ -20,7 +20,7 @@ fn poll_and_select_wait_where_no_descriptor_is_left() {
         let few = libc::rlimit { rlim_cur: 64, rlim_max: 64 };
         assert_eq!(libc::setrlimit(libc::RLIMIT_NOFILE, &few), 0);
     }
-    within(|| {
+    run_in_tasklet(|| {
         let (mut a, b) = UnixStream::pair().unwrap();
         let (_c, d) = UnixStream::pair().unwrap();
         let mut all: Vec<OwnedFd> = Vec::new();

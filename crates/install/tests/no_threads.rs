@@ -1,4 +1,4 @@
-//! Calls whose end the caller must see, where no thread can be started for them.
+//! Calls whose end the caller must see, if no thread can be started for them.
 #![allow(missing_docs)]
 mod support;
 
@@ -9,7 +9,7 @@ use std::thread;
 
 use overlapped::task::{UnblockError, unblock};
 use overlapped::time::timeout;
-use support::{ms, within};
+use support::{ms, run_in_tasklet};
 
 static REFUSES: AtomicBool = AtomicBool::new(false);
 static IS_OVER: AtomicBool = AtomicBool::new(false);
@@ -18,7 +18,7 @@ thread_local! {
     static IS_SLOW: std::cell::Cell<bool> = const { std::cell::Cell::new(false) };
 }
 
-/// pthread_create(3), which refuses as with too many threads; in one thread after a while only.
+/// pthread_create(3), which refuses as at the limit of threads; in one thread only after a while.
 #[unsafe(no_mangle)]
 unsafe extern "C" fn pthread_create(
     thread: *mut libc::pthread_t,
@@ -45,8 +45,8 @@ unsafe extern "C" fn pthread_create(
     }
 }
 
-/// The pool takes the job in, since another thread is about to be started; when that has failed,
-/// after the caller's deadline, it does without.
+/// The pool accepts the job, since another thread is about to be started. After that has failed,
+/// past the caller's deadline, the job runs in place.
 #[test]
 fn a_call_ends_after_its_deadline_where_the_pool_finds_no_thread() {
     support::install();
@@ -64,13 +64,13 @@ fn a_call_ends_after_its_deadline_where_the_pool_finds_no_thread() {
         let refused = overlapped::run(|| unblock(|| ())).unwrap();
         assert!(matches!(refused, Err(UnblockError::NoThread)), "{refused:?}");
     });
-    within(move || {
+    run_in_tasklet(move || {
         // SAFETY: texts that end in zeros.
         let stream = unsafe { libc::popen(c"exit 3".as_ptr(), c"r".as_ptr()) };
         assert!(!stream.is_null());
         REFUSES.store(true, SeqCst);
         go.send(()).unwrap();
-        // By then it is about to fail.
+        // By then the start is about to fail.
         thread::sleep(ms(100));
         // SAFETY: opened above, and closed once.
         let status = timeout(ms(10), || unsafe { libc::pclose(stream) });

@@ -9,8 +9,8 @@ use overlapped_install::{Builder, place, run, run_until, spawn};
 
 const ROLE: &str = "OVERLAPPED_TEST_ROLE";
 
-/// Plays a part in a process of its own; gives the lines of its standard error that this crate has
-/// written. The test of the name `test` must call `play`.
+/// Plays a part in a process of its own, and returns the lines that this crate has written to its
+/// standard error. The test with the name `test` must call `play`.
 fn lines_of(test: &str, role: &str) -> Vec<String> {
     let mut command = support::again();
     command.args(["--exact", test, "--nocapture"]).env(ROLE, role).stdout(Stdio::null());
@@ -30,7 +30,7 @@ fn play(role: &str) {
         })
         .unwrap(),
         "place" => overlapped::run(|| place(|| ()).join().unwrap()).unwrap(),
-        "installed" => support::within(|| spawn(|| ()).join().unwrap()),
+        "installed" => support::run_in_tasklet(|| spawn(|| ()).join().unwrap()),
         "linked" => overlapped::run(|| std::thread::sleep(support::ms(1))).unwrap(),
         _ => panic!("no such part: {role}"),
     }

@@ -11,7 +11,7 @@ use std::thread;
 use std::time::Instant;
 
 use overlapped_install::{scope, spawn};
-use support::{ms, within};
+use support::{ms, run_in_tasklet};
 
 struct CMutex(UnsafeCell<libc::pthread_mutex_t>);
 
@@ -57,7 +57,7 @@ fn every_kind_of_mutex_keeps_tasklets_of_one_thread_apart() {
     for kind in KINDS {
         let mutex = CMutex::new(kind);
         let count = Cell::new(0);
-        within(|| {
+        run_in_tasklet(|| {
             scope(|s| {
                 for _ in 0..10 {
                     s.spawn(|| {
@@ -89,7 +89,7 @@ fn every_kind_of_mutex_keeps_threads_and_tasklets_apart() {
         };
         let theirs = mutex.clone();
         let thread = thread::spawn(move || add(&theirs));
-        within(|| scope(|s| (0..3).for_each(|_| drop(s.spawn(|| add(&mutex))))));
+        run_in_tasklet(|| scope(|s| (0..3).for_each(|_| drop(s.spawn(|| add(&mutex))))));
         thread.join().unwrap();
         assert_eq!(mutex.1.load(Relaxed), 80, "{kind}");
     }
@@ -97,7 +97,7 @@ fn every_kind_of_mutex_keeps_threads_and_tasklets_apart() {
 
 #[test]
 fn a_recursive_mutex_lets_its_owner_in_again_and_nobody_else() {
-    within(|| {
+    run_in_tasklet(|| {
         let mutex = Rc::new(CMutex::new(libc::PTHREAD_MUTEX_RECURSIVE));
         assert_eq!((mutex.lock(), mutex.lock(), mutex.try_lock()), (0, 0, 0));
         let theirs = mutex.clone();
@@ -116,7 +116,7 @@ fn a_recursive_mutex_lets_its_owner_in_again_and_nobody_else() {
 
 #[test]
 fn a_mutex_that_checks_for_errors_says_edeadlk_to_its_owner() {
-    within(|| {
+    run_in_tasklet(|| {
         let mutex = CMutex::new(libc::PTHREAD_MUTEX_ERRORCHECK);
         assert_eq!(mutex.lock(), 0);
         assert_eq!((mutex.lock(), mutex.try_lock()), (libc::EDEADLK, libc::EBUSY));
@@ -137,7 +137,7 @@ fn in_ms(clock: libc::clockid_t, count: i64) -> libc::timespec {
 
 #[test]
 fn a_timed_lock_says_etimedout() {
-    within(|| {
+    run_in_tasklet(|| {
         let mutex = CMutex::new(libc::PTHREAD_MUTEX_NORMAL);
         assert_eq!(mutex.lock(), 0);
         let begin = Instant::now();
@@ -163,7 +163,7 @@ fn a_condition_variable_is_signalled_by_tasklets_and_threads() {
     let shared = Arc::new((CMutex::new(libc::PTHREAD_MUTEX_NORMAL), cond, AtomicU32::new(0)));
     struct Shared(Arc<(CMutex, CCond, AtomicU32)>);
     impl Shared {
-        /// Counts itself, and waits until there are so many.
+        /// Counts itself, and waits until all have done so.
         fn meet(&self, all: u32) {
             let (mutex, cond, count) = &*self.0;
             mutex.lock();
@@ -185,13 +185,15 @@ fn a_condition_variable_is_signalled_by_tasklets_and_threads() {
             theirs.meet(13);
         })
     });
-    within(|| scope(|s| (0..10).for_each(|_| drop(s.spawn(|| Shared(shared.clone()).meet(13))))));
+    run_in_tasklet(|| {
+        scope(|s| (0..10).for_each(|_| drop(s.spawn(|| Shared(shared.clone()).meet(13)))))
+    });
     threads.into_iter().for_each(|thread| thread.join().unwrap());
 }
 
 #[test]
 fn a_condition_variables_limit_says_etimedout_and_locks_again() {
-    within(|| {
+    run_in_tasklet(|| {
         let (mutex, mut cond) =
             (CMutex::new(libc::PTHREAD_MUTEX_NORMAL), libc::PTHREAD_COND_INITIALIZER);
         mutex.lock();
@@ -226,7 +228,7 @@ fn a_semaphore_is_posted_by_tasklets_and_threads() {
             thread::yield_now();
         }
     });
-    within(|| {
+    run_in_tasklet(|| {
         scope(|s| {
             for _ in 0..20 {
                 s.spawn(|| {
@@ -265,7 +267,7 @@ fn a_lock_for_readers_and_writers_and_a_barrier() {
         libc::pthread_barrier_init(barrier.as_mut_ptr(), std::ptr::null(), 10);
         UnsafeCell::new(barrier.assume_init())
     };
-    within(|| {
+    run_in_tasklet(|| {
         scope(|s| {
             for number in 0..10 {
                 let (lock, count, barrier) = (&lock, &count, &barrier);

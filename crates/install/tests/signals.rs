@@ -15,7 +15,7 @@ use overlapped_install::spawn;
 use support::c::CSemaphore;
 use support::{ms, path};
 
-/// The handlers are the process's: one test at a time.
+/// Runs one test at a time, since the handlers belong to the process.
 static ONE: Mutex<()> = Mutex::new(());
 
 static HANDLED: AtomicU32 = AtomicU32::new(0);
@@ -42,7 +42,7 @@ fn handles(signal: c_int, flags: c_int) {
     install(signal, handler as *const () as usize, flags);
 }
 
-/// The calling thread, for signals to it.
+/// Returns the calling thread, for signals to it.
 #[derive(Clone, Copy)]
 struct Target(libc::c_long);
 
@@ -72,10 +72,10 @@ fn room() -> Box<[u8; 1]> {
     Box::new([0])
 }
 
-/// A call that waits, and its end in another way than by a signal.
+/// A call that waits, with another way to end it than a signal.
 struct Case {
     name: &'static str,
-    /// Made on the thread where the call is made.
+    /// Run on the thread that makes the call.
     call: Box<dyn FnOnce() -> String>,
     end: Box<dyn FnOnce() + Send>,
 }
@@ -96,7 +96,7 @@ fn limit(fd: &impl AsRawFd) {
     assert_eq!(unsafe { libc::setsockopt(fd.as_raw_fd(), level, option, place, len) }, 0);
 }
 
-/// Calls that are made again after a handler with `SA_RESTART`.
+/// Returns calls that are restarted after a handler with `SA_RESTART`.
 fn restarted() -> Vec<Case> {
     let (rx, tx) = io::pipe().unwrap();
     let (a, b) = UnixStream::pair().unwrap();
@@ -132,7 +132,7 @@ fn restarted() -> Vec<Case> {
             "write",
             move || {
                 let fill = [0u8; 1 << 12];
-                // What does not wait has no signal to end it.
+                // A call that does not wait gets no signal that could end it.
                 c.set_nonblocking(true).unwrap();
                 while (&c).write(&fill).is_ok() {}
                 c.set_nonblocking(false).unwrap();
@@ -176,7 +176,7 @@ fn restarted() -> Vec<Case> {
                 "opened".into()
             },
             move || {
-                // For both ends, and for good: whoever opens it now, or later, need not wait.
+                // It opens both ends and leaks them: an open that comes now or later need not wait.
                 let mut options = std::fs::File::options();
                 std::mem::forget(options.read(true).write(true).open(fifo).unwrap());
             },
@@ -215,7 +215,7 @@ fn restarted() -> Vec<Case> {
             },
         ),
         {
-            let semaphore = Arc::new(CSemaphore::of(0));
+            let semaphore = Arc::new(CSemaphore::from_value(0));
             let theirs = semaphore.clone();
             case(
                 "sem_wait",
@@ -250,7 +250,7 @@ fn in_a_minute(clock: libc::clockid_t) -> libc::timespec {
     libc::timespec { tv_sec: now.tv_sec + 60, ..now }
 }
 
-/// Calls that are never made again.
+/// Returns calls that are never restarted.
 fn never_restarted() -> Vec<Case> {
     let (a, b) = UnixStream::pair().unwrap();
     let (c, d) = UnixStream::pair().unwrap();
@@ -335,7 +335,7 @@ fn never_restarted() -> Vec<Case> {
         case(
             "sem_timedwait",
             || {
-                let semaphore = CSemaphore::of(0);
+                let semaphore = CSemaphore::from_value(0);
                 let moment = in_a_minute(libc::CLOCK_REALTIME);
                 // SAFETY: a semaphore, and a time.
                 result(unsafe { libc::sem_timedwait(semaphore.get(), &moment) } as isize)
@@ -345,7 +345,7 @@ fn never_restarted() -> Vec<Case> {
         case(
             "sem_clockwait",
             || {
-                let (semaphore, clock) = (CSemaphore::of(0), libc::CLOCK_MONOTONIC);
+                let (semaphore, clock) = (CSemaphore::from_value(0), libc::CLOCK_MONOTONIC);
                 let moment = in_a_minute(clock);
                 // SAFETY: a semaphore, and a time.
                 result(unsafe { sem_clockwait(semaphore.get(), clock, &moment) } as isize)
@@ -377,7 +377,7 @@ fn never_restarted() -> Vec<Case> {
     ]
 }
 
-/// Calls that libc repeats by itself after every handler.
+/// Returns calls that libc repeats by itself after every handler.
 fn repeated() -> Vec<Case> {
     // SAFETY: texts that end in zeros.
     let stream = unsafe { libc::popen(c"sleep 0.2; exit 4".as_ptr(), c"r".as_ptr()) };
@@ -415,8 +415,8 @@ fn repeated() -> Vec<Case> {
     ]
 }
 
-/// Makes each call, and sends signals to the thread meanwhile. `ends`: the signals are to end it;
-/// where they are not, it is ended by something else after a few of them.
+/// Makes each call, and sends signals to the thread meanwhile. If `ends` is true, the signals must
+/// end it; else its other end comes after a few of them.
 fn results(signal: c_int, ends: bool, cases: fn() -> Vec<Case>) -> Vec<String> {
     let target = Target::me();
     let make = |case: Case| {
@@ -446,7 +446,8 @@ fn compare(flags: c_int, ends: bool, cases: fn() -> Vec<Case>) -> Vec<String> {
     handles(libc::SIGUSR1, flags);
     let thread = thread::spawn(move || results(libc::SIGUSR1, ends, cases)).join().unwrap();
     let before = HANDLED.load(SeqCst);
-    let tasklet = thread::spawn(move || support::within(|| results(libc::SIGUSR1, ends, cases)));
+    let tasklet =
+        thread::spawn(move || support::run_in_tasklet(|| results(libc::SIGUSR1, ends, cases)));
     let tasklet = tasklet.join().unwrap();
     assert!(HANDLED.load(SeqCst) > before);
     assert_eq!(tasklet, thread);
@@ -489,7 +490,7 @@ fn a_signal_that_came_before_a_wait_does_not_end_it() {
     let _one = ONE.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
     support::install();
     handles(libc::SIGUSR1, 0);
-    support::within(|| {
+    support::run_in_tasklet(|| {
         for _ in 0..50 {
             let (mut a, b) = UnixStream::pair().unwrap();
             let neighbour = spawn(move || {
@@ -519,7 +520,7 @@ fn a_handler_interrupts_every_tasklet_of_its_thread_and_no_other() {
     };
     let (to_main, main) = std::sync::mpsc::channel();
     let elsewhere = thread::spawn(move || {
-        support::within(move || {
+        support::run_in_tasklet(move || {
             let waiter = wait();
             thread::sleep(ms(5));
             to_main.send(()).unwrap();
@@ -530,7 +531,7 @@ fn a_handler_interrupts_every_tasklet_of_its_thread_and_no_other() {
         })
     });
     main.recv().unwrap();
-    support::within(|| {
+    support::run_in_tasklet(|| {
         let waiters: Vec<_> = (0..10).map(|_| wait()).collect();
         thread::sleep(ms(5));
         Target::me().send(libc::SIGUSR1);
@@ -573,7 +574,7 @@ fn a_handler_is_told_as_the_program_has_set_it() {
         assert_eq!(now(), (libc::SIG_IGN, 0));
         assert_eq!(libc::signal(signal, libc::SIG_DFL), libc::SIG_IGN);
         assert_eq!(siginterrupt(signal, 0), 0);
-        // An invalid one changes nothing.
+        // An invalid action changes nothing.
         assert_eq!(libc::signal(libc::SIGKILL, first), libc::SIG_ERR);
         assert_eq!(libc::signal(1000, first), libc::SIG_ERR);
     }
@@ -602,7 +603,7 @@ fn a_handlers_own_calls_do_not_wait() {
     }
     support::install();
     install(libc::SIGUSR2, writes as *const () as usize, libc::SA_RESTART);
-    support::within(|| {
+    support::run_in_tasklet(|| {
         let path = path("written");
         let file = std::fs::File::create(&path).unwrap();
         FILE.store(file.as_raw_fd() as u32, SeqCst);
@@ -631,7 +632,7 @@ fn set(signals: &[c_int]) -> libc::sigset_t {
     }
 }
 
-/// Runs `f` in a tasklet of a thread that holds SIGUSR1 and SIGUSR2 off.
+/// Runs `f` in a tasklet of a thread that blocks SIGUSR1 and SIGUSR2.
 fn held_off(f: impl FnOnce() + Send + 'static) {
     let _one = ONE.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
     support::install();
@@ -639,7 +640,7 @@ fn held_off(f: impl FnOnce() + Send + 'static) {
         let held = set(&[libc::SIGUSR1, libc::SIGUSR2]);
         // SAFETY: a set.
         unsafe { libc::pthread_sigmask(libc::SIG_BLOCK, &held, std::ptr::null_mut()) };
-        support::within(f);
+        support::run_in_tasklet(f);
     })
     .join()
     .unwrap();

@@ -1,4 +1,4 @@
-//! The functions that std calls, and those that this crate takes the place of.
+//! The functions that std calls, and those that this crate replaces.
 #![allow(missing_docs)]
 mod support;
 
@@ -7,7 +7,7 @@ use std::process::Command;
 
 use overlapped_install::report;
 
-/// Functions that std calls, which may wait and are not taken, with the reason.
+/// Functions that std calls, that may wait, and that this crate does not replace, with the reason.
 const LEFT_ALONE: &[(&str, &str)] = &[
     ("close", "waits only with SO_LINGER, and then for as long as the program has said"),
     ("closedir", "as close"),
@@ -58,7 +58,7 @@ const NEVER: &str = "\
     setpgid setsid setsockopt setuid shutdown sigaddset sigaltstack sigemptyset socket \
     socketpair strlen strnlen sysconf unsetenv utimensat";
 
-/// The names in the output of nm, without versions.
+/// Returns the names in the output of nm, without versions.
 fn names(output: &[u8]) -> BTreeSet<String> {
     let text = String::from_utf8_lossy(output);
     let name = |line: &str| line.split_whitespace().last().map(str::to_owned);
@@ -66,7 +66,7 @@ fn names(output: &[u8]) -> BTreeSet<String> {
     text.lines().filter_map(name).map(bare).collect()
 }
 
-/// std's own dynamic library, which calls what std calls.
+/// Returns std's dynamic library, which calls what std calls.
 fn std_library() -> Option<std::path::PathBuf> {
     let rustc = std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into());
     let output = Command::new(rustc).args(["--print", "target-libdir"]).output().ok()?;
@@ -130,13 +130,13 @@ fn shared_libraries_find_them_in_the_programs_table() {
 
 #[test]
 fn a_report_counts_the_waits_of_each() {
-    support::within(|| {
+    support::run_in_tasklet(|| {
         let before = count("clock_nanosleep");
         std::thread::sleep(support::ms(1));
         assert_eq!(count("clock_nanosleep"), before + 1);
         assert!(report().to_string().contains("clock_nanosleep"));
     });
-    // Of the self-test.
+    // The self-test has waited.
     assert!(report().waits() > 0);
 }
 

@@ -1,5 +1,5 @@
-//! The table of waiters, by itself: Miri looks at its pointers, too (`cargo xtask torture S12`). So
-//! nothing here names the crate, whose functions would take the place of Miri's.
+//! The table of waiters, by itself: Miri checks its pointers, too (`cargo xtask torture S12`). So
+//! nothing here names the crate, whose functions would replace Miri's.
 #![allow(missing_docs)]
 
 use std::sync::atomic::Ordering::{Relaxed, SeqCst};
@@ -81,7 +81,8 @@ fn waiters_are_woken_in_the_order_of_their_arrival_and_by_their_addresses_alone(
     assert!(!TABLE.begin(0x4000, ALL, Alarm::new(0)).link_if(|| false));
 }
 
-/// Some give up at once, others wait; each wake is one's, and all are told of theirs.
+/// Some waiters leave at once, others wait; each wake reaches one waiter, and each waiter learns of
+/// its own.
 #[test]
 fn no_wake_is_spent_on_two_or_on_nobody() {
     const THREADS: usize = 3;

@@ -1,4 +1,4 @@
-//! Things that std keeps for each thread are each tasklet's.
+//! Each tasklet has its own copy of what std keeps for each thread.
 #![allow(missing_docs)]
 mod support;
 
@@ -7,11 +7,11 @@ use std::sync::mpsc;
 use std::thread;
 
 use overlapped_install::{scope, spawn};
-use support::{ms, overlap, within};
+use support::{ms, overlap, run_in_tasklet};
 
 #[test]
 fn two_parked_tasklets_of_one_thread_are_woken_each_by_its_own_unpark() {
-    within(|| {
+    run_in_tasklet(|| {
         let tasklets = [(); 2].map(|()| {
             let (sender, receiver) = mpsc::channel();
             let tasklet = spawn(move || {
@@ -39,7 +39,7 @@ fn two_parked_tasklets_of_one_thread_are_woken_each_by_its_own_unpark() {
 
 #[test]
 fn channels_have_many_receivers_and_senders_on_one_thread() {
-    within(|| {
+    run_in_tasklet(|| {
         let mut ends = Vec::new();
         for _ in 0..10 {
             let (sender, receiver) = mpsc::sync_channel(1);
@@ -68,7 +68,7 @@ fn scopes_of_threads_overlap() {
 
 #[test]
 fn every_tasklet_is_a_thread_to_std() {
-    within(|| {
+    run_in_tasklet(|| {
         let ids = std::cell::RefCell::new(HashSet::from([thread::current().id()]));
         scope(|s| {
             for _ in 0..10 {
@@ -85,7 +85,7 @@ fn every_tasklet_is_a_thread_to_std() {
 
 #[test]
 fn the_lock_of_standard_error_keeps_neighbours_out_across_a_wait() {
-    within(|| {
+    run_in_tasklet(|| {
         let inside = std::cell::Cell::new(false);
         scope(|s| {
             for _ in 0..10 {
@@ -102,7 +102,7 @@ fn the_lock_of_standard_error_keeps_neighbours_out_across_a_wait() {
 
 #[test]
 fn a_panic_ends_its_tasklet_alone() {
-    within(|| {
+    run_in_tasklet(|| {
         let waiting = spawn(|| {
             thread::sleep(ms(20));
             assert!(!thread::panicking());

@@ -1,4 +1,4 @@
-//! Debuggers and checkers of memory, with programs that have this crate.
+//! Debuggers and memory checkers, with programs that have this crate.
 #![allow(missing_docs)]
 mod support;
 
@@ -8,8 +8,8 @@ use overlapped_install::{WhyNot, spawn};
 
 const CHILD: &str = "OVERLAPPED_TEST_CHILD";
 
-/// Runs a test of this program again, as the last arguments of a tool. `None`, aloud: there is no
-/// such tool here.
+/// Runs a test of this program again, as the last arguments of a tool. Returns `None`, with a line,
+/// if there is no such tool.
 fn under(tool: &str, arguments: &[&str], test: &str) -> Option<(Output, String)> {
     if support::is_emulated() || Command::new(tool).arg("--version").output().is_err() {
         println!("SKIPPED: {tool} is missing");
@@ -34,7 +34,7 @@ fn stops_here() {
 fn a_debugger_shows_the_frames_of_a_tasklet() {
     const NAME: &str = "a_debugger_shows_the_frames_of_a_tasklet";
     if std::env::var_os(CHILD).is_some() {
-        return support::within(|| spawn(stops_here).join().unwrap());
+        return support::run_in_tasklet(|| spawn(stops_here).join().unwrap());
     }
     let commands = ["-q", "-batch", "-ex", "run", "-ex", "bt", "-ex", "continue", "--args"];
     let Some((_, said)) = under("gdb", &commands, NAME) else { return };
@@ -49,7 +49,8 @@ fn a_debugger_shows_the_frames_of_a_tasklet() {
     assert!(said.contains("test result: ok"), "{said}");
 }
 
-/// valgrind knows no instruction that sets the thread pointer, and says so where it is asked.
+/// Runs valgrind, which may lack an instruction that sets the thread pointer; `install` then gives
+/// this reason.
 #[test]
 fn a_checker_of_memory_finds_nothing_in_the_library_and_install_says_why_it_is_refused() {
     const NAME: &str =
@@ -69,7 +70,7 @@ fn a_checker_of_memory_finds_nothing_in_the_library_and_install_says_why_it_is_r
             Err(other) => panic!("{other}"),
         };
     }
-    // It has to tell a switch of stacks from a large frame.
+    // valgrind has to distinguish a switch of stacks from a large frame.
     let options = ["-q", "--max-stackframe=20000", "--error-exitcode=9"];
     let Some((output, said)) = under("valgrind", &options, NAME) else { return };
     assert!(output.status.success(), "{said}");

@@ -1,6 +1,6 @@
-//! Transfers on sockets give in tasklets what they give on threads: alone, beside neighbours that
-//! are ready (tries go in one batch then), and where receives have found nothing lately (they go to
-//! the port untried then).
+//! Transfers on sockets return in tasklets what they return on threads: alone, beside other
+//! tasklets that are ready (tries go in one batch then), and after receives that have found nothing
+//! (they go to the port untried then).
 #![allow(missing_docs)]
 mod support;
 
@@ -10,24 +10,24 @@ use std::io;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::rc::Rc;
 
-use support::within;
+use support::run_in_tasklet;
 
 /// The result of a call, or its errno; and whether SIGPIPE was sent.
 type Seen = (Result<isize, i32>, bool);
 
 #[derive(Debug, Clone, Copy, PartialEq)]
 enum State {
-    /// Five bytes are there to be received.
+    /// Five bytes can be received.
     Data,
-    /// Nothing is there; the socket's own limit ends the wait.
+    /// Nothing can be received; the socket's own limit ends the wait.
     Limit,
-    /// Nothing is there; the socket is not to be waited for.
+    /// Nothing can be received; the socket is in non-blocking mode.
     Nonblocking,
     /// The peer has closed.
     Closed,
-    /// This side takes nothing more, and sends nothing more.
+    /// This side is shut down for both directions.
     ShutDown,
-    /// No room is left to send; the socket's own limit ends the wait.
+    /// There is no room to send; the socket's own limit ends the wait.
     Full,
 }
 
@@ -60,7 +60,7 @@ fn pair(kind: c_int, state: State) -> (OwnedFd, Option<OwnedFd>) {
         fds.map(|fd| OwnedFd::from_raw_fd(fd))
     };
     let fd = ours.as_raw_fd();
-    // A datagram socket waits for ever where the peer has closed.
+    // A datagram socket waits for ever if the peer has closed.
     let limit = libc::timeval { tv_sec: 0, tv_usec: 3000 };
     let (place, len) = ((&raw const limit).cast(), size_of_val(&limit) as u32);
     for option in [libc::SO_RCVTIMEO, libc::SO_SNDTIMEO] {
@@ -88,7 +88,7 @@ fn pair(kind: c_int, state: State) -> (OwnedFd, Option<OwnedFd>) {
     (ours, Some(theirs))
 }
 
-/// Makes a call with SIGPIPE held off, which this thread alone may get.
+/// Makes a call with SIGPIPE blocked, which only this thread can get.
 fn seen(call: impl FnOnce() -> isize) -> Seen {
     // SAFETY: sets of signals, of this frame's.
     unsafe {
@@ -116,7 +116,7 @@ fn message(slice: &mut libc::iovec) -> libc::msghdr {
     message
 }
 
-/// Every call in every state, each after `before`, and what it gave.
+/// Makes every call in every state, each after `before`, and returns the results.
 fn all(before: impl Fn()) -> Vec<(String, Seen)> {
     let mut all = Vec::new();
     for (kind, state) in KINDS.into_iter().flat_map(|kind| STATES.map(|state| (kind, state))) {
@@ -155,7 +155,7 @@ fn all(before: impl Fn()) -> Vec<(String, Seen)> {
             }
         }
     }
-    // What is no socket, and what is nothing; memory that is not there.
+    // A descriptor that is no socket, an invalid one, and unmapped memory.
     let (_rx, tx) = io::pipe().unwrap();
     let (ours, _theirs) = pair(libc::SOCK_STREAM, State::Data);
     let nowhere = std::ptr::without_provenance_mut::<c_void>(8);
@@ -207,7 +207,7 @@ fn receive_in_vain() {
 fn transfers_give_in_tasklets_what_they_give_on_threads() {
     let outside = std::thread::spawn(|| all(|| ())).join().unwrap();
     assert!(outside.iter().any(|(_, seen)| seen.1), "SIGPIPE was seen");
-    within(|| {
+    run_in_tasklet(|| {
         compare(&all(|| ()), &outside, "alone");
         compare(&all(receive_in_vain), &outside, "untried");
         let end = Rc::new(Cell::new(false));

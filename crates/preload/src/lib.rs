@@ -16,7 +16,7 @@
 //! a tasklet   ─▶ pthread_create ─┼─ program's? ── yes ──▶│ tasklet: its own thread-locals        │
 //! the library ─▶ pthread_create ─┘      └─ no: a thread  │   enter ─▶ start(argument) ─▶ leave   │
 //!                                                        │   destructors of thread-locals        │
-//! pthread_join ◀──────────────────── value ──────────────│   the last of them: tells the joiner, │
+//! pthread_join ◀──────────────────── value ──────────────│   the last of them wakes the joiner,  │
 //!                                                        │   and keeps the block until joined    │
 //!                                                        └───────────────────────────────────────┘
 //! ```

@@ -142,12 +142,12 @@ pub(crate) struct Before {
 /// Records that a handler of the program is about to be called, from the frame with this address.
 /// `is_host` is true if the thread runs a scheduler. Async-signal-safe.
 pub(crate) fn begin_handler(frame: usize, is_host: bool) -> Before {
-    is_marked(); // One that was left, and nobody has said so, is over.
+    is_marked(); // Ends a handler that was left without a report.
     let before = Before { state: state(), handler: HANDLER.get() };
     let state = match before.state {
         MARKED => IN_HANDLER,
         OFF if OURS.get() || (is_host && !in_tasklet()) => IN_LIBRARY,
-        // In a handler, or in the code of nobody who would be marked.
+        // Inside a handler already, or in code that is never marked.
         _ => return before,
     };
     HANDLER.set(frame);

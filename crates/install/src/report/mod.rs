@@ -131,7 +131,7 @@ impl fmt::Display for Report {
             }
             match &symbol.owner {
                 _ if symbol.is_ours => writeln!(f)?,
-                Some(owner) => writeln!(f, "  (not this crate's: {owner} has it)")?,
+                Some(owner) => writeln!(f, "  (not this crate's: it is in {owner})")?,
                 None => {
                     writeln!(f, "  (not this crate's: a static program has no table of names)")?
                 }

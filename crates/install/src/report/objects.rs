@@ -1,22 +1,21 @@
-//! Objects in this process that can call the system without libc's functions.
+//! Objects in this process that make system calls without libc's functions.
 //!
-//! Their code is read for the instruction that does so: two bytes on x86-64, a word on 64-bit Arm.
-//! Where instructions begin cannot be told from the bytes alone, so on x86-64 some of what is found
-//! is the inside of another instruction, and the numbers are upper bounds. Whether such a call
-//! waits is not to be seen in the code either.
+//! Their code is searched for the instruction: two bytes on x86-64, a word on 64-bit Arm. The bytes
+//! alone do not show where instructions begin, so on x86-64 some matches are the inside of another
+//! instruction, and the numbers are upper bounds. Nor does the code show whether such a call waits.
 
 use std::ffi::{CStr, c_int, c_void};
 use std::fmt;
 use std::mem::MaybeUninit;
 use std::path::Path;
 
-/// A program or library in this process whose code calls the system by itself.
+/// A program or library in this process that makes system calls of its own.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ObjectReport {
     /// The path of its file.
     pub name: String,
-    /// Places in its code that read as the instruction for a system call: so many at most.
+    /// The number of places in its code that read as a system call instruction, an upper bound.
     pub instructions: usize,
     /// True if the object is a part of libc.
     pub is_libc: bool,
@@ -30,7 +29,7 @@ impl fmt::Display for ObjectReport {
         let note = match (self.is_libc, self.has_this_crate) {
             (true, _) => ": libc's inner calls cannot be taken over",
             (_, true) => ", this crate's among them",
-            _ => ": what waits in them blocks the thread",
+            _ => ": a wait in them blocks the thread",
         };
         let Self { name, instructions, .. } = self;
         let calls = if *instructions == 1 { "system call" } else { "system calls" };

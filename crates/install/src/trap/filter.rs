@@ -168,7 +168,7 @@ pub(super) fn available() -> Result<(), String> {
     let fits = usize::from(sizes.seccomp_notif) <= super::supervisor::ROOM
         && usize::from(sizes.seccomp_notif_resp) <= super::supervisor::ROOM;
     if outcome != 0 || !fits {
-        return Err(format!("seccomp's messages have another form here: {SINCE}"));
+        return Err(format!("seccomp's messages have an unknown layout here: {SINCE}"));
     }
     Ok(())
 }

@@ -117,8 +117,8 @@ pub(crate) fn start() -> Result<(), String> {
     match tested.map(thread::JoinHandle::join) {
         Ok(Ok(Ok(()))) => {}
         Ok(Ok(Err(why))) => return Err(why),
-        Ok(Err(_)) => return Err("the test of it panicked".into()),
-        Err(error) => return Err(format!("no thread for the test of it: {error}")),
+        Ok(Err(_)) => return Err("its self-test panicked".into()),
+        Err(error) => return Err(format!("cannot start the thread of its self-test: {error}")),
     }
     ON.store(true, Release);
     Ok(())
@@ -132,8 +132,8 @@ fn test() -> Result<(), String> {
     // SAFETY: the time is borrowed for the call; the remaining time is not asked for.
     let slept = unsafe { call!(nanosleep, &raw const time, 0) };
     if slept != 0 || supervisor::stopped_count() == before {
-        return Err("seccomp has taken the filter and tells of no call: this kernel, or what \
-                    stands in for one, does not do it as documented"
+        return Err("seccomp accepts the filter but reports no call: this kernel, or its \
+                    emulation, does not behave as documented"
             .into());
     }
     Ok(())

@@ -98,7 +98,7 @@ pub(crate) fn raw_calls() -> Vec<RawCall> {
 
 pub(super) fn start() -> io::Result<Sender<StoppedCall>> {
     let (stopped_calls, asked) = mpsc::channel();
-    let name = "overlapped-tells".to_owned();
+    let name = "trap-reporter".to_owned();
     thread::Builder::new().name(name).spawn(move || report_calls(&asked))?;
     Ok(stopped_calls)
 }
@@ -111,7 +111,7 @@ fn report_calls(stopped_calls: &Receiver<StoppedCall>) {
         }
         continue_call(stopped.fd, stopped.id);
         let address = stopped.place as usize;
-        let (object, offset) = locate(address).unwrap_or(("nowhere".into(), address));
+        let (object, offset) = locate(address).unwrap_or(("an unknown object".into(), address));
         let number = usize::try_from(stopped.number).ok();
         let reported = RawCall {
             call: number.and_then(Sysno::new).map_or("a system call", |call| call.name()),

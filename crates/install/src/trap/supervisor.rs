@@ -56,12 +56,12 @@ pub(super) fn start() -> Result<(), String> {
     let made = unsafe { call!(epoll_create1, libc::EPOLL_CLOEXEC) };
     if made < 0 {
         let error = std::io::Error::from_raw_os_error(-made as i32);
-        return Err(format!("no epoll for it: {error}"));
+        return Err(format!("cannot create its epoll instance: {error}"));
     }
     // SAFETY: it was made just now.
     let epoll = unsafe { OwnedFd::from_raw_fd(made as c_int) };
     let number = epoll.as_raw_fd();
-    let no_thread = |error| format!("no thread for it: {error}");
+    let no_thread = |error| format!("cannot start its thread: {error}");
     let stopped_calls = reporter::start().map_err(no_thread)?;
     let name = "overlapped-trap".to_owned();
     let supervise = move || supervise(&epoll, &stopped_calls);
@@ -82,7 +82,7 @@ pub(super) fn try_attach_filter() -> Result<(), String> {
         }
         Err(AttachError::Why(why)) => why,
         Err(AttachError::AlreadyFiltered) => {
-            "another program supervises this one by seccomp, and there can be one only".into()
+            "another program supervises this one by seccomp, and only one can".into()
         }
     };
     Err(why)

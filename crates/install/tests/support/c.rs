@@ -5,7 +5,7 @@ use std::mem::MaybeUninit;
 
 use libc::c_int;
 
-/// A value that C shares by design.
+/// A value that C code shares by design.
 pub(crate) struct Shared<T>(pub(crate) UnsafeCell<T>);
 
 // SAFETY: it gives its address alone, and locks of C's are used by many threads.
@@ -25,7 +25,7 @@ pub(crate) type CMutex = Shared<libc::pthread_mutex_t>;
 
 /// The attributes of a mutex besides its kind.
 #[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Wish {
+pub(crate) struct Attributes {
     pub(crate) robust: bool,
     pub(crate) inherits: bool,
     pub(crate) ceiling: bool,
@@ -33,7 +33,7 @@ pub(crate) struct Wish {
 }
 
 impl CMutex {
-    pub(crate) fn of(kind: c_int, wish: Wish) -> CMutex {
+    pub(crate) fn with_attributes(kind: c_int, requested: Attributes) -> CMutex {
         let mut mutex = MaybeUninit::uninit();
         // SAFETY: initialised before it is used.
         unsafe {
@@ -41,16 +41,16 @@ impl CMutex {
             let all = attributes.as_mut_ptr();
             libc::pthread_mutexattr_init(all);
             libc::pthread_mutexattr_settype(all, kind);
-            if wish.robust {
+            if requested.robust {
                 libc::pthread_mutexattr_setrobust(all, libc::PTHREAD_MUTEX_ROBUST);
             }
-            if wish.inherits {
+            if requested.inherits {
                 libc::pthread_mutexattr_setprotocol(all, libc::PTHREAD_PRIO_INHERIT);
             }
-            if wish.ceiling {
+            if requested.ceiling {
                 libc::pthread_mutexattr_setprotocol(all, libc::PTHREAD_PRIO_PROTECT);
             }
-            if wish.shared {
+            if requested.shared {
                 libc::pthread_mutexattr_setpshared(all, libc::PTHREAD_PROCESS_SHARED);
             }
             libc::pthread_mutex_init(mutex.as_mut_ptr(), all);
@@ -77,7 +77,7 @@ impl CMutex {
 pub(crate) type CSemaphore = Shared<libc::sem_t>;
 
 impl CSemaphore {
-    pub(crate) fn of(value: u32) -> CSemaphore {
+    pub(crate) fn from_value(value: u32) -> CSemaphore {
         let mut made = MaybeUninit::uninit();
         // SAFETY: initialised.
         unsafe {

@@ -1,8 +1,8 @@
-//! Helpers that the tests share: the testkit, and tasklets by this library.
+//! The helpers that the tests share: the testkit, and tasklets by this library.
 #![allow(dead_code, unused_imports, reason = "every test program uses a part of it")]
 
 pub(crate) mod c;
-mod place;
+mod temp;
 
 use std::cell::Cell;
 use std::io::{self, Write as _};
@@ -12,18 +12,18 @@ use std::process::Command;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-pub(crate) use place::path;
+pub(crate) use temp::path;
 pub(crate) use testkit::{
     Rng, again, eventually, eventually_with, is_emulated, ms, report, rounds,
 };
 
-/// Skips a test, aloud, where there can be no such tasklets.
+/// Installs; skips the test program, with a line, if there can be no such tasklets.
 pub(crate) fn install() {
     // SAFETY: nothing here takes gettid for its own identity.
     match unsafe { overlapped_install::install() } {
         Ok(_) => {}
         Err(overlapped_install::WhyNot::ThreadLocals(why)) => {
-            // Past libtest, which would keep it, and lose it at the exit.
+            // The line bypasses libtest, which would capture it and lose it at the exit.
             let mut out = io::stdout();
             writeln!(out, "\nSKIPPED: no thread-locals of a tasklet's own: {why}").unwrap();
             std::process::exit(0);
@@ -33,14 +33,15 @@ pub(crate) fn install() {
 }
 
 /// Runs `f` as a tasklet.
-pub(crate) fn within<T>(f: impl FnOnce() -> T) -> T {
+pub(crate) fn run_in_tasklet<T>(f: impl FnOnce() -> T) -> T {
     install();
     overlapped_install::run(f).unwrap()
 }
 
-/// Twenty times `f`, which takes 100 ms, at once: far less than two seconds.
+/// Runs `f`, which takes 100 ms, twenty times at once, and checks that this takes far less than two
+/// seconds.
 pub(crate) fn overlap(f: impl Fn(usize) + Copy + 'static) {
-    within(|| {
+    run_in_tasklet(|| {
         let begin = Instant::now();
         let all: Vec<_> =
             (0..20).map(|number| overlapped_install::spawn(move || f(number))).collect();
@@ -50,12 +51,12 @@ pub(crate) fn overlap(f: impl Fn(usize) + Copy + 'static) {
             f(20);
             begin.elapsed()
         };
-        // Each of them alone, one after the other, would have taken twenty times as long.
+        // One after the other they would have taken twenty times as long.
         assert!(begin.elapsed() < one * 12 + ms(400), "{:?}, one {one:?}", begin.elapsed());
     });
 }
 
-/// Counts the turns of neighbours while `f` ran.
+/// Counts how often another tasklet ran while `f` did.
 pub(crate) fn ticks(f: impl FnOnce()) -> u32 {
     let (count, end) = (Rc::new(Cell::new(0)), Rc::new(Cell::new(false)));
     let (theirs, ended) = (count.clone(), end.clone());
@@ -78,7 +79,7 @@ pub(crate) fn sleep_program(seconds: &str) -> Command {
     command
 }
 
-/// connect(2), to an IPv4 address.
+/// Calls connect(2) with an IPv4 address.
 pub(crate) fn connect(fd: &OwnedFd, address: SocketAddr) -> io::Result<()> {
     let SocketAddr::V4(address) = address else { panic!("not IPv4") };
     let name = libc::sockaddr_in {
@@ -100,7 +101,7 @@ pub(crate) fn everywhere(each: usize, f: impl Fn() + Send + Sync + 'static) {
     let (by_thread, by_others) = (f.clone(), f.clone());
     let plain = std::thread::spawn(move || (0..each).for_each(|_| by_thread()));
     let other = std::thread::spawn(move || {
-        within(|| {
+        run_in_tasklet(|| {
             let all: Vec<_> = (0..each)
                 .map(|_| {
                     let f = by_others.clone();
@@ -110,7 +111,7 @@ pub(crate) fn everywhere(each: usize, f: impl Fn() + Send + Sync + 'static) {
             all.into_iter().for_each(|one| one.join().unwrap());
         });
     });
-    within(|| {
+    run_in_tasklet(|| {
         overlapped_install::scope(|s| (0..each).for_each(|_| drop(s.spawn(|| f()))));
     });
     plain.join().unwrap();

@@ -1,4 +1,4 @@
-//! poll, select, epoll: many descriptors at once.
+//! poll, select, epoll: waits for several descriptors.
 //!
 //! A poll without a wait finds what is ready. If nothing is, a single descriptor is waited for.
 //! Several are put into an epoll instance of the call's own, whose descriptor is readable as soon

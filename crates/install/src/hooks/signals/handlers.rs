@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! signal ─▶ entry (here) ─▶ interrupt_waits     the scheduler ends waits when the handler is over
-//!                       └─▶ the program's handler, whose calls are made as they are
+//!                       └─▶ the program's handler, whose calls go to libc
 //! ```
 //!
 //! A handler runs on a thread, and interrupts that thread's tasklets. The kernel knows `entry`

@@ -110,7 +110,7 @@ fn place() -> *mut c_int {
         // SAFETY: the name ends in a zero.
         let told = unsafe { libc::dlsym(libc::RTLD_DEFAULT, c"_thread_db_pthread_tid".as_ptr()) };
         if told.is_null() {
-            std::process::abort(); // No tasklet has been let in without it.
+            std::process::abort(); // No tasklet has started without it.
         }
         // SAFETY: the symbol is an array of three 32-bit constants.
         offset = unsafe { *told.cast::<[u32; 3]>() }[2] as usize;

@@ -1,4 +1,4 @@
-//! Calls of std's, one after the other: does each block its tasklet alone?
+//! Calls of std: each blocks its tasklet alone.
 #![allow(missing_docs)]
 mod support;
 
@@ -17,7 +17,7 @@ fn twenty_sleeps_take_as_long_as_one() {
 
 #[test]
 fn clients_and_servers_of_one_thread_serve_each_other() {
-    support::within(|| {
+    support::run_in_tasklet(|| {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
         scope(|s| {
@@ -50,7 +50,7 @@ fn clients_and_servers_of_one_thread_serve_each_other() {
 
 #[test]
 fn unix_sockets_overlap() {
-    support::within(|| {
+    support::run_in_tasklet(|| {
         scope(|s| {
             for _ in 0..20 {
                 let (mut a, mut b) = UnixStream::pair().unwrap();
@@ -59,7 +59,7 @@ fn unix_sockets_overlap() {
                     b.read_exact(&mut bytes).unwrap();
                     assert!(bytes.iter().all(|byte| *byte == 7));
                 });
-                // More than the socket holds, in one call.
+                // One call writes more than the socket holds.
                 s.spawn(move || assert_eq!(a.write(&vec![7; 1 << 20]).unwrap(), 1 << 20));
             }
         });
@@ -68,7 +68,7 @@ fn unix_sockets_overlap() {
 
 #[test]
 fn several_buffers_are_written_as_one() {
-    support::within(|| {
+    support::run_in_tasklet(|| {
         let (mut a, mut b) = UnixStream::pair().unwrap();
         let writer = spawn(move || {
             let parts = [vec![1; 300_000], vec![2; 1], vec![3; 500_000]];
@@ -85,7 +85,7 @@ fn several_buffers_are_written_as_one() {
 
 #[test]
 fn pipes_overlap() {
-    support::within(|| {
+    support::run_in_tasklet(|| {
         scope(|s| {
             for _ in 0..20 {
                 let (mut rx, mut tx) = std::io::pipe().unwrap();
@@ -110,11 +110,11 @@ fn a_sockets_own_limit_ends_a_call_with_eagain() {
 }
 
 #[test]
-fn a_nonblocking_socket_says_eagain_at_once() {
-    support::within(|| {
+fn a_nonblocking_socket_returns_eagain_at_once() {
+    support::run_in_tasklet(|| {
         let (a, mut b) = UnixStream::pair().unwrap();
         b.set_nonblocking(true).unwrap();
-        // A wait would be for ever. It may give a neighbour a turn.
+        // A wait would never end. The call may let other tasklets run.
         support::ticks(|| {
             let error = b.read(&mut [0]).unwrap_err();
             assert_eq!(error.kind(), std::io::ErrorKind::WouldBlock);
@@ -127,9 +127,9 @@ fn a_nonblocking_socket_says_eagain_at_once() {
 
 #[test]
 fn the_flags_of_a_socket_stay_as_they_are_while_it_connects() {
-    support::within(|| {
+    support::run_in_tasklet(|| {
         use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
-        // A listener whose queue is full: the connection does not come about.
+        // The listener's queue is full, so the connection stays pending.
         // SAFETY: a new socket, bound to no name of ours.
         let socket = |flags| unsafe {
             let fd = libc::socket(libc::AF_INET, libc::SOCK_STREAM | flags, 0);
@@ -173,14 +173,14 @@ fn joins_of_threads_overlap() {
 }
 
 #[test]
-fn run_gives_the_result_and_panics_as_its_closure_does() {
+fn run_returns_the_result_and_panics_as_its_closure_does() {
     support::install();
     assert_eq!(run(|| 7).unwrap(), 7);
     let panicked = std::panic::catch_unwind(|| run(|| panic!("seven")));
     assert_eq!(panicked.unwrap_err().downcast_ref(), Some(&"seven"));
 }
 
-/// Each tasklet is said to be spawned by the program's line, not by a line of this crate's.
+/// Each tasklet's spawn place is the program's line, not a line of this crate.
 #[test]
 fn run_names_the_line_of_its_caller() {
     use overlapped_install::place;
@@ -190,7 +190,7 @@ fn run_names_the_line_of_its_caller() {
         let dump = overlapped::task::dump().to_string();
         let lines = dump.lines().filter(|line| line.contains("spawned at"));
         assert!(lines.count() > 0 && !dump.contains("src/spawn.rs"), "{dump}");
-        assert!(dump.contains("first.rs"), "{dump}");
+        assert!(dump.contains("std_calls.rs"), "{dump}");
     };
     run(spawned_at).unwrap();
     run(move || place(spawned_at).join().unwrap()).unwrap();

@@ -1,5 +1,5 @@
-//! A thread's turn comes, although tasklets wait for the same word. A program of its own: every
-//! wake in the process counts.
+//! A thread is woken although tasklets wait for the same word. This is a program of its own, since
+//! every wake in the process counts.
 #![allow(missing_docs)]
 mod support;
 
@@ -11,9 +11,9 @@ use std::thread;
 use std::time::Instant;
 
 use overlapped_install::scope;
-use support::{ms, within};
+use support::{ms, run_in_tasklet};
 
-/// Each eighth wake is for threads first.
+/// Each eighth wake goes to threads first.
 const EVERY: usize = 8;
 
 fn futex(word: &AtomicU32, operation: i32, value: usize) -> i64 {
@@ -32,7 +32,7 @@ fn a_thread_is_woken_although_there_are_always_tasklets_that_wait() {
         is_woken.store(word.load(SeqCst) == 0, SeqCst);
     });
     let (word, is_woken) = &*shared;
-    within(|| {
+    run_in_tasklet(|| {
         let (woken, woken_before_the_end) = (Cell::new(0), Cell::new(0));
         thread::sleep(ms(50)); // The thread waits.
         scope(|s| {
@@ -46,7 +46,7 @@ fn a_thread_is_woken_although_there_are_always_tasklets_that_wait() {
                 });
             }
             for _ in 0..EVERY {
-                // All three wait, again.
+                // All three wait again.
                 (0..3).for_each(|_| thread::yield_now());
                 assert_eq!(futex(word, libc::FUTEX_WAKE, 1), 1);
             }

@@ -1,4 +1,4 @@
-//! Deadlocks on locks that are none of the library's. One test, since each case is a child of
+//! Deadlocks on locks other than the library's. This is one test, since each case is a child of
 //! fork(2), which has no threads but the caller: other tests would be other threads.
 #![allow(missing_docs)]
 mod support;
@@ -12,14 +12,14 @@ use std::time::{Duration, Instant};
 
 use overlapped::{Config, RunError};
 use overlapped_install::{run, scope, spawn};
-use support::c::{CMutex, CSemaphore, Shared, Wish};
+use support::c::{Attributes, CMutex, CSemaphore, Shared};
 use support::ms;
 
 const FUTEX: &str = "a futex";
 
 type Case = (&'static str, &'static str, fn());
 
-/// Two tasklets that take two locks in two orders.
+/// Runs two tasklets that take two locks in opposite orders.
 fn crosswise(lock: impl Fn(usize)) {
     scope(|s| {
         for order in [[0, 1], [1, 0]] {
@@ -33,7 +33,7 @@ fn crosswise(lock: impl Fn(usize)) {
     });
 }
 
-/// Waits that nobody ends, with the words of the verdict.
+/// Waits that never end, with the words of the report.
 const DEADLOCKS: &[Case] = &[
     ("Mutex", FUTEX, || {
         let locks = [(); 2].map(|()| Mutex::new(()));
@@ -71,11 +71,12 @@ const DEADLOCKS: &[Case] = &[
         receiver.recv().unwrap();
     }),
     ("pthread_mutex_lock", "a mutex of C's", || {
-        let locks = [(); 2].map(|()| CMutex::of(libc::PTHREAD_MUTEX_NORMAL, Wish::default()));
+        let locks = [(); 2]
+            .map(|()| CMutex::with_attributes(libc::PTHREAD_MUTEX_NORMAL, Attributes::default()));
         crosswise(|number| assert_eq!(locks[number].lock(), 0));
     }),
     ("pthread_cond_wait", "a condition variable of C's", || {
-        let mutex = CMutex::of(libc::PTHREAD_MUTEX_NORMAL, Wish::default());
+        let mutex = CMutex::with_attributes(libc::PTHREAD_MUTEX_NORMAL, Attributes::default());
         let cond = Shared::new(libc::PTHREAD_COND_INITIALIZER);
         mutex.lock();
         // SAFETY: the mutex is locked.
@@ -101,7 +102,7 @@ const DEADLOCKS: &[Case] = &[
     }),
 ];
 
-/// Waits that somebody ends.
+/// Waits that end.
 const OTHERS: &[Case] = &[
     ("another thread", "", || {
         let lock = Arc::new(Mutex::new(0));
@@ -122,7 +123,7 @@ const OTHERS: &[Case] = &[
         extern "C" fn post(_: c_int) {
             SEMAPHORE.get().unwrap().post();
         }
-        SEMAPHORE.get_or_init(|| CSemaphore::of(0));
+        SEMAPHORE.get_or_init(|| CSemaphore::from_value(0));
         // SAFETY: a handler that posts only.
         unsafe {
             libc::signal(libc::SIGALRM, post as *const () as usize);
@@ -138,14 +139,14 @@ const OTHERS: &[Case] = &[
     }),
 ];
 
-/// Runs `f` in a child; what it says.
+/// Runs `f` in a child, and returns its output.
 fn in_a_child(f: impl FnOnce() -> String) -> String {
     let (mut read, mut write) = pipe().unwrap();
     // SAFETY: this process has one thread besides, which waits for this test.
     let child = unsafe { libc::fork() };
     if child == 0 {
         drop(read);
-        // What is said in the case of an abort.
+        // An abort writes to standard error.
         // SAFETY: both are open.
         unsafe { libc::dup2(write.as_raw_fd(), 2) };
         let _ = write.write_all(f().as_bytes());
@@ -192,11 +193,11 @@ fn two_waits_for_one_lock_show_one_address() {
 }
 
 #[test]
-fn a_deadlock_on_locks_of_std_or_c_ends_the_run_with_a_verdict_that_names_them() {
+fn a_deadlock_on_locks_of_std_or_c_ends_the_run_with_a_report_that_names_them() {
     const AGAIN: &str = "OVERLAPPED_TEST_CHILD";
     support::install();
     if std::env::var_os(AGAIN).is_none() {
-        // In a process that does not catch what is written to standard error.
+        // Runs in a process that does not capture standard error.
         let again = support::again().arg("--nocapture").env(AGAIN, "1").output().unwrap();
         assert!(again.status.success(), "{}", String::from_utf8_lossy(&again.stderr));
         return;
@@ -213,7 +214,7 @@ fn a_deadlock_on_locks_of_std_or_c_ends_the_run_with_a_verdict_that_names_them()
     for (name, _, case) in OTHERS {
         assert_eq!(in_a_child(|| ended(run(case))), "ended", "{name}");
     }
-    // What the first tasklet does not wait for is parked for good, and the run returns.
+    // Tasklets for which the first one does not wait are parked for good, and the run returns.
     let text = in_a_child(|| {
         ended(run(|| {
             let locks = Arc::new([(); 2].map(|()| Mutex::new(())));
@@ -228,7 +229,7 @@ fn a_deadlock_on_locks_of_std_or_c_ends_the_run_with_a_verdict_that_names_them()
         }))
     });
     assert!(text.starts_with("deadlock: 2 waiting"), "{text:?}");
-    // On two schedulers, one of which waits for the other.
+    // The last case has two schedulers, one of which waits for the other.
     let text = in_a_child(|| {
         let lock = Arc::new(Mutex::new(()));
         ended(overlapped_install::run_with(Config::new().threads(2), || {

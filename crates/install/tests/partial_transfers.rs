@@ -1,5 +1,5 @@
-//! Transfers that take several parts, on threads and in tasklets: what a call gives that has moved
-//! something and cannot go on, and what it leaves for the next one.
+//! Transfers that take several steps, on threads and in tasklets: the result of a call that has
+//! moved some bytes and cannot go on, and what it leaves for the next one.
 #![allow(missing_docs)]
 mod support;
 
@@ -13,12 +13,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst};
 use std::thread;
 
-use support::{ms, within};
+use support::{ms, run_in_tasklet};
 
 const BIG: usize = 8 << 20;
 
-/// The result of a call, or its errno; and whether SIGPIPE was sent. Of a large transfer `PART` is
-/// what it gives that has moved some of it.
+/// The result of a call, or its errno; and whether SIGPIPE was sent. `PART` is the result of a
+/// large transfer that has moved some of it.
 type Seen = (Result<isize, i32>, bool);
 
 const PART: isize = -2;
@@ -43,7 +43,7 @@ fn seen(call: impl FnOnce() -> isize) -> Seen {
     }
 }
 
-/// A connected pair.
+/// Makes a connected pair.
 fn pair(is_tcp: bool) -> (OwnedFd, OwnedFd) {
     if is_tcp {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -59,7 +59,7 @@ fn send_byte(fd: &impl AsRawFd) {
     assert_eq!(unsafe { libc::send(fd.as_raw_fd(), b"x".as_ptr().cast(), 1, 0) }, 1);
 }
 
-/// Sends as many bytes, one after the other.
+/// Sends `count` bytes, one after the other.
 fn trickle(to: OwnedFd, count: usize) -> thread::JoinHandle<OwnedFd> {
     thread::spawn(move || {
         for _ in 0..count {
@@ -71,7 +71,7 @@ fn trickle(to: OwnedFd, count: usize) -> thread::JoinHandle<OwnedFd> {
     })
 }
 
-/// Waits until as many bytes have come as there is room for: whoever sends waits, too.
+/// Waits until the receive queue is full, so that the sender waits, too.
 fn until_full(fd: &impl AsRawFd) {
     let there = || {
         let mut count = 0 as c_int;
@@ -105,7 +105,7 @@ enum How {
     Message,
 }
 
-/// A receive of five bytes.
+/// Receives five bytes.
 fn receive(fd: c_int, how: How, flags: c_int) -> Seen {
     let mut room = [0_u8; 5];
     let place = room.as_mut_ptr().cast::<c_void>();
@@ -131,7 +131,7 @@ fn receive(fd: c_int, how: How, flags: c_int) -> Seen {
     })
 }
 
-/// A send of many bytes.
+/// Sends many bytes.
 fn send(fd: c_int, how: How) -> Seen {
     let bytes = vec![1_u8; BIG];
     let place = bytes.as_ptr().cast::<c_void>();
@@ -223,7 +223,7 @@ fn cut_sends() -> Vec<(String, Seen)> {
         libc::pthread_self() as usize
     };
     for (is_tcp, event) in [false, true].into_iter().flat_map(|tcp| EVENTS.map(|one| (tcp, one))) {
-        // TCP sends on to a peer that reads no more.
+        // TCP goes on sending to a peer that has stopped reading.
         if is_tcp && matches!(event, Event::PeerReadsNoMore) {
             continue;
         }
@@ -271,7 +271,7 @@ fn cut_sends() -> Vec<(String, Seen)> {
                         Event::Handled => {
                             let mut room = vec![0_u8; 1 << 16];
                             libc::recv(theirs.as_raw_fd(), room.as_mut_ptr().cast(), 1 << 16, 0);
-                            // It may come before the wait, and then ends nothing.
+                            // A signal before the wait ends nothing, so it is repeated.
                             while !has_ended.load(SeqCst) {
                                 thread::sleep(ms(20));
                                 libc::pthread_kill(me as libc::pthread_t, libc::SIGUSR2);
@@ -330,7 +330,7 @@ fn many_messages() -> Vec<(String, Seen)> {
     all
 }
 
-/// A descriptor's number is put to another use while a call waits: that keeps its file.
+/// Replaces a descriptor's number while a call waits: the call keeps its file.
 fn reused() -> Vec<(String, Seen)> {
     let mut all = Vec::new();
     for (is_tcp, how) in [false, true].into_iter().flat_map(|tcp| ALL.map(|how| (tcp, how))) {
@@ -376,11 +376,11 @@ fn reused() -> Vec<(String, Seen)> {
     all
 }
 
-/// Compares what `f` gives in a tasklet with what it gives on a thread.
+/// Compares the results of `f` in a tasklet and on a thread.
 fn same(f: fn() -> Vec<(String, Seen)>) {
     support::install();
     let outside = thread::spawn(f).join().unwrap();
-    let inside = within(f);
+    let inside = run_in_tasklet(f);
     let differ = inside.iter().zip(&outside).filter(|(inside, outside)| inside != outside);
     let differ: Vec<_> =
         differ.map(|(inside, outside)| format!("{inside:?} {:?}", outside.1)).collect();

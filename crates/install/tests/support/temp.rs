@@ -1,4 +1,4 @@
-//! Names of files of a test's own, in a folder that goes with the process.
+//! Names of temporary files, in a folder that the process removes at its end.
 
 use std::path::PathBuf;
 use std::sync::OnceLock;
@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 
 static FOLDER: OnceLock<PathBuf> = OnceLock::new();
 
-/// A path at which there is nothing yet.
+/// Returns a path at which there is nothing yet.
 pub(crate) fn path(name: &str) -> PathBuf {
     static COUNT: AtomicU32 = AtomicU32::new(0);
     let folder = FOLDER.get_or_init(|| {
@@ -19,13 +19,13 @@ pub(crate) fn path(name: &str) -> PathBuf {
     folder.join(format!("{name}-{}", COUNT.fetch_add(1, Relaxed)))
 }
 
-/// Short: the name of a socket has 107 bytes.
+/// Returns the folder, by a short path: the name of a socket has 107 bytes.
 fn folder() -> PathBuf {
     std::env::temp_dir().join(format!("overlapped-install-{}", std::process::id()))
 }
 
 extern "C" fn remove() {
-    // A child of fork that ends by exit(3) leaves its parent's alone.
+    // A child of fork that ends by exit(3) leaves its parent's folder alone.
     if let Some(made) = FOLDER.get()
         && *made == folder()
     {

@@ -1,4 +1,4 @@
-//! Ends of tasklets and of processes, and what a tasklet is refused.
+//! Ends of tasklets and of processes, and what is refused to a tasklet.
 #![allow(missing_docs)]
 mod support;
 
@@ -40,7 +40,7 @@ fn a_process_ends_as_it_would_on_threads() {
     assert!(wrong.is_empty(), "{wrong:#?}");
 }
 
-/// The end of `refusals.c`, compiled with `flags`.
+/// Runs `refusals.c`, compiled with `flags`.
 fn refusal(case: &str, flags: &[&str]) -> Option<(Ran, Ran)> {
     if refused() {
         return None;
@@ -91,7 +91,7 @@ fn without_a_key_threads_stay_threads() {
         command.arg(left.to_string());
         run(&folder, command)
     };
-    // std takes some of those that are left, and ends the process where there is none.
+    // std takes some of the remaining keys, and ends the process if there is none.
     let ran: Vec<_> = (0..4).map(with_keys).collect();
     let is_refused = |ran: &Ran| {
         let says = |text| ran.said.contains(text);

@@ -4,7 +4,7 @@ mod support;
 
 use support::{Folder, Ran, compiled, refused, run, run_as_is, with};
 
-/// Runs a case of `jumps.c`, first on threads, where it must end well.
+/// Runs a case of `jumps.c`, first on threads, where it must succeed.
 fn jumps(case: &str) -> Option<Ran> {
     if refused() {
         return None;

@@ -1,4 +1,4 @@
-//! Programs whose threads are tasklets, and that do not know.
+//! Programs whose threads become tasklets without their knowledge.
 #![allow(missing_docs)]
 mod support;
 
@@ -77,7 +77,8 @@ fn programs_without_threads_are_left_alone() {
     assert_eq!((ran.code, ran.said.as_str(), ran.tasklets.len()), (Some(0), "", 0));
 }
 
-/// Tells, aloud, where the programs of this machine are for another processor than the library.
+/// Tells, with a line, whether the programs of this machine are for another processor than the
+/// library.
 fn is_emulated() -> bool {
     if testkit::is_emulated() {
         println!("SKIPPED: the programs of this machine are not for the library's processor");

@@ -1,4 +1,4 @@
-// What the programs share.
+// Helpers that the programs share.
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -31,7 +31,7 @@ static inline void rest(int ms) {
     }
 }
 
-// One with a stack of the program's, which stays a thread under the library.
+// Starts a thread with a stack of the program's, which stays a thread under the library.
 static inline pthread_t begin_thread(void *(*f)(void *), void *argument) {
     pthread_t thread;
     pthread_attr_t attributes;

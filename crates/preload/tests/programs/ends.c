@@ -1,4 +1,5 @@
-// Ends of threads and of the process. The first argument says which; the code is what it ends with.
+// Ends of threads and of the process. The first argument selects the case; the exit code is its
+// result.
 #define _GNU_SOURCE
 #include "check.h"
 #include <string.h>
@@ -18,8 +19,8 @@ static void *sleeps(void *ms) {
 
 static void *returns(void *value) { return value; }
 
-// A child, whose first thread is the caller. It has started another one, and goes on as its caller
-// does.
+// Forks a child, whose first thread is the caller. The child starts another thread, and goes on as
+// the caller does.
 static int forks(void *(*f)(void *), void *argument) {
     pid_t child = fork();
     CHECK(child >= 0);
@@ -77,7 +78,7 @@ int main(int argc, char **argv) {
     if (is("child-of-thread-returns-first", argv)) end(begin_thread(returns_first_in_child, NULL));
     if (is("child-of-main", argv)) {
         forks(ends_process, (void *)9);
-        return 4; // It ends all.
+        return 4; // It ends the process.
     }
     if (is("child-of-main-leaves", argv)) {
         forks(ends_process, (void *)11);

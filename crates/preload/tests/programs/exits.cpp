@@ -1,4 +1,4 @@
-// pthread_exit among C++'s exceptions. With an argument, one is caught and not thrown on.
+// pthread_exit among C++ exceptions. With an argument, one is caught and not rethrown.
 #include "check.h"
 #include <string.h>
 

@@ -1,4 +1,5 @@
-// Signal handlers that are left by a jump, and jumps inside them. The first argument says which.
+// Signal handlers that are left by a jump, and jumps inside them. The first argument selects the
+// case.
 #define _GNU_SOURCE
 #include "check.h"
 #include <setjmp.h>
@@ -27,7 +28,7 @@ static void leaves(int signal) {
     }
 }
 
-// A neighbour, which counts its turns.
+// Another tasklet, which counts how often it runs.
 static void *ticks(void *unused) {
     while (!__atomic_load_n(&is_over, __ATOMIC_SEQ_CST)) {
         turns++;
@@ -36,8 +37,8 @@ static void *ticks(void *unused) {
     return unused;
 }
 
-// A call that blocks the thread gives the neighbour no turn, however often it is made. Else it has
-// some at once, or later on a busy machine.
+// While a call blocks the thread, the other tasklet never runs, however often the call is made.
+// Else it runs at once, or later on a busy machine.
 static void waits(void) {
     int before = turns;
     for (int i = 0; i < 50 && turns <= before + 5; i++) rest(60);
@@ -61,7 +62,7 @@ static __attribute__((noinline)) int deep(int depth, void (*f)(void)) {
     return deep(depth - 1, f) + room[0];
 }
 
-// A handler's own calls are made as they are: a neighbour does not run.
+// A handler's own calls go to libc: the other tasklet does not run.
 static void rests(void) {
     int before = turns;
     rest(20);
@@ -80,7 +81,7 @@ static void jumps_inside(int signal) {
 static void raises(int signal) {
     (void)signal;
     rests();
-    // The other one's handler jumps to here.
+    // The handler of the other case jumps to here.
     leave(SIGUSR2);
     rests();
 }
@@ -130,7 +131,7 @@ static void *nested(void *unused) {
     return unused;
 }
 
-// On a stack of its own, which all the thread's tasklets share.
+// The handler runs on an alternate stack, which all tasklets of the thread share.
 static void *alternate(void *unused) {
     stack_t stack = {.ss_sp = malloc(1 << 16), .ss_size = 1 << 16}, before;
     CHECK(sigaltstack(&stack, &before) == 0);
@@ -149,7 +150,7 @@ static void *alternate(void *unused) {
     return unused;
 }
 
-// While all wait, or one is inside a call of the library's.
+// The handler comes while all tasklets wait, or while one is inside a call of the library.
 static void *waits_for_signal(void *unused) {
     how = 0;
     handles(SIGUSR1, leaves, 0);

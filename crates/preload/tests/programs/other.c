@@ -1,4 +1,4 @@
-// A library that has taken one of libc's functions first.
+// A library that has replaced one of libc's functions first.
 int flock(int fd, int operation) {
     (void)fd;
     (void)operation;

@@ -1,4 +1,4 @@
-// What a tasklet is refused, or the process ended for. The first argument says which.
+// Calls that a tasklet is refused, or that end the process. The first argument selects the case.
 #define _GNU_SOURCE
 #include "check.h"
 #include <errno.h>
@@ -17,7 +17,7 @@ static void *leaves_in_destructor(void *unused) {
 
 static void *leaves_at_once(void *value) { pthread_exit(value); }
 
-// A frame that the unwinder gives up at: its personality routine says so.
+// A frame at which the unwinder fails: its personality routine makes it.
 __attribute__((used)) static int refuses(void) { return 3; }
 
 extern void *through(void *(*f)(void *), void *argument);
@@ -54,7 +54,7 @@ __asm__(".text\n"
 
 static void *leaves_above(void *value) { return through(leaves_at_once, value); }
 
-// More than there is.
+// More memory than there is.
 static int creates_with_stack(size_t size) {
     pthread_t thread;
     pthread_attr_t attributes;
@@ -87,7 +87,7 @@ int main(int argc, char **argv) {
         creates_much(NULL);
         end(begin(creates_much, NULL));
     }
-    // All keys are taken but for some.
+    // All keys but some are taken.
     if (is("keys", argv)) {
         while (pthread_key_create(&key, NULL) == 0) {
         }

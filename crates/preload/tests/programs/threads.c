@@ -1,4 +1,5 @@
-// What a C program may ask of threads, one check after the other. Prints "ok" at its end.
+// The functions of threads that a C program may use, one check after the other. Prints "ok" at its
+// end.
 #define _GNU_SOURCE
 #include <errno.h>
 #include <pthread.h>
@@ -74,14 +75,14 @@ static void values(void) {
     for (int i = 0; i < 50; i++)
         for (int j = 0; j < i; j++) CHECK(!pthread_equal(all[i], all[j]));
     for (int i = 0; i < 50; i++) CHECK(end(all[i]) == 100);
-    CHECK(now() - start < 3.0); // One after the other: five seconds.
-    // One that has ended keeps its name until it is joined.
+    CHECK(now() - start < 3.0); // One after the other they would take five seconds.
+    // A thread that has ended keeps its name until it is joined.
     pthread_t first = begin(returns, (void *)1);
     rest(20);
     pthread_t second = begin(returns, (void *)2);
     CHECK(!pthread_equal(first, second));
     CHECK(end(second) == 3 && end(first) == 2);
-    // What pthread_self says there is what the creator was told.
+    // pthread_self returns there what the creator got.
     pthread_t named = begin(sleeps, (void *)1);
     end(named);
 }
@@ -159,7 +160,7 @@ static void attributes(void) {
     CHECK(end(thread) == 1 && size >= 8 << 20);
     CHECK(pthread_create(&thread, &attributes, deep, (void *)1900) == 0);
     CHECK(end(thread) == 1900);
-    // One with a stack of the program's stays a thread.
+    // A thread with a stack of the program's stays a thread.
     void *memory = aligned_alloc(4096, 1 << 20);
     pthread_attr_setstack(&attributes, memory, 1 << 20);
     CHECK(pthread_create(&thread, &attributes, stack_of, &size) == 0);
@@ -210,7 +211,7 @@ static __thread int local = 7;
 static int destroyed;
 
 static void destroy(void *value) {
-    rest(2); // It may wait.
+    rest(2); // A destructor may wait.
     __atomic_fetch_add(&destroyed, (int)(intptr_t)value, __ATOMIC_SEQ_CST);
 }
 
@@ -323,7 +324,7 @@ static int code_of(pid_t child) {
 }
 
 static void in_child(void) {
-    // Threads of its own, and locks that tasklets of the parent wait for.
+    // The child has threads of its own, and locks for which tasklets of the parent wait.
     if (end(begin(starts_another, (void *)4)) != 50) _exit(1);
     sem_post(&posted);
     if (sem_wait(&posted) != 0) _exit(2);
@@ -337,7 +338,7 @@ static void *forks(void *how) {
     case 0:
         _exit(3);
     case 1:
-        return NULL; // The last thread: the process ends well.
+        return NULL; // This is the last thread: the process ends with success.
     default:
         pthread_exit(NULL);
     }
@@ -349,7 +350,7 @@ static void *waits(void *unused) {
 }
 
 static void children(void) {
-    // While one waits for the semaphore that the child posts.
+    // A thread waits for the semaphore that the child posts.
     pthread_t waiter = begin(waits, NULL);
     rest(10);
     pid_t child = fork();
@@ -371,12 +372,12 @@ int main(int argc, char **argv) {
     if (argc > 1 && strcmp(argv[1], "exit") == 0) {
         begin(sleeps, (void *)1000000);
         rest(5);
-        return 6; // While one sleeps.
+        return 6; // Another thread sleeps meanwhile.
     }
     if (argc > 1 && strcmp(argv[1], "leave") == 0) {
         begin(posts, NULL);
         begin(sleeps, (void *)50);
-        pthread_exit(NULL); // The last thread's end is the process's.
+        pthread_exit(NULL); // The process ends with its last thread.
     }
     values();
     limits();

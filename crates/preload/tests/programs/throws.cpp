@@ -12,7 +12,7 @@ static void *ticks(void *unused) {
     return unused;
 }
 
-// raise(3), which <signal.h> says throws nothing.
+// raise(3), which <signal.h> declares not to throw.
 extern "C" int raises(int number) __asm__("raise");
 
 static void throws(int number) { throw number; }

@@ -1,4 +1,4 @@
-//! Programs under the library.
+//! Helpers that run programs under the library.
 #![allow(dead_code, reason = "every test program uses a part of it")]
 
 use std::io::Read;
@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use testkit::foreign;
 
-/// The library, which Cargo builds beside the tests.
+/// Returns the library's path; Cargo builds it beside the tests.
 pub(crate) fn library() -> PathBuf {
     let program = std::env::current_exe().unwrap();
     let library = program.parent().unwrap().join("liboverlapped_preload.so");
@@ -17,7 +17,7 @@ pub(crate) fn library() -> PathBuf {
     library
 }
 
-/// A folder of this test's own, gone at its end.
+/// A temporary folder, removed at its end.
 pub(crate) struct Folder(pub(crate) PathBuf);
 
 impl Folder {
@@ -35,7 +35,7 @@ impl Drop for Folder {
     }
 }
 
-/// Tells, aloud, where there can be no such tasklets.
+/// Tells, with a line, whether there can be no such tasklets.
 pub(crate) fn refused() -> bool {
     let tried = overlapped::run(|| {
         overlapped::Builder::new().own_thread_locals(true).spawn(|| ()).map(drop)
@@ -52,7 +52,8 @@ pub(crate) fn refused() -> bool {
     }
 }
 
-/// Compiles a C or C++ program of this folder's. `None`, aloud: there is no compiler.
+/// Compiles a C or C++ program of this folder. Returns `None`, with a line, if there is no
+/// compiler.
 pub(crate) fn compiled(folder: &Folder, name: &str, flags: &[&str]) -> Option<PathBuf> {
     let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/programs").join(name);
     let program = folder.0.join(format!("{name}{}.out", flags.concat()));
@@ -76,7 +77,7 @@ pub(crate) fn compiled(folder: &Folder, name: &str, flags: &[&str]) -> Option<Pa
     }
 }
 
-/// A program to be run: by Cargo's runner for another processor, if that runs the test.
+/// Makes a command for a program, by Cargo's runner for another processor if that runs the test.
 pub(crate) fn program(path: &Path) -> Command {
     let Some(runner) = foreign("RUNNER") else { return Command::new(path) };
     let mut words = runner.split_whitespace();
@@ -85,8 +86,8 @@ pub(crate) fn program(path: &Path) -> Command {
     command
 }
 
-/// The end of a program: its code or the signal that ended it, what it wrote to both streams, and
-/// how many of its threads were tasklets, by processes in the order of their ends.
+/// The end of a program: its code or the signal that ended it, its output on both streams, and the
+/// number of its threads that were tasklets, by processes in the order of their ends.
 #[derive(Debug)]
 pub(crate) struct Ran {
     pub(crate) code: Option<i32>,
@@ -95,7 +96,7 @@ pub(crate) struct Ran {
     pub(crate) tasklets: Vec<u64>,
 }
 
-/// A program, and its argument.
+/// Makes a command for a program with an argument.
 pub(crate) fn with(path: &Path, argument: &str) -> Command {
     let mut command = program(path);
     command.arg(argument);
@@ -107,7 +108,7 @@ pub(crate) fn run(folder: &Folder, command: Command) -> Ran {
     run_after(folder, None, command)
 }
 
-/// As [`run`], with another library before it.
+/// Runs a program as [`run`] does, with another library before it.
 pub(crate) fn run_after(folder: &Folder, other: Option<&Path>, mut command: Command) -> Ran {
     let mut libraries = library().display().to_string();
     if let Some(other) = other {
@@ -115,13 +116,13 @@ pub(crate) fn run_after(folder: &Folder, other: Option<&Path>, mut command: Comm
     }
     match foreign("RUNNER") {
         None => command.env("LD_PRELOAD", libraries),
-        // The variable is for the program, and not for the emulator.
+        // The emulator sets the variable for the program, not for itself.
         Some(_) => command.env("QEMU_SET_ENV", format!("LD_PRELOAD={libraries}")),
     };
     run_as_is(folder, command)
 }
 
-/// Runs a program as it is, on threads.
+/// Runs a program without the library, on threads.
 pub(crate) fn run_as_is(folder: &Folder, mut command: Command) -> Ran {
     let report = folder.0.join("report");
     let _ = std::fs::remove_file(&report);

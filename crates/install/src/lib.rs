@@ -191,6 +191,7 @@
 
 mod caller;
 mod duplicates;
+mod errors;
 mod futex;
 mod hooks;
 mod install;
@@ -199,9 +200,11 @@ mod options;
 mod pool;
 #[doc(hidden)]
 pub mod preload;
+mod query;
 mod raw;
 mod remainder;
 mod report;
+mod slices;
 mod spawn;
 mod symbols;
 mod table;

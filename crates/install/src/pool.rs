@@ -12,8 +12,8 @@ use overlapped::task::{UnblockError, shield, unblock, unblock_to_end};
 use overlapped::time::sleep;
 
 use crate::caller::Call;
+use crate::errors::error_number;
 use crate::raw::{AGAIN, CANCELED, IO, Outcome, TIMED_OUT, call, give};
-use crate::wait::error_number;
 
 /// A value that moves to the pool's thread and back.
 pub(crate) struct AssertSend<T>(T);

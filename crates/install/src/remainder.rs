@@ -6,19 +6,15 @@
 //! - raises no SIGPIPE on a socket: the next call raises it.
 
 use std::ffi::c_int;
-use std::time::Duration;
 
 use overlapped::signal::{Restart, interruptible};
 use overlapped::time::sleep;
 
 use crate::caller::Call;
 use crate::duplicates::CallFile;
+use crate::query::{Direction, is_shut_down, poll_now, socket_option};
 use crate::raw::{AGAIN, IO, Outcome, call};
-use crate::wait::{Direction, Limit, SPURIOUS_PAUSE, is_shut_down, poll_now, ready};
-
-/// The longest wait for room in a Unix socket. The kernel wakes a blocked thread if the socket or
-/// its peer is shut down so that nothing can be sent any more, but signals no readiness.
-const RECHECK_INTERVAL: Duration = Duration::from_millis(100);
+use crate::wait::{Limit, SPURIOUS_PAUSE, ready};
 
 const SIOCATMARK: c_int = 0x8905;
 
@@ -65,15 +61,6 @@ pub(crate) fn transfer_more(
     })
 }
 
-/// Returns the limit of one wait of a call that lasts until `end`.
-pub(crate) fn wait_within(fd: c_int, direction: Direction, end: &Limit) -> Option<Duration> {
-    let left = end.left();
-    match direction == Direction::Out && option(fd, libc::SO_DOMAIN) == Ok(libc::AF_UNIX) {
-        true => Some(left.map_or(RECHECK_INTERVAL, |left| left.min(RECHECK_INTERVAL))),
-        false => left,
-    }
-}
-
 /// Tells whether the next byte is urgent data, at which a receive stops.
 fn is_at_mark(fd: c_int) -> bool {
     let mut is_at_mark = 0 as c_int;
@@ -83,14 +70,5 @@ fn is_at_mark(fd: c_int) -> bool {
 }
 
 fn is_socket(fd: c_int) -> bool {
-    option(fd, libc::SO_TYPE).is_ok()
-}
-
-/// Reads an option of a socket, or returns the error.
-pub(crate) fn option(fd: c_int, name: c_int) -> Result<c_int, Outcome> {
-    let (mut value, mut len) = (0 as c_int, size_of::<c_int>() as libc::socklen_t);
-    // SAFETY: the kernel writes `len` bytes at most.
-    let read =
-        unsafe { call!(getsockopt, fd, libc::SOL_SOCKET, name, &raw mut value, &raw mut len) };
-    if read < 0 { Err(read) } else { Ok(value) }
+    socket_option(fd, libc::SO_TYPE).is_ok()
 }

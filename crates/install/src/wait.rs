@@ -18,55 +18,22 @@
 //! goes to the kernel in one batch with those of other tasklets, a receive that waits is one
 //! operation of the port, and receives are not tried first while tries find nothing.
 
-use std::ffi::{c_int, c_void};
+use std::ffi::c_int;
 use std::io;
 use std::os::fd::BorrowedFd;
-use std::ptr::NonNull;
 use std::time::{Duration, Instant};
 
-use libc::iovec;
 use overlapped::net::{wait_readable, wait_readable_timeout, wait_writable, wait_writable_timeout};
 use overlapped::signal::interruptible;
-use overlapped::task::{Cancelled, is_killed, shield};
+use overlapped::task::is_killed;
 use overlapped::time::{expired, sleep};
-use overlapped::yield_now;
 
 use crate::caller::Call;
 use crate::duplicates::CallFile;
+use crate::errors::{count_or_error, error_number};
 use crate::hooks::has_locked_stream;
-use crate::raw::{AGAIN, BAD_DESCRIPTOR, CANCELED, INTERRUPTED, INVALID, IO};
-use crate::raw::{Outcome, TIMED_OUT, call};
-use crate::remainder::wait_within;
-
-/// The event that a call waits for.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Direction {
-    In,
-    Out,
-}
-
-/// Tells whether the program has asked for EAGAIN.
-pub(crate) fn is_nonblocking(fd: c_int) -> bool {
-    // SAFETY: reads flags.
-    let flags = unsafe { call!(fcntl, fd, libc::F_GETFL) };
-    flags >= 0 && flags & libc::O_NONBLOCK as isize != 0
-}
-
-/// Returns the socket's own time limit for a call.
-pub(crate) fn socket_limit(fd: c_int, direction: Direction) -> Option<Duration> {
-    let option = if direction == Direction::In { libc::SO_RCVTIMEO } else { libc::SO_SNDTIMEO };
-    let mut limit = libc::timeval { tv_sec: 0, tv_usec: 0 };
-    let mut len = size_of::<libc::timeval>() as libc::socklen_t;
-    // SAFETY: the kernel writes `len` bytes at most.
-    let read =
-        unsafe { call!(getsockopt, fd, libc::SOL_SOCKET, option, &raw mut limit, &raw mut len) };
-    let limit = Duration::new(
-        u64::try_from(limit.tv_sec).unwrap_or(0),
-        u32::try_from(limit.tv_usec).unwrap_or(0) * 1000,
-    );
-    // ENOTSOCK: only sockets have limits.
-    (read == 0 && !limit.is_zero()).then_some(limit)
-}
+use crate::query::{Direction, is_nonblocking, is_shut_down, socket_limit, socket_option};
+use crate::raw::{AGAIN, BAD_DESCRIPTOR, Outcome};
 
 /// Blocks the tasklet until the descriptor is ready; `AGAIN` at the limit, `INTERRUPTED` by a
 /// signal handler.
@@ -162,19 +129,17 @@ fn wait_then_try_on(
     }
 }
 
-/// Tells whether a socket has been shut down for receiving. A Unix socket is then ready, and may
-/// have nothing to receive for ever; the kernel reports the end only to a blocked thread.
-pub(crate) fn is_shut_down(fd: c_int) -> bool {
-    poll_now(fd, libc::POLLRDHUP) & libc::POLLRDHUP != 0
-}
+/// The longest wait for room in a Unix socket. The kernel wakes a blocked thread if the socket or
+/// its peer is shut down so that nothing can be sent any more, but signals no readiness.
+const RECHECK_INTERVAL: Duration = Duration::from_millis(100);
 
-/// Returns what poll(2) reports for a descriptor now, asked for `events`.
-pub(crate) fn poll_now(fd: c_int, events: i16) -> i16 {
-    let mut asked = libc::pollfd { fd, events, revents: 0 };
-    let now = libc::timespec { tv_sec: 0, tv_nsec: 0 };
-    // SAFETY: one entry and a time, both in this frame.
-    let count = unsafe { call!(ppoll, &raw mut asked, 1, &raw const now, 0, 0) };
-    if count > 0 { asked.revents } else { 0 }
+/// Returns the limit of one wait of a call that lasts until `end`.
+fn wait_within(fd: c_int, direction: Direction, end: &Limit) -> Option<Duration> {
+    let left = end.left();
+    match direction == Direction::Out && socket_option(fd, libc::SO_DOMAIN) == Ok(libc::AF_UNIX) {
+        true => Some(left.map_or(RECHECK_INTERVAL, |left| left.min(RECHECK_INTERVAL))),
+        false => left,
+    }
 }
 
 /// A function that returns how long a transfer may wait. It is called only before a wait, or if the
@@ -226,114 +191,5 @@ impl Limit {
 
     pub(crate) fn is_over(&self) -> bool {
         self.0.is_some_and(|end| end <= Instant::now())
-    }
-}
-
-/// Converts an error of the library to the kernel's form.
-///
-/// Code that does not know of kills may repeat the call after every error. A short pause with each
-/// such error lets other tasklets run.
-pub(crate) fn error_number(error: &io::Error) -> Outcome {
-    const REST: Duration = Duration::from_millis(1);
-    match Cancelled::of(error) {
-        Some(Cancelled::Kill) => {
-            shield(|| sleep(REST));
-            return CANCELED;
-        }
-        Some(Cancelled::Deadline) => {
-            yield_now();
-            return TIMED_OUT;
-        }
-        _ => {}
-    }
-    if let Some(number) = error.raw_os_error() {
-        return -(number as isize);
-    }
-    match error.kind() {
-        io::ErrorKind::TimedOut => TIMED_OUT,
-        io::ErrorKind::WouldBlock => AGAIN,
-        io::ErrorKind::Interrupted => INTERRUPTED,
-        io::ErrorKind::InvalidInput => INVALID,
-        _ => IO,
-    }
-}
-
-/// Converts a byte count to the kernel's form.
-pub(crate) fn count_or_error(result: io::Result<usize>) -> Outcome {
-    match result {
-        Ok(count) => isize::try_from(count).unwrap_or(isize::MAX),
-        Err(error) => error_number(&error),
-    }
-}
-
-/// Converts a byte count of a file to the kernel's form. A kill or a deadline ends only waits for
-/// other parties, and a file's operation is none: if it was refused for that reason, `in_place`
-/// makes it.
-pub(crate) fn file_count_or_error(
-    result: io::Result<usize>,
-    in_place: impl FnOnce() -> Outcome,
-) -> Outcome {
-    match &result {
-        Err(error) if Cancelled::of(error).is_some() => in_place(),
-        _ => count_or_error(result),
-    }
-}
-
-/// Makes a slice of a buffer of the caller's; an empty one of a null pointer.
-///
-/// # Safety
-/// `len` bytes at `buf` are the caller's to lend for `'a`, for writing.
-pub(crate) unsafe fn slice_mut<'a>(buf: *mut c_void, len: usize) -> &'a mut [u8] {
-    let start = NonNull::new(buf.cast::<u8>()).unwrap_or(NonNull::dangling());
-    let len = if buf.is_null() { 0 } else { len.min(isize::MAX as usize) };
-    // SAFETY: the caller's promise; bytes of any value are initialised for the kernel.
-    unsafe { std::slice::from_raw_parts_mut(start.as_ptr(), len) }
-}
-
-/// Calls `call` with what is left of `slices` after `done` bytes, until nothing is left or a call
-/// moves nothing. Returns the number of bytes moved.
-pub(crate) fn transfer_slices(
-    slices: &[iovec],
-    done: Outcome,
-    mut call: impl FnMut(&[iovec]) -> Outcome,
-) -> Outcome {
-    // The most slices for one call; the rest goes into further calls.
-    const MOST: usize = 16;
-    let mut total = done;
-    let (mut next, mut offset) = (0, 0);
-    let mut step = done as usize;
-    loop {
-        // Skips what has been moved.
-        while next < slices.len() && step >= slices[next].iov_len - offset {
-            step -= slices[next].iov_len - offset;
-            (next, offset) = (next + 1, 0);
-        }
-        if next == slices.len() {
-            return total;
-        }
-        offset += step;
-        let mut rest = [iovec { iov_base: std::ptr::null_mut(), iov_len: 0 }; MOST];
-        let count = MOST.min(slices.len() - next);
-        rest[..count].copy_from_slice(&slices[next..next + count]);
-        rest[0].iov_base = rest[0].iov_base.wrapping_byte_add(offset);
-        rest[0].iov_len -= offset;
-        match call(&rest[..count]) {
-            taken if taken > 0 => (step, total) = (taken as usize, total + taken),
-            _ => return total,
-        }
-    }
-}
-
-/// Makes a slice of the caller's vector of buffers.
-///
-/// # Safety
-/// `count` slices are the caller's to lend for `'a`.
-pub(crate) unsafe fn slices_of<'a>(slices: *const iovec, count: c_int) -> &'a [iovec] {
-    match usize::try_from(count) {
-        Ok(count) if count > 0 && !slices.is_null() => {
-            // SAFETY: the caller's promise.
-            unsafe { std::slice::from_raw_parts(slices, count) }
-        }
-        _ => &[],
     }
 }

@@ -8,9 +8,10 @@ use libc::{id_t, idtype_t, pid_t, rusage, siginfo_t};
 use crate::caller::Call;
 use crate::next::next;
 use crate::pool;
+use crate::query::Direction;
 use crate::raw::{Outcome, call, errno, give_int};
 use crate::symbols::Symbol;
-use crate::wait::{Direction, ready};
+use crate::wait::ready;
 
 /// waitpid(2).
 #[cfg_attr(not(target_feature = "crt-static"), unsafe(no_mangle))]

@@ -10,9 +10,9 @@ use overlapped::time::try_sleep;
 use overlapped::yield_now;
 
 use crate::caller::Call;
+use crate::errors::error_number;
 use crate::raw::{INTERRUPTED, Outcome, call, give_int};
 use crate::symbols::Symbol;
-use crate::wait::error_number;
 
 const NANOSECONDS: i64 = 1_000_000_000;
 

@@ -6,8 +6,8 @@ use std::ffi::c_long;
 use libc::{iovec, seccomp_data};
 
 use crate::hooks::{file_type, is_on_disk};
+use crate::query::is_nonblocking;
 use crate::raw::call;
-use crate::wait::is_nonblocking;
 
 /// Tells whether a stopped call is made by a marked tasklet's own code, and may wait.
 pub(super) fn is_raw_and_waits(thread: u32, data: &seccomp_data) -> bool {

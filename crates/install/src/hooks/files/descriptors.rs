@@ -15,13 +15,13 @@ use overlapped::io::{PipeReader, PipeWriter};
 
 use crate::caller::Call;
 use crate::duplicates::CallFile;
+use crate::errors::file_count_or_error;
+use crate::query::{Direction, is_nonblocking, socket_limit};
 use crate::raw::{AGAIN, FAULT, INVALID, NOT_SUPPORTED, Outcome, call, give};
 use crate::remainder::transfer_more;
+use crate::slices::{slice_mut, slices_of, transfer_slices};
 use crate::symbols::Symbol;
-use crate::wait::{
-    Direction, Limit, file_count_or_error, is_nonblocking, ready, slice_mut, slices_of,
-    socket_limit, transfer_slices, wait_then_try,
-};
+use crate::wait::{Limit, ready, wait_then_try};
 
 /// The offset that means the descriptor's own position.
 const HERE: i64 = -1;

@@ -9,10 +9,10 @@ use overlapped::time::try_sleep;
 
 use super::positioned::file;
 use crate::caller::Call;
+use crate::errors::error_number;
 use crate::pool;
 use crate::raw::{AGAIN, Outcome, call, give_int};
 use crate::symbols::Symbol;
-use crate::wait::error_number;
 
 /// flock(2).
 #[cfg_attr(not(target_feature = "crt-static"), unsafe(no_mangle))]

@@ -9,9 +9,10 @@ use libc::iovec;
 use overlapped::fs::File;
 
 use crate::caller::Call;
+use crate::errors::file_count_or_error;
 use crate::raw::{AGAIN, FAULT, INVALID, Outcome, call, give, give_int};
+use crate::slices::{slice_mut, slices_of};
 use crate::symbols::Symbol;
-use crate::wait::{file_count_or_error, slice_mut, slices_of};
 
 /// Borrows a descriptor as the library's file, for a call.
 pub(crate) fn file(fd: c_int) -> ManuallyDrop<File> {

@@ -16,9 +16,9 @@ use libc::{loff_t, size_t};
 use super::descriptors::{file_type, is_on_disk};
 use crate::caller::Call;
 use crate::pool;
+use crate::query::is_nonblocking;
 use crate::raw::{AGAIN, INVALID, Outcome, PIPE, call, give};
 use crate::symbols::Symbol;
-use crate::wait::is_nonblocking;
 
 /// Tells whether a descriptor may wait for another program: it is no file on a disk, and is in
 /// blocking mode.

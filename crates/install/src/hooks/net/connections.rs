@@ -12,10 +12,10 @@ use overlapped::os::fd::raw;
 use overlapped::signal::interruptible;
 
 use crate::caller::Call;
+use crate::errors::error_number;
+use crate::query::{Direction, is_nonblocking, socket_limit, socket_option};
 use crate::raw::{AGAIN, FAULT, IN_PROGRESS, INVALID, Outcome, call, give_int};
-use crate::remainder::option;
 use crate::symbols::Symbol;
-use crate::wait::{Direction, error_number, is_nonblocking, socket_limit};
 
 /// connect(2). Datagram sockets connect at once. After a kill, a deadline or a signal handler the
 /// connection attempt goes on by itself, as in Linux.
@@ -28,7 +28,7 @@ pub(crate) unsafe extern "C" fn connect(
     let fits = !address.is_null() && len as usize <= size_of::<libc::sockaddr_storage>();
     if fits
         && let Some(call) = Call::begin(Symbol::connect)
-        && matches!(option(fd, libc::SO_TYPE), Ok(libc::SOCK_STREAM | libc::SOCK_SEQPACKET))
+        && matches!(socket_option(fd, libc::SO_TYPE), Ok(libc::SOCK_STREAM | libc::SOCK_SEQPACKET))
         && !is_nonblocking(fd)
     {
         // SAFETY: the caller's promise: `len` bytes.
@@ -55,7 +55,7 @@ unsafe fn connect_stream(
     match connected.map_err(|error| error_number(&error)) {
         Ok(()) => 0,
         // At the limit the connection attempt goes on. One of a Unix socket has not begun.
-        Err(AGAIN) if option(fd, libc::SO_DOMAIN) != Ok(libc::AF_UNIX) => IN_PROGRESS,
+        Err(AGAIN) if socket_option(fd, libc::SO_DOMAIN) != Ok(libc::AF_UNIX) => IN_PROGRESS,
         Err(error) => error,
     }
 }
@@ -96,7 +96,7 @@ unsafe fn accept_by(
         Some(call)
             if flags & !FLAGS == 0
                 && !is_nonblocking(fd)
-                && option(fd, libc::SO_ACCEPTCONN) == Ok(1) =>
+                && socket_option(fd, libc::SO_ACCEPTCONN) == Ok(1) =>
         {
             call
         }

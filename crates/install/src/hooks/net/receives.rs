@@ -12,13 +12,12 @@ use overlapped::time::try_sleep;
 use super::may_wait;
 use crate::caller::Call;
 use crate::duplicates::CallFile;
+use crate::query::{Direction, is_nonblocking, is_shut_down, socket_limit, socket_option};
 use crate::raw::{AGAIN, Outcome, call, give, give_int};
-use crate::remainder::{option, transfer_more};
+use crate::remainder::transfer_more;
+use crate::slices::{slices_of, transfer_slices};
 use crate::symbols::Symbol;
-use crate::wait::{
-    Direction, Limit, is_nonblocking, is_shut_down, slices_of, socket_limit, transfer_by_port,
-    transfer_slices, try_then_wait, wait_then_try,
-};
+use crate::wait::{Limit, transfer_by_port, try_then_wait, wait_then_try};
 
 /// recv(2).
 #[cfg_attr(not(target_feature = "crt-static"), unsafe(no_mangle))]
@@ -59,7 +58,7 @@ unsafe fn receive(
 /// Tells whether a receive must fill its buffer: `MSG_WAITALL` on a stream. (A datagram is whole at
 /// once.)
 fn is_whole(fd: c_int, flags: c_int) -> bool {
-    flags & libc::MSG_WAITALL != 0 && option(fd, libc::SO_TYPE) == Ok(libc::SOCK_STREAM)
+    flags & libc::MSG_WAITALL != 0 && socket_option(fd, libc::SO_TYPE) == Ok(libc::SOCK_STREAM)
 }
 
 /// Receives until `len` bytes have come (`MSG_WAITALL`), or the stream ends, or an error comes.
@@ -83,7 +82,7 @@ fn receive_all(
         return first;
     }
     if flags & libc::MSG_PEEK != 0 {
-        if option(fd, libc::SO_DOMAIN) == Ok(libc::AF_UNIX) {
+        if socket_option(fd, libc::SO_DOMAIN) == Ok(libc::AF_UNIX) {
             // A Unix socket peeks once.
             return first;
         }

@@ -11,13 +11,12 @@ use super::may_wait;
 use super::receives::message_from;
 use crate::caller::Call;
 use crate::duplicates::CallFile;
+use crate::query::{Direction, is_nonblocking, socket_limit};
 use crate::raw::{AGAIN, Outcome, PIPE, call, give, give_int};
 use crate::remainder::transfer_more;
+use crate::slices::{slices_of, transfer_slices};
 use crate::symbols::Symbol;
-use crate::wait::{
-    Direction, Limit, is_nonblocking, slices_of, socket_limit, transfer_by_port, transfer_slices,
-    try_then_wait, wait_then_try,
-};
+use crate::wait::{Limit, transfer_by_port, try_then_wait, wait_then_try};
 
 /// send(2).
 #[cfg_attr(not(target_feature = "crt-static"), unsafe(no_mangle))]

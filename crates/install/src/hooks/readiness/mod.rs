@@ -20,9 +20,10 @@ use overlapped::signal::{Restart, interruptible};
 
 use super::time::duration;
 use crate::caller::Call;
+use crate::query::Direction;
 use crate::raw::{AGAIN, INVALID, Outcome, call, give_int};
 use crate::symbols::Symbol;
-use crate::wait::{Direction, Limit, ready};
+use crate::wait::{Limit, ready};
 use waiting::WaitStrategy;
 
 /// The kernel's size of a signal mask.

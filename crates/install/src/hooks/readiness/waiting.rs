@@ -9,8 +9,10 @@ use overlapped::time::{sleep, try_sleep};
 
 use super::signal_descriptor;
 use crate::caller::Call;
+use crate::errors::error_number;
+use crate::query::Direction;
 use crate::raw::{AGAIN, INVALID, Outcome, call};
-use crate::wait::{Direction, Limit, error_number, ready};
+use crate::wait::{Limit, ready};
 
 /// The way to wait for descriptors.
 pub(super) enum WaitStrategy {

@@ -14,9 +14,10 @@ use crate::caller::Call;
 use crate::hooks::readiness::{MASK_SIZE, NO_MASK, poll_by, signal_descriptor};
 use crate::hooks::time::duration;
 use crate::next::next;
+use crate::query::Direction;
 use crate::raw::{AGAIN, INTERRUPTED, INVALID, Outcome, call, give_int};
 use crate::symbols::Symbol;
-use crate::wait::{Direction, Limit, ready};
+use crate::wait::{Limit, ready};
 
 type Pause = unsafe extern "C" fn() -> c_int;
 type SigSuspend = unsafe extern "C" fn(*const sigset_t) -> c_int;

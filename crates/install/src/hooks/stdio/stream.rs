@@ -11,10 +11,11 @@ use super::{LOCKED_STREAMS, OfStream, Unlock};
 use crate::caller::{Call, ON, is_marked};
 use crate::hooks::pthread::{ALL, LockWait, RECHECK_INTERVAL};
 use crate::next::next;
+use crate::query::{Direction, is_nonblocking, socket_limit};
 use crate::raw::{call, give_int};
 use crate::symbols::Symbol;
 use crate::table::{Waiter, WakeSource, wake};
-use crate::wait::{Direction, Limit, is_nonblocking, ready, socket_limit};
+use crate::wait::{Limit, ready};
 
 unsafe extern "C" {
     static stdout: *mut FILE;

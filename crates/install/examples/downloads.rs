@@ -4,16 +4,16 @@
 //! cargo run -p overlapped-install --example downloads -- [URL…]
 //! ```
 //!
-//! One after the other, then at once: Andrew Dalke's `asynch_fetch.py`, which showed Stackless
-//! Python's tasklets over unmodified blocking sockets in 2006, with its output. Without URLs it
-//! asks a server of its own, which takes 300 ms for each answer.
+//! It downloads one after the other, then at once: Andrew Dalke's `asynch_fetch.py`, which showed
+//! Stackless Python's tasklets over unmodified blocking sockets in 2006, with its output. Without
+//! URLs it asks a server of its own, which takes 300 ms for each answer.
 
 use std::error::Error;
 use std::io::{BufRead, BufReader, Write};
 use std::net::{TcpListener, TcpStream};
 use std::time::{Duration, Instant};
 
-/// Downloads. Nothing here is about tasklets.
+/// Downloads a page. Nothing here knows of tasklets.
 fn download(url: &str) -> Result<(), ureq::Error> {
     let begin = Instant::now();
     ureq::get(url).call()?.body_mut().read_to_vec()?;
@@ -21,7 +21,8 @@ fn download(url: &str) -> Result<(), ureq::Error> {
     Ok(())
 }
 
-/// Downloads all, first one after the other, then each in a tasklet; how long each way took.
+/// Downloads all, first one after the other, then each in a tasklet; returns how long each way
+/// took.
 fn both_ways(urls: &[String]) -> Result<[Duration; 2], Box<dyn Error>> {
     println!(" === Serial ===");
     let begin = Instant::now();
@@ -44,7 +45,7 @@ fn both_ways(urls: &[String]) -> Result<[Duration; 2], Box<dyn Error>> {
     Ok([serial, parallel])
 }
 
-/// A server on threads of its own; its address.
+/// Starts a server on threads of its own; returns its address.
 fn slow_server() -> std::io::Result<String> {
     let listener = TcpListener::bind("127.0.0.1:0")?;
     let address = listener.local_addr()?;

@@ -60,7 +60,7 @@ fn a_hundred_clients_are_served_by_one_thread() {
     let address = listener.local_addr().unwrap();
     overlapped_install::run(|| {
         let server = overlapped_install::spawn(move || accept(&listener));
-        // All are connected before the first one speaks.
+        // All connect before the first one sends.
         let clients: Vec<_> = (0..100).map(|_| TcpStream::connect(address).unwrap()).collect();
         let mut counts: Vec<u64> = clients
             .into_iter()

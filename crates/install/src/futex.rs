@@ -27,7 +27,7 @@ use crate::table::{Waiter, WakeSource, has_waiters, wake};
 /// Performs futex(2), with its six arguments, for tasklets and all other callers.
 ///
 /// # Safety
-/// As the kernel's.
+/// The kernel's conditions hold.
 pub(crate) unsafe fn futex(arguments: [usize; 6]) -> Outcome {
     let [word, operation, value, fourth, fifth, sixth] = arguments;
     // SAFETY: the caller's promise, handed on.
@@ -111,7 +111,7 @@ fn share(
 /// of the thread holds the lock, the wait never ends.
 ///
 /// # Safety
-/// As the kernel's; the wait has no limit.
+/// The kernel's conditions hold; the wait has no limit.
 unsafe fn block_with_warning(arguments: [usize; 6]) -> Outcome {
     const TEXT: &[u8] = b"overlapped-install: a tasklet inside no_switch has waited \
         for a lock for a second, and has blocked its thread\n";

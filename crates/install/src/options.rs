@@ -96,7 +96,7 @@ fn global_limit() -> std::sync::MutexGuard<'static, Option<Duration>> {
     LIMIT.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Says whether `OVERLAPPED_TRAP` asks for traps.
+/// Tells whether `OVERLAPPED_TRAP` asks for traps.
 fn is_trap_requested() -> Result<bool, WhyNot> {
     match std::env::var_os("OVERLAPPED_TRAP").as_deref().map(|value| value.to_str()) {
         None | Some(Some("" | "off")) => Ok(false),

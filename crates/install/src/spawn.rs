@@ -139,7 +139,7 @@ fn outside(function: &str) -> ! {
     )
 }
 
-/// A scope, to start tasklets in that borrow what outlives it.
+/// A scope for tasklets that borrow values which outlive it.
 #[derive(Clone, Copy, Debug)]
 pub struct Scope<'scope, 'env>(&'scope overlapped::task::Scope<'scope, 'env>);
 
@@ -147,7 +147,7 @@ impl<'scope> Scope<'scope, '_> {
     /// Starts a tasklet that may borrow what outlives the scope.
     ///
     /// # Panics
-    /// Where [`Builder::spawn_scoped`] returns an error.
+    /// If [`Builder::spawn_scoped`] returns an error.
     #[track_caller]
     pub fn spawn<F, T>(self, f: F) -> ScopedTasklet<'scope, T>
     where

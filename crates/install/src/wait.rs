@@ -1,4 +1,4 @@
-//! Trying first, and waiting where the call would have blocked the thread.
+//! Tries first, and a wait if the call would have blocked the thread.
 //!
 //! ```text
 //! attempt ──▶ done, or an error                        one system call, as without this crate

@@ -4,15 +4,15 @@
 //! cargo xtask clients [NAME…]        all, or those named; writes the table in docs/install.md
 //! ```
 //!
-//! For each crate twenty requests are made whose answers take 100 ms each: one by one on a thread,
+//! Twenty requests, whose answers take 100 ms each, go through each crate: one by one on a thread,
 //! on twenty threads, and in twenty tasklets of one thread. Every answer's content is checked. A
-//! further tasklet of that thread ticks, so that the longest time for which the thread was held up
+//! further tasklet of that thread ticks, so that the longest time for which the thread was blocked
 //! is known.
 //!
 //! ```text
-//! supervise ─▶ servers: started in a temporary folder, on a free port, stopped whatever happens
+//! supervise ─▶ servers: started in a temporary folder, on a free port, stopped in every case
 //!     │           └── delay: a proxy, where a server cannot be asked to be slow
-//!     └──────▶ a process for each row: measure ─▶ rows: what is asked, by each crate
+//!     └──────▶ a process for each row: measure ─▶ rows: the requests through each crate
 //!                  └── figures, line by line ─▶ verdict ─▶ table
 //! ```
 

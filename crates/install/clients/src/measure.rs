@@ -1,7 +1,7 @@
 //! One row, in a process of its own: twenty requests one by one, on threads, in tasklets.
 //!
-//! Connections are opened before the time is taken. Figures go to standard output as they come, so
-//! that a process which hangs has told how far it came.
+//! Connections are opened before the time is taken. Figures go to standard output at once, so that
+//! the supervisor has those of a process which hangs.
 
 use std::any::Any;
 use std::cell::Cell;
@@ -17,11 +17,11 @@ use crate::Result;
 use crate::rows::{self, Opener, Place, Request, Row};
 use crate::table::FACTOR;
 
-/// Requests at a time.
+/// The number of requests at a time.
 pub(crate) const REQUESTS: usize = 20;
 /// The server's folder, beside the row's own.
 pub(crate) const SERVER: &str = "server";
-/// Tries, where the machine is busy with other things: the best one counts.
+/// The number of tries, since the machine may be busy: the best one counts.
 const TRIES: usize = 5;
 
 /// Runs the row of that name, as the supervisor's child.
@@ -93,7 +93,7 @@ fn on_threads(row: &Row, place: &Place) -> Result<Duration> {
     })
 }
 
-/// The time that all took, and the longest one between two ticks.
+/// Returns the time that all took, and the longest one between two ticks.
 fn in_tasklets(row: &Row, place: &Place) -> Result<(Duration, Duration), String> {
     let ended = overlapped_install::run(|| {
         let open = &(row.start)(place).map_err(|error| in_words(&*error))?;
@@ -133,7 +133,7 @@ fn said(panic: Box<dyn Any + Send>) -> String {
     format!("panicked: {}", text.unwrap_or("for no reason that can be shown"))
 }
 
-/// An error with its causes, on one line.
+/// Formats an error with its causes, on one line.
 fn in_words(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
@@ -145,7 +145,7 @@ fn in_words(error: &dyn std::error::Error) -> String {
     text.replace('\n', " ")
 }
 
-/// Sees whether the thread is held up.
+/// Measures how long the thread is blocked.
 #[derive(Clone, Default)]
 struct Ticker {
     longest: Rc<Cell<Duration>>,

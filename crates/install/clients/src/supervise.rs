@@ -1,4 +1,4 @@
-//! Starts servers, and a process for each row; stops them whatever happens.
+//! The supervisor: it starts servers and a process for each row, and stops them in every case.
 
 use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
@@ -15,7 +15,7 @@ use crate::{Result, measure};
 
 /// The flag of a row's process.
 pub(crate) const CHILD: &str = "--row";
-/// The time after which a row's process hangs.
+/// The time after which a row's process counts as hanging.
 const LIMIT: Duration = Duration::from_secs(60);
 
 static INTERRUPTED: AtomicBool = AtomicBool::new(false);
@@ -97,7 +97,7 @@ fn run_row(row: &Row) -> Result<(Figures, Verdict), NotStarted> {
     }
 }
 
-/// Heeds what a row's process says until it ends, hangs, or there is an interrupt.
+/// Reads the output of a row's process until it ends, hangs, or there is an interrupt.
 fn follow(child: &mut Child) -> Figures {
     let mut figures = Figures::default();
     let Some(output) = child.stdout.take() else { return figures };

@@ -6,9 +6,9 @@ use std::path::Path;
 use crate::Result;
 use crate::rows::Row;
 
-/// Twenty at once are to take a fifteenth of the time that they take one by one, or less.
+/// The factor by which twenty requests at once must be faster than one by one.
 pub(crate) const FACTOR: u32 = 15;
-/// A thread that does not tick for this long, in milliseconds, is held up by a request.
+/// The time without a tick, in milliseconds, after which a request counts as blocking the thread.
 const PAUSE_MAX: u64 = 50;
 
 /// The times that a row's process has printed, in milliseconds.
@@ -18,9 +18,9 @@ pub(crate) struct Figures {
     pub(crate) threads: Option<u64>,
     /// The best try: all requests, and the longest time between two ticks.
     pub(crate) tasklets: Option<(u64, u64)>,
-    /// A request came to a wrong end in a tasklet.
+    /// A request in a tasklet has failed, or had a wrong answer.
     pub(crate) wrong: Option<String>,
-    /// A request came to no good end on a thread: there is nothing to compare with.
+    /// A request on a thread has failed: there is nothing to compare with.
     pub(crate) broken: Option<String>,
 }
 
@@ -29,9 +29,9 @@ pub(crate) struct Figures {
 pub(crate) enum Verdict {
     /// The requests wait at the same time.
     Overlaps,
-    /// Right, and no neighbour is held up, but most of the time is not spent waiting.
+    /// Right, and no other tasklet is delayed, but most of the time is not spent waiting.
     Right,
-    /// The thread is held up, or nothing moves any more.
+    /// The thread is blocked, or nothing moves any more.
     Stalls,
     /// An answer was wrong; the text says which.
     Wrong(String),
@@ -49,7 +49,7 @@ impl fmt::Display for Verdict {
 }
 
 impl Figures {
-    /// Heeds a line of the row's process.
+    /// Reads a line of the row's process.
     pub(crate) fn heed(&mut self, line: &str) {
         let (word, rest) = line.split_once(' ').unwrap_or((line, ""));
         let mut numbers = rest.split(' ').map(|number| number.parse::<u64>().ok());
@@ -67,7 +67,7 @@ impl Figures {
         }
     }
 
-    /// None: they say nothing.
+    /// Classifies the times; `None` if they show nothing.
     pub(crate) fn verdict(&self) -> Option<Verdict> {
         let serial = self.serial.filter(|_| self.threads.is_some() && self.broken.is_none())?;
         Some(match (&self.wrong, self.tasklets) {
@@ -99,7 +99,7 @@ pub(crate) fn line(row: &Row, figures: &Figures, verdict: &Verdict) -> String {
     )
 }
 
-/// The version that was built.
+/// Returns the version that was built.
 fn version(name: &str) -> Option<&'static str> {
     let lock = include_str!("../Cargo.lock");
     let name = name.split(':').next()?;
@@ -107,7 +107,7 @@ fn version(name: &str) -> Option<&'static str> {
         let begin = format!("\nname = \"{name}\"\n");
         lock.split("[[package]]").find(|package| package.starts_with(&begin))
     };
-    // Where there are several, this program's own says which one is meant.
+    // If there are several, this program's own dependency decides.
     let named = |line: &'static str| line.trim().strip_prefix('"')?.strip_prefix(name);
     let own = package(env!("CARGO_PKG_NAME"))?.lines().find_map(|line| {
         named(line)?.strip_prefix(' ').map(|version| version.trim_end_matches(['"', ',']))
@@ -121,7 +121,7 @@ fn version(name: &str) -> Option<&'static str> {
 
 const BEGIN: &str = "<!-- `cargo xtask clients` writes this table -->\n";
 const END: &str = "<!-- the table ends -->\n";
-/// Times are in milliseconds.
+/// Formats a row; times are in milliseconds.
 const HEAD: &str = "\
 | crate | each request | one by one | 20 threads | 20 tasklets | longest pause | |
 |---|---|--:|--:|--:|--:|---|
@@ -168,7 +168,7 @@ mod tests {
             verdict(&["serial 2000", "threads 100", "tasklets 2010 100"]),
             Some(Verdict::Stalls)
         );
-        // Killed, since it said nothing any more.
+        // It was killed, since it no longer wrote anything.
         assert_eq!(verdict(&["serial 2000", "threads 100"]), Some(Verdict::Stalls));
     }
 

@@ -122,7 +122,7 @@ impl Seen {
     }
 }
 
-/// The number of them so far, and the longest ones, the longest first.
+/// Returns the number of stalls so far, and the longest ones, the longest first.
 pub(super) fn seen() -> (u64, Vec<Pinned>) {
     let seen = lock();
     let mut longest = seen.longest.clone();

@@ -84,7 +84,7 @@ impl Waiter {
         Waiter { entry, _posted: posted.map(|(waiter, _)| waiter), is_notified }
     }
 
-    /// Enters the table, if `must_wait` still says so there.
+    /// Enters the table, if `must_wait` returns true there.
     pub(crate) fn enter_if(
         address: usize,
         bits: u32,

@@ -10,7 +10,7 @@ use crate::raw::{Outcome, call};
 /// The first kernel that lets a stopped call go on.
 const SINCE: &str = "it needs Linux 5.5";
 
-/// The condition on which a call is stopped, by those of its arguments that are numbers.
+/// The condition on which a call is stopped, by its numeric arguments.
 #[derive(Clone, Copy)]
 enum When {
     Always,
@@ -190,7 +190,7 @@ pub(super) fn attach() -> Result<OwnedFd, AttachError> {
     let program = sock_fprog { len: program.len() as u16, filter: program.as_mut_ptr() };
     let attach = || {
         let (what, flags) = (libc::SECCOMP_SET_MODE_FILTER, libc::SECCOMP_FILTER_FLAG_NEW_LISTENER);
-        // SAFETY: a program, lent for the call.
+        // SAFETY: the program is borrowed for the call.
         unsafe { call!(seccomp, what, flags, &raw const program) }
     };
     let mut outcome = attach();

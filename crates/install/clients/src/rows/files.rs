@@ -9,7 +9,7 @@ use super::{Opener, Place, Row, requests, same};
 use crate::Result;
 use crate::servers::Server;
 
-/// As long as a transaction takes.
+/// The time that a transaction takes.
 const WORK: Duration = Duration::from_millis(5);
 
 pub(super) fn rows() -> Vec<Row> {

@@ -1,4 +1,4 @@
-//! The rows: what is asked of each crate, and how its answer is checked.
+//! The rows: the requests to each crate, and the checks of its answers.
 
 mod databases;
 mod files;
@@ -22,16 +22,16 @@ pub(crate) type Request = Box<dyn FnOnce() -> Result>;
 /// Opens the connection of a number, and returns its request.
 pub(crate) type Opener = Box<dyn Fn(usize) -> Result<Request> + Send + Sync>;
 
-/// A crate, and what is asked of it.
+/// A crate, with the requests to it.
 pub(crate) struct Row {
-    /// The crate's name, in the registry and in the table; a second row of it says more, after a
-    /// colon.
+    /// The crate's name, in the registry and in the table; a second row of the same crate adds a
+    /// text after a colon.
     pub(crate) name: &'static str,
     /// The server, which answers after 100 ms.
     pub(crate) server: Server,
     /// The request, for the table.
     pub(crate) request: &'static str,
-    /// The reason where it does not overlap, for the table.
+    /// The reason why it does not overlap, for the table.
     pub(crate) note: &'static str,
     /// Begins twenty requests, one by one, on threads or in tasklets.
     pub(crate) start: fn(&Place) -> Result<Opener>,
@@ -41,13 +41,13 @@ pub(crate) struct Row {
 #[derive(Clone)]
 pub(crate) struct Place {
     pub(crate) address: SocketAddr,
-    /// Empty.
+    /// An empty folder of the row.
     pub(crate) folder: PathBuf,
     /// The server's folder.
     pub(crate) server: PathBuf,
 }
 
-/// Every row, in the order of the table.
+/// Returns every row, in the order of the table.
 pub(crate) fn all() -> Vec<Row> {
     let all = [
         http::rows(),
@@ -62,8 +62,8 @@ pub(crate) fn all() -> Vec<Row> {
     all.into_iter().flatten().collect()
 }
 
-/// A row that stalls, since it waits by a system call past libc's functions: where it does not, the
-/// other rows' verdicts mean nothing.
+/// A row that stalls, since it waits by a system call past libc's functions. If it does not stall,
+/// the other rows' results mean nothing.
 pub(crate) fn canary() -> Row {
     Row {
         name: "canary",
@@ -74,14 +74,14 @@ pub(crate) fn canary() -> Row {
             requests(|_| {
                 let time = libc::timespec { tv_sec: 0, tv_nsec: 100_000_000 };
                 let rest = std::ptr::null_mut::<libc::timespec>();
-                // SAFETY: a time, lent for the call; the rest is not asked for.
+                // SAFETY: the time is borrowed for the call; the remaining time is not asked for.
                 same(unsafe { libc::syscall(libc::SYS_nanosleep, &raw const time, rest) }, 0)
             })
         },
     }
 }
 
-/// An opener of nothing but the request itself.
+/// Makes an opener without a connection, of the request alone.
 fn requests<F>(request: F) -> Result<Opener>
 where
     F: Fn(usize) -> Result + Clone + Send + Sync + 'static,

@@ -1,4 +1,4 @@
-//! Servers that wait for clients: these are on plain threads, one for each request.
+//! Servers that wait for clients: the clients are on plain threads, one for each request.
 
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
@@ -18,7 +18,7 @@ pub(super) fn rows() -> Vec<Row> {
     ]
 }
 
-/// Asks for a path, on a thread; the text that comes.
+/// Asks for a path, on a thread; returns its handle, whose result is the text.
 fn ask(address: SocketAddr, number: usize) -> mpsc::Receiver<std::io::Result<String>> {
     let (sender, answer) = mpsc::channel();
     thread::spawn(move || {
@@ -35,7 +35,7 @@ fn ask(address: SocketAddr, number: usize) -> mpsc::Receiver<std::io::Result<Str
     answer
 }
 
-/// The body that a path gets.
+/// Returns the body for a path.
 fn text(path: &str) -> String {
     format!("The answer to {path}.")
 }
@@ -50,7 +50,7 @@ fn tiny_http(_: &Place) -> Result<Opener> {
     let address = server.server_addr().to_ip().ok_or("no address")?;
     requests(move |number| {
         let answer = ask(address, number);
-        // Another's, perhaps.
+        // It may be another request's.
         let request = server.recv()?;
         thread::sleep(Duration::from_millis(100));
         let body = text(request.url());

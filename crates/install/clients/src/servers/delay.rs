@@ -1,16 +1,16 @@
-//! A proxy that hands on what a server says with a delay.
+//! A proxy that forwards a server's output with a delay.
 
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::thread;
 use std::time::Duration;
 
-/// The part of what a server says that is held back by itself.
+/// The unit of a server's output that is held back by itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Part {
     /// A piece of data that comes at once.
     Piece,
-    /// A line, also where several come at once.
+    /// A line, even if several come at once.
     Line,
 }
 

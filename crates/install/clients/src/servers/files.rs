@@ -10,10 +10,10 @@ use crate::measure::REQUESTS;
 /// The size of each file of the FTP server.
 pub(crate) const FTP_FILE_SIZE: usize = 1 << 16;
 
-/// The package, where Debian puts it.
+/// The package's path in Debian.
 const PYFTPDLIB: &str = "/usr/lib/python3/dist-packages/pyftpdlib";
 
-/// pyftpdlib, with `file-N`, whose bytes are all N.
+/// Starts pyftpdlib, with `file-N`, whose bytes are all N.
 pub(super) fn ftp(folder: &Path) -> Result<Running, NotStarted> {
     let Some(python) = find_python().filter(|_| Path::new(PYFTPDLIB).is_dir()) else {
         return Err(NotStarted::Missing("python3-pyftpdlib"));
@@ -31,7 +31,7 @@ pub(super) fn ftp(folder: &Path) -> Result<Running, NotStarted> {
     wait_for(server, address, || true)
 }
 
-/// mosquitto.
+/// Starts mosquitto.
 pub(super) fn mqtt(folder: &Path) -> Result<Running, NotStarted> {
     let Some(mosquitto) = find("mosquitto") else {
         return Err(NotStarted::Missing("mosquitto"));

@@ -6,10 +6,10 @@ use super::process::{Program, User};
 use super::{NotStarted, Running, find, find_python, free_port, wait_for};
 use crate::Result;
 
-/// The package, where Debian puts it.
+/// The package's path in Debian.
 const AIOSMTPD: &str = "/usr/lib/python3/dist-packages/aiosmtpd";
 
-/// aiosmtpd, which puts each message into a folder.
+/// Starts aiosmtpd, which puts each message into a folder.
 pub(super) fn smtp(folder: &Path) -> Result<Running, NotStarted> {
     let Some(python) = find_python().filter(|_| Path::new(AIOSMTPD).is_dir()) else {
         return Err(NotStarted::Missing("python3-aiosmtpd"));
@@ -27,7 +27,7 @@ pub(super) fn smtp(folder: &Path) -> Result<Running, NotStarted> {
 /// The folder of the messages.
 const MAIL: &str = "mail";
 
-/// The messages that the SMTP server in `folder` has.
+/// Returns the messages that the SMTP server in `folder` has.
 pub(crate) fn messages(folder: &Path) -> std::io::Result<Vec<String>> {
     let files = std::fs::read_dir(folder.join(MAIL).join("new"))?;
     files.map(|file| std::fs::read_to_string(file?.path())).collect()
@@ -37,7 +37,7 @@ pub(crate) fn messages(folder: &Path) -> std::io::Result<Vec<String>> {
 pub(crate) const IMAP_MESSAGE: &str =
     "From: from@localhost\r\nTo: reader@localhost\r\nSubject: One\r\n\r\nThe body.\r\n";
 
-/// Dovecot, with one user, `reader`, and one message.
+/// Starts Dovecot, with one user, `reader`, and one message.
 pub(super) fn imap(folder: &Path) -> Result<Running, NotStarted> {
     let Some(dovecot) = find("dovecot").filter(|_| find("imap-login").is_some()) else {
         return Err(NotStarted::Missing("dovecot-imapd"));

@@ -21,15 +21,15 @@ pub(crate) use slow_http::{NAME, body, certificate};
 /// The time that an answer takes.
 const DELAY: Duration = Duration::from_millis(100);
 
-/// A server that a row asks.
+/// The server of a row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Server {
     /// None: the row needs no other process.
     None,
-    /// A server of this program's, on plain threads.
+    /// A server in this program, on plain threads.
     SlowHttp,
     SlowHttps,
-    /// The same, for a crate that this program is not always built with.
+    /// The same, for a crate with which this program is not always built.
     SlowHttpsForNative,
     Postgres,
     MariaDb,
@@ -51,7 +51,7 @@ pub(crate) struct Running {
 pub(crate) enum NotStarted {
     /// Its program is missing; the Debian package that has it.
     Missing(&'static str),
-    /// It has failed.
+    /// It has failed; the text says how.
     Failed(String),
 }
 
@@ -91,7 +91,7 @@ fn delayed(server: Running, part: Part, delay: Duration) -> Result<Running, NotS
     Ok(Running { address: delay::start(server.address, part, delay)?, ..server })
 }
 
-/// A port of this machine's that nobody has.
+/// Returns a free port of this machine.
 fn free_port() -> std::io::Result<SocketAddr> {
     TcpListener::bind("127.0.0.1:0")?.local_addr()
 }
@@ -113,7 +113,7 @@ fn wait_for(
     Ok(Running { address, _process: Some(process) })
 }
 
-/// A program, in the folders where Debian has servers, too.
+/// Finds a program, also in the folders in which Debian has servers.
 fn find(name: &str) -> Option<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let folders =
@@ -121,7 +121,7 @@ fn find(name: &str) -> Option<PathBuf> {
     folders.map(|folder| folder.join(name)).find(|path| path.is_file())
 }
 
-/// Debian's own; another one on the way does not see Debian's packages.
+/// Debian's own interpreter; another one in PATH does not find Debian's packages.
 fn find_python() -> Option<PathBuf> {
     Some(PathBuf::from("/usr/bin/python3")).filter(|path| path.is_file())
 }

@@ -15,7 +15,7 @@ pub(super) struct Program {
     stop: libc::c_int,
 }
 
-/// The user by whom a server is run.
+/// The user that runs a server.
 pub(super) struct User {
     pub(super) uid: u32,
     pub(super) gid: u32,
@@ -24,10 +24,10 @@ pub(super) struct User {
 }
 
 impl User {
-    /// The user of that name, where this program is root, for a server that refuses root; else the
-    /// program's own.
+    /// Finds the user of that name if this program is root, for a server that refuses root; else
+    /// the program's own user.
     pub(super) fn instead_of_root(name: &str) -> io::Result<User> {
-        // SAFETY: reads a number.
+        // SAFETY: the call only reads a number.
         let own = unsafe { libc::geteuid() }.to_string();
         let users = std::fs::read_to_string("/etc/passwd")?;
         let is_it = |user: &Vec<&str>| match own.as_str() {
@@ -50,14 +50,14 @@ impl User {
         })
     }
 
-    /// Gives it a file or folder.
+    /// Gives a file or folder to the user.
     pub(super) fn own(&self, path: &Path) -> io::Result<()> {
         std::os::unix::fs::chown(path, Some(self.uid), Some(self.gid))
     }
 }
 
 impl Program {
-    /// A program whose output goes to a file in `folder`.
+    /// Makes a command for a program whose output goes to a file in `folder`.
     pub(super) fn new(path: &Path, folder: &Path) -> Program {
         let mut command = Command::new(path);
         command.current_dir(folder).env("LC_ALL", "C.UTF-8");
@@ -69,14 +69,14 @@ impl Program {
         self
     }
 
-    /// Runs it by that user, who is given the folder.
+    /// Sets the user that runs it, and gives the folder to that user.
     pub(super) fn by(mut self, user: &User, folder: &Path) -> io::Result<Program> {
         user.own(folder)?;
         self.command.uid(user.uid).gid(user.gid);
         Ok(self)
     }
 
-    /// The signal that ends it soon.
+    /// Sets the signal that ends it quickly.
     pub(super) fn stopped_by(mut self, signal: libc::c_int) -> Program {
         self.stop = signal;
         self
@@ -126,13 +126,14 @@ impl Process {
         !matches!(self.child.try_wait(), Ok(None))
     }
 
-    /// The end of what it has said.
+    /// Returns the end of its output.
     pub(super) fn said(&self) -> String {
         last_lines(&self.log)
     }
 
     fn signal_all(&self, signal: libc::c_int) {
-        // SAFETY: the group of a child that has not been waited for, or has left processes behind.
+        // SAFETY: the process group belongs to a child that has not been waited for, or has left
+        // processes behind.
         unsafe { libc::kill(-(self.child.id() as libc::pid_t), signal) };
     }
 }

@@ -1,4 +1,4 @@
-//! HTTP and HTTPS servers that take their time for each answer, on plain threads.
+//! HTTP and HTTPS servers that delay each answer, on plain threads.
 
 use std::fs;
 use std::io::{self, Read, Write};
@@ -16,12 +16,12 @@ use crate::Result;
 /// The name in the certificate.
 pub(crate) const NAME: &str = "localhost";
 
-/// An HTTP server. Its threads end with the process.
+/// Starts an HTTP server. Its threads end with the process.
 pub(super) fn start(delay: Duration) -> io::Result<SocketAddr> {
     serve(move |mut stream| answer(&mut stream, delay))
 }
 
-/// An HTTPS server, whose certificate lies in `folder`.
+/// Starts an HTTPS server, whose certificate lies in `folder`.
 pub(super) fn start_tls(folder: &Path, delay: Duration) -> Result<SocketAddr> {
     let own = rcgen::generate_simple_self_signed([NAME.to_owned()])?;
     fs::write(folder.join(CERTIFICATE), own.cert.der())?;
@@ -40,12 +40,12 @@ pub(super) fn start_tls(folder: &Path, delay: Duration) -> Result<SocketAddr> {
 
 const CERTIFICATE: &str = "certificate";
 
-/// The certificate of the HTTPS server in `folder`.
+/// Returns the certificate of the HTTPS server in `folder`.
 pub(crate) fn certificate(folder: &Path) -> io::Result<CertificateDer<'static>> {
     fs::read(folder.join(CERTIFICATE)).map(CertificateDer::from)
 }
 
-/// The answer to a path, which a client checks: larger than one segment.
+/// Returns the answer to a path, which a client checks: larger than one segment.
 pub(crate) fn body(path: &str) -> String {
     format!("The answer to {path}\n").repeat(1000)
 }

@@ -1,4 +1,4 @@
-//! Descriptors of any kind; files.
+//! Reads and writes of any descriptor; files.
 
 mod descriptors;
 mod paths;

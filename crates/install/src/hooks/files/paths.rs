@@ -148,7 +148,7 @@ unsafe fn is_fifo(folder: c_int, path: *const c_char) -> bool {
 
 macro_rules! opens {
     ($($name:ident $at:ident;)*) => {$(
-        /// open(2). Variadic in C: `mode` is arbitrary where nothing is created.
+        /// open(2). Variadic in C: `mode` is arbitrary if nothing is created.
         #[cfg_attr(not(target_feature = "crt-static"), unsafe(no_mangle))]
         pub(crate) unsafe extern "C" fn $name(
             path: *const c_char,
@@ -159,7 +159,7 @@ macro_rules! opens {
             give_int(unsafe { open_by(Symbol::$name, libc::AT_FDCWD, path, flags, mode) })
         }
 
-        /// openat(2). Variadic in C: `mode` is arbitrary where nothing is created.
+        /// openat(2). Variadic in C: `mode` is arbitrary if nothing is created.
         #[cfg_attr(not(target_feature = "crt-static"), unsafe(no_mangle))]
         pub(crate) unsafe extern "C" fn $at(
             folder: c_int,

@@ -76,7 +76,7 @@ unsafe fn write_at(call: &Call, fd: c_int, slices: (*const iovec, c_int), offset
 
 macro_rules! positioned {
     ($($name:ident $vector:ident $by:ident $kernel:ident $kernel_vector:ident;)*) => {$(
-        /// As its manual page says.
+        /// Does what its manual page says.
         #[cfg_attr(not(target_feature = "crt-static"), unsafe(no_mangle))]
         pub(crate) unsafe extern "C" fn $name(
             fd: c_int,
@@ -93,7 +93,7 @@ macro_rules! positioned {
             })
         }
 
-        /// As its manual page says.
+        /// Does what its manual page says.
         #[cfg_attr(not(target_feature = "crt-static"), unsafe(no_mangle))]
         pub(crate) unsafe extern "C" fn $vector(
             fd: c_int,

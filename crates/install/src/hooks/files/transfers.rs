@@ -1,4 +1,4 @@
-//! From one descriptor to another: sendfile, splice, tee.
+//! Transfers from one descriptor to another: sendfile, splice, tee.
 //!
 //! None of them has a try that cannot wait for a socket. So if an end would wait, an interruptible
 //! call moves the bytes on a thread, through descriptors of its own. It reports the bytes moved

@@ -33,7 +33,7 @@ pub(super) enum CallContext<'a> {
     Function(Symbol),
 }
 
-/// Calls a function of glibc's with a mutex, as its owner where that matters.
+/// Calls a function of glibc's with a mutex, as its owner if that matters.
 ///
 /// # Safety
 /// `mutex` is a mutex; `f` may be called on another thread while the caller waits.
@@ -130,7 +130,7 @@ unsafe fn lock_by_glibc(
     }
 }
 
-/// Locks for a tasklet, until a moment, which matters only where there is something to wait for.
+/// Locks for a tasklet, until a moment, which matters only if there is something to wait for.
 ///
 /// # Safety
 /// `mutex` is a mutex, and the moment's pointer is valid.

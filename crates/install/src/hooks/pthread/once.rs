@@ -1,4 +1,4 @@
-//! Code that runs once, while others wait for its end.
+//! Code that runs once, while other callers wait for its end.
 //!
 //! A thread runs the routine and waits by glibc. A tasklet does the same in the same word, but
 //! waits in the [table](crate::table), for threads and tasklets alike. So no tasklet blocks its
@@ -135,7 +135,7 @@ pub(crate) unsafe extern "C-unwind" fn pthread_once(
 /// call_once(3).
 #[cfg_attr(not(target_feature = "crt-static"), unsafe(no_mangle))]
 pub(crate) unsafe extern "C-unwind" fn call_once(flag: *mut c_int, routine: Routine) {
-    // glibc's does the same. It returns 0.
+    // As in glibc. The result is always 0.
     // SAFETY: the caller's promise: the flag is such a word.
     unsafe { pthread_once(flag, routine) };
 }

@@ -79,7 +79,7 @@ unsafe fn lock(
 
 macro_rules! locks {
     ($($name:ident $timed:ident $clocked:ident $try_:ident;)*) => {$(
-        /// As its manual page says.
+        /// Does what its manual page says.
         #[cfg_attr(not(target_feature = "crt-static"), unsafe(no_mangle))]
         pub(crate) unsafe extern "C" fn $name(this: *mut pthread_rwlock_t) -> c_int {
             let real: OfLock = next!($name);
@@ -93,7 +93,7 @@ macro_rules! locks {
             }
         }
 
-        /// As its manual page says.
+        /// Does what its manual page says.
         #[cfg_attr(not(target_feature = "crt-static"), unsafe(no_mangle))]
         pub(crate) unsafe extern "C" fn $timed(
             this: *mut pthread_rwlock_t,
@@ -111,7 +111,7 @@ macro_rules! locks {
             }
         }
 
-        /// As its manual page says.
+        /// Does what its manual page says.
         #[cfg_attr(not(target_feature = "crt-static"), unsafe(no_mangle))]
         pub(crate) unsafe extern "C" fn $clocked(
             this: *mut pthread_rwlock_t,
@@ -129,7 +129,7 @@ macro_rules! locks {
             }
         }
 
-        /// As its manual page says.
+        /// Does what its manual page says.
         #[cfg_attr(not(target_feature = "crt-static"), unsafe(no_mangle))]
         pub(crate) unsafe extern "C" fn $try_(this: *mut pthread_rwlock_t) -> c_int {
             let real: OfLock = next!($try_);

@@ -164,13 +164,13 @@ macro_rules! installers {
 }
 
 installers! {
-    /// signal(2): BSD's, as glibc's is.
+    /// signal(2), in BSD's form, as glibc's is.
     signal: libc::SA_RESTART;
     /// signal(2), by another name.
     bsd_signal: libc::SA_RESTART;
     /// signal(2), by another name.
     ssignal: libc::SA_RESTART;
-    /// sysv_signal(3): for one time.
+    /// sysv_signal(3), whose handler runs once.
     sysv_signal: 0;
     /// sysv_signal(3), which programs for System V or X/Open call as signal(2).
     __sysv_signal: 0;

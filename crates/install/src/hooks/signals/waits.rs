@@ -132,7 +132,7 @@ pub(crate) unsafe extern "C" fn sigwait(set: *const sigset_t, signal: *mut c_int
     }
 }
 
-/// pause(2): poll(2) of nothing.
+/// pause(2), as poll(2) without descriptors.
 #[cfg_attr(not(target_feature = "crt-static"), unsafe(no_mangle))]
 pub(crate) unsafe extern "C" fn pause() -> c_int {
     let real: Pause = next!(pause);
@@ -144,7 +144,7 @@ pub(crate) unsafe extern "C" fn pause() -> c_int {
     give_int(unsafe { poll_by(Symbol::pause, std::ptr::null_mut(), 0, None, NO_MASK) })
 }
 
-/// sigsuspend(2): ppoll(2) of nothing.
+/// sigsuspend(2), as ppoll(2) without descriptors.
 #[cfg_attr(not(target_feature = "crt-static"), unsafe(no_mangle))]
 pub(crate) unsafe extern "C" fn sigsuspend(mask: *const sigset_t) -> c_int {
     let real: SigSuspend = next!(sigsuspend);

@@ -18,7 +18,7 @@ pub(super) fn rows() -> Vec<Row> {
     ]
 }
 
-/// Asks for a path, on a thread; returns its handle, whose result is the text.
+/// Asks for a path, on a thread; returns a receiver of the text.
 fn ask(address: SocketAddr, number: usize) -> mpsc::Receiver<std::io::Result<String>> {
     let (sender, answer) = mpsc::channel();
     thread::spawn(move || {

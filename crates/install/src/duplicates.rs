@@ -25,18 +25,18 @@ impl Duplicate {
     fn new(fd: c_int) -> Option<Duplicate> {
         // SAFETY: a new number for a file.
         let own = unsafe { call!(fcntl, fd, libc::F_DUPFD_CLOEXEC, 3) };
-        let place = usize::try_from(own).ok()?;
+        let number = usize::try_from(own).ok()?;
         let duplicate = Duplicate(own as c_int);
-        NUMBERS.get(place / 64)?.fetch_or(1 << (place % 64), Relaxed);
+        NUMBERS.get(number / 64)?.fetch_or(1 << (number % 64), Relaxed);
         Some(duplicate)
     }
 }
 
 impl Drop for Duplicate {
     fn drop(&mut self) {
-        let place = self.0 as usize;
-        if let Some(numbers) = NUMBERS.get(place / 64) {
-            numbers.fetch_and(!(1 << (place % 64)), Relaxed);
+        let number = self.0 as usize;
+        if let Some(numbers) = NUMBERS.get(number / 64) {
+            numbers.fetch_and(!(1 << (number % 64)), Relaxed);
         }
         // SAFETY: `new` made this descriptor, and no other code knows it.
         unsafe { call!(close, self.0) };

@@ -14,10 +14,10 @@ use crate::raw::{AGAIN, CANCELED, INTERRUPTED, INVALID, IO, Outcome, TIMED_OUT};
 /// Code that does not know of kills may repeat the call after every error. A short pause with each
 /// such error lets other tasklets run.
 pub(crate) fn error_number(error: &io::Error) -> Outcome {
-    const REST: Duration = Duration::from_millis(1);
+    const PAUSE: Duration = Duration::from_millis(1);
     match Cancelled::of(error) {
         Some(Cancelled::Kill) => {
-            shield(|| sleep(REST));
+            shield(|| sleep(PAUSE));
             return CANCELED;
         }
         Some(Cancelled::Deadline) => {

@@ -224,7 +224,7 @@ fn result_of<T>(ended: Result<T, FirstTaskletError>) -> Result<T, RunError> {
         FirstTaskletError::Join(JoinError::Panicked(payload)) => {
             resume_unwind(payload.into_inner())
         }
-        FirstTaskletError::Join(JoinError::Deadlock(verdict)) => RunError::Deadlock(verdict),
+        FirstTaskletError::Join(JoinError::Deadlock(report)) => RunError::Deadlock(report),
         FirstTaskletError::Join(JoinError::NoStack) => {
             RunError::Stack(std::io::ErrorKind::OutOfMemory.into())
         }

@@ -130,8 +130,8 @@ fn change(call: &Call, kind: idtype_t, id: id_t, options: c_int) -> Outcome {
     }
     // For several children, or another change, a thread of its own waits.
     // SAFETY: the call writes nothing and leaves the child in place.
-    let look = move || unsafe { call!(waitid, kind, id, 0, options | libc::WNOWAIT, 0) };
-    pool::run_interruptible(call, look, |_| 0).unwrap_or_else(|error| error)
+    let wait_for_change = move || unsafe { call!(waitid, kind, id, 0, options | libc::WNOWAIT, 0) };
+    pool::run_interruptible(call, wait_for_change, |_| 0).unwrap_or_else(|error| error)
 }
 
 type System = unsafe extern "C" fn(*const c_char) -> c_int;

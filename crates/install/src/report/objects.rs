@@ -26,14 +26,14 @@ pub struct ObjectReport {
 
 impl fmt::Display for ObjectReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let note = match (self.is_libc, self.has_this_crate) {
+        let remark = match (self.is_libc, self.has_this_crate) {
             (true, _) => ": libc's inner calls cannot be taken over",
             (_, true) => ", this crate's among them",
             _ => ": a wait in them blocks the thread",
         };
         let Self { name, instructions, .. } = self;
         let calls = if *instructions == 1 { "system call" } else { "system calls" };
-        write!(f, "{name}: {instructions} {calls} of its own at most{note}")
+        write!(f, "{name}: {instructions} {calls} of its own at most{remark}")
     }
 }
 

@@ -85,17 +85,17 @@ fn owner(fd: c_int) -> Outcome {
 fn retry_lock(call: &Call, attempt: impl Fn() -> Outcome) -> Outcome {
     const DENIED: Outcome = -(libc::EACCES as isize);
     const LONGEST: Duration = Duration::from_millis(50);
-    let mut rest = Duration::from_millis(1);
+    let mut pause = Duration::from_millis(1);
     loop {
         match attempt() {
             AGAIN | DENIED => {}
             other => return other,
         }
         call.count();
-        if let Err(error) = interruptible(call.restart(false), || try_sleep(rest)) {
+        if let Err(error) = interruptible(call.restart(false), || try_sleep(pause)) {
             return error_number(&error);
         }
-        rest = (rest * 2).min(LONGEST);
+        pause = (pause * 2).min(LONGEST);
     }
 }
 

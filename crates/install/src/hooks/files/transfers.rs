@@ -43,7 +43,7 @@ unsafe fn copied(offset: *mut loff_t) -> Option<loff_t> {
     unsafe { offset.as_ref() }.copied()
 }
 
-fn place(offset: &mut Option<loff_t>) -> *mut loff_t {
+fn as_pointer(offset: &mut Option<loff_t>) -> *mut loff_t {
     offset.as_mut().map_or(std::ptr::null_mut(), |offset| offset as *mut loff_t)
 }
 
@@ -65,7 +65,7 @@ unsafe fn move_by_thread(
     let theirs = offsets.clone();
     let job = move || {
         let (from, to) = (pool::number(&own_from), pool::number(&own_to));
-        let count = step(from, place(&mut here), to, place(&mut there));
+        let count = step(from, as_pointer(&mut here), to, as_pointer(&mut there));
         *theirs.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = (here, there);
         count
     };
@@ -73,10 +73,10 @@ unsafe fn move_by_thread(
         pool::run_interruptible(call, job, |count| count as Outcome).unwrap_or_else(|error| error);
     let (here, there) = *offsets.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
     if outcome >= 0 {
-        for (place, value) in [(from_offset, here), (to_offset, there)] {
+        for (target, value) in [(from_offset, here), (to_offset, there)] {
             // SAFETY: the caller's promise: null, or a place for it.
-            if let (Some(place), Some(value)) = (unsafe { place.as_mut() }, value) {
-                *place = value;
+            if let (Some(target), Some(value)) = (unsafe { target.as_mut() }, value) {
+                *target = value;
             }
         }
     }

@@ -71,9 +71,9 @@ pub(crate) fn flags_offset() -> Option<usize> {
 
 unsafe fn flags(cond: *mut pthread_cond_t) -> c_int {
     // `install` refuses if they are not found.
-    let Some(place) = flags_offset() else { return 0 };
+    let Some(offset) = flags_offset() else { return 0 };
     // SAFETY: the caller's promise: it is a condition variable.
-    unsafe { cond.cast::<u8>().add(place).cast::<c_int>().read_volatile() }
+    unsafe { cond.cast::<u8>().add(offset).cast::<c_int>().read_volatile() }
 }
 
 unsafe fn clock_of(cond: *mut pthread_cond_t) -> clockid_t {

@@ -260,23 +260,23 @@ pub(crate) unsafe extern "C" fn pthread_mutex_consistent(mutex: *mut pthread_mut
 /// two tries other tasklets run, one of which may hold the lock.
 #[cfg_attr(not(target_feature = "crt-static"), unsafe(no_mangle))]
 pub(crate) unsafe extern "C" fn pthread_spin_lock(lock: *mut pthread_spinlock_t) -> c_int {
-    const TURNS: u32 = 100;
-    const REST: Duration = Duration::from_millis(1);
+    const YIELDS: u32 = 100;
+    const PAUSE: Duration = Duration::from_millis(1);
     let real: OfSpinLock = next!(pthread_spin_lock);
     let attempt: OfSpinLock = next!(pthread_spin_trylock);
     let Some(call) = Call::begin_lock(Symbol::pthread_spin_lock) else {
         // SAFETY: the caller's promise, handed on.
         return unsafe { real(lock) };
     };
-    let mut turns = 0;
+    let mut yields = 0;
     loop {
         // SAFETY: as above.
         match unsafe { attempt(lock) } {
-            libc::EBUSY if turns == 0 => call.count(),
+            libc::EBUSY if yields == 0 => call.count(),
             libc::EBUSY => {}
             other => return other,
         }
-        turns += 1;
-        shield(|| if turns < TURNS { yield_now() } else { sleep(REST) });
+        yields += 1;
+        shield(|| if yields < YIELDS { yield_now() } else { sleep(PAUSE) });
     }
 }

@@ -79,7 +79,7 @@ pub(crate) unsafe extern "C" fn pthread_timedjoin_np(
     let Some(limit) = (unsafe { limit_at(libc::CLOCK_REALTIME, moment) }) else {
         return libc::EINVAL;
     };
-    let mut rest = Duration::from_millis(1);
+    let mut pause = Duration::from_millis(1);
     loop {
         // SAFETY: as above.
         match unsafe { attempt(thread, value) } {
@@ -88,8 +88,8 @@ pub(crate) unsafe extern "C" fn pthread_timedjoin_np(
             other => return other,
         }
         call.count();
-        shield(|| sleep(limit.left().map_or(rest, |left| left.min(rest))));
-        rest = (rest * 2).min(LONGEST);
+        shield(|| sleep(limit.left().map_or(pause, |left| left.min(pause))));
+        pause = (pause * 2).min(LONGEST);
     }
 }
 

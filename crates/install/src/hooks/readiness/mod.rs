@@ -163,7 +163,7 @@ fn poll_and_wait(
     call: &Call,
     limit: Option<Duration>,
     signals: Option<u64>,
-    look: impl Fn() -> Outcome,
+    try_once: impl Fn() -> Outcome,
     interests: impl Fn() -> Vec<(c_int, u32)>,
 ) -> Outcome {
     let end = Limit::new(limit);
@@ -171,7 +171,7 @@ fn poll_and_wait(
     // A signal's descriptor becomes ready at every signal, and is then polled in vain.
     interruptible(Restart::No, || {
         loop {
-            let found = look();
+            let found = try_once();
             if found != 0 || end.is_over() {
                 return found;
             }

@@ -54,7 +54,7 @@ impl WaitStrategy {
 
     pub(super) fn wait(&mut self, call: &Call, end: &Limit) -> Outcome {
         const RECHECK_INTERVAL: Duration = Duration::from_millis(10);
-        const REST: Duration = Duration::from_millis(1);
+        const PAUSE: Duration = Duration::from_millis(1);
         match *self {
             WaitStrategy::One(fd, direction) => ready(call, fd, direction, end.left()),
             WaitStrategy::Epoll(ref epoll, _) => {
@@ -73,7 +73,7 @@ impl WaitStrategy {
                 let left = end.left().map_or(RECHECK_INTERVAL, |left| left.min(RECHECK_INTERVAL));
                 match one {
                     Some((fd, direction)) => match ready(call, fd, direction, Some(left)) {
-                        0 => sleep(left.min(REST)),
+                        0 => sleep(left.min(PAUSE)),
                         other => return other,
                     },
                     None => {

@@ -41,7 +41,7 @@ unsafe fn take(
     // SAFETY: the caller's promise; the time is borrowed for the call.
     let take_now = || unsafe { call!(rt_sigtimedwait, set, info, &raw const at_once, MASK_SIZE) };
     let end = Limit::new(limit);
-    let mut seen = None;
+    let mut pending = None;
     // The descriptor becomes ready at every signal.
     interruptible(Restart::No, || {
         loop {
@@ -60,15 +60,15 @@ unsafe fn take(
                     return taken;
                 }
             }
-            let seen = match &seen {
-                Some(seen) => seen,
+            let pending = match &pending {
+                Some(pending) => pending,
                 // SAFETY: the caller's promise: a set, of the kernel's size at least.
                 None => match signal_descriptor(unsafe { set.cast::<u64>().read() }) {
-                    Ok(made) => seen.insert(made),
+                    Ok(made) => pending.insert(made),
                     Err(error) => return error,
                 },
             };
-            match ready(call, seen.as_raw_fd(), Direction::In, end.left()) {
+            match ready(call, pending.as_raw_fd(), Direction::In, end.left()) {
                 0 | AGAIN => {}
                 error => return error,
             }

@@ -101,19 +101,19 @@ fn assign() -> c_int {
 }
 
 /// Returns the place of the number in the caller's descriptor.
-fn place() -> *mut c_int {
+fn tid_field() -> *mut c_int {
     static OFFSET: AtomicUsize = AtomicUsize::new(0);
     let mut offset = OFFSET.load(Relaxed);
     if offset == 0 {
         // glibc publishes for debuggers: bits, count, offset. The library has compared it with a
         // thread's real value before any tasklet got a descriptor of its own.
         // SAFETY: the name ends in a zero.
-        let told = unsafe { libc::dlsym(libc::RTLD_DEFAULT, c"_thread_db_pthread_tid".as_ptr()) };
-        if told.is_null() {
+        let symbol = unsafe { libc::dlsym(libc::RTLD_DEFAULT, c"_thread_db_pthread_tid".as_ptr()) };
+        if symbol.is_null() {
             std::process::abort(); // No tasklet has started without it.
         }
         // SAFETY: the symbol is an array of three 32-bit constants.
-        offset = unsafe { *told.cast::<[u32; 3]>() }[2] as usize;
+        offset = unsafe { *symbol.cast::<[u32; 3]>() }[2] as usize;
         OFFSET.store(offset, Relaxed);
     }
     // SAFETY: the call has no conditions.
@@ -129,13 +129,13 @@ pub(super) fn as_owner<T>(f: impl FnOnce() -> T) -> T {
 }
 
 fn call_as<T>(number: c_int, f: impl FnOnce() -> T) -> T {
-    let place = place();
+    let tid_field = tid_field();
     // SAFETY: the field is in the tasklet's own descriptor. Another thread that reads it meanwhile,
     // for pthread_kill, finds no such thread.
     unsafe {
-        let thread = place.replace(number);
+        let thread = tid_field.replace(number);
         let result = f();
-        place.write(thread);
+        tid_field.write(thread);
         result
     }
 }

@@ -174,7 +174,6 @@ pub const IN_CIRCLES: &[(&str, usize)] = &[
     ("crates/install/src/hooks/", 6),
     ("crates/install/src/install.rs", 1),
     ("crates/install/src/options.rs", 1),
-    ("crates/install/src/remainder.rs", 1),
     ("crates/install/src/pool.rs", 1),
     ("crates/install/src/spawn.rs", 1),
     ("crates/install/src/table/", 2),

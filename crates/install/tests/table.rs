@@ -46,22 +46,22 @@ mod rt {
     }
 }
 
-/// Counts its rings.
-type Alarm = AtomicUsize;
+/// A waiter that counts its wakes.
+type WakeCount = AtomicUsize;
 
-static TABLE: Table<Alarm> =
+static TABLE: Table<WakeCount> =
     Table { buckets: [const { Lock::new(List::EMPTY) }; BUCKETS], waiting: AtomicUsize::new(0) };
 
 const ALL: u32 = u32::MAX;
 
 fn wake(address: usize, most: usize) -> usize {
-    TABLE.wake(address, most, ALL, |alarm| {
-        alarm.fetch_add(1, SeqCst);
+    TABLE.wake(address, most, ALL, |count| {
+        count.fetch_add(1, SeqCst);
     })
 }
 
-fn linked(address: usize) -> Entry<Alarm> {
-    let entry = TABLE.begin(address, ALL, Alarm::new(0));
+fn linked(address: usize) -> Entry<WakeCount> {
+    let entry = TABLE.begin(address, ALL, WakeCount::new(0));
     entry.link();
     entry
 }
@@ -72,19 +72,19 @@ fn waiters_are_woken_in_the_order_of_their_arrival_and_by_their_addresses_alone(
     let other = linked(0x4004);
     assert!(second.leave() && !second.leave());
     assert_eq!(wake(0x4000, 1), 1);
-    let rings = || [&first, &second, &third, &other].map(|entry| entry.payload().load(SeqCst));
-    assert_eq!(rings(), [1, 0, 0, 0]);
+    let wakes = || [&first, &second, &third, &other].map(|entry| entry.payload().load(SeqCst));
+    assert_eq!(wakes(), [1, 0, 0, 0]);
     assert_eq!((wake(0x4000, 5), wake(0x4000, 5)), (1, 0));
-    assert_eq!(rings(), [1, 0, 1, 0]);
+    assert_eq!(wakes(), [1, 0, 1, 0]);
     assert_eq!(TABLE.wake(0x4004, 5, 0, |_| ()), 0);
     assert!(!first.leave() && !third.leave() && other.leave());
-    assert!(!TABLE.begin(0x4000, ALL, Alarm::new(0)).link_if(|| false));
+    assert!(!TABLE.begin(0x4000, ALL, WakeCount::new(0)).link_if(|| false));
 }
 
 /// Some waiters leave at once, others wait; each wake reaches one waiter, and each waiter learns of
 /// its own.
 #[test]
-fn no_wake_is_spent_on_two_or_on_nobody() {
+fn each_wake_reaches_exactly_one_waiter() {
     const THREADS: usize = 3;
     const ROUNDS: usize = if cfg!(miri) { 30 } else { 20_000 };
     static LEFT: AtomicUsize = AtomicUsize::new(THREADS);

@@ -116,7 +116,7 @@ fn loom_no_wake_is_lost_between_the_comparison_and_the_queue() {
 }
 
 #[test]
-fn loom_no_wake_is_lost_by_who_enters_first_and_looks_then() {
+fn loom_no_wake_is_lost_if_a_waiter_enters_before_it_checks() {
     model(|| {
         let (table, word) = (table(), Arc::new(AtomicU32::new(0)));
         let theirs = Arc::clone(&word);
@@ -135,17 +135,17 @@ fn loom_no_wake_is_lost_by_who_enters_first_and_looks_then() {
 /// A limit or a kill against a wake: the wake belongs to the waiter that gives up, or to the other
 /// one.
 #[test]
-fn loom_who_gives_up_has_the_wake_or_leaves_it_to_another() {
+fn loom_a_waiter_that_gives_up_has_the_wake_or_leaves_it_to_another() {
     model(|| {
         let table = table();
-        let [hasty, patient] = [(); 2].map(|()| linked(table, HERE, ALL));
-        let hasty = thread::spawn(move || !hasty.leave());
-        let patient = thread::spawn(move || patient.payload().wait());
+        let [leaving, waiting] = [(); 2].map(|()| linked(table, HERE, ALL));
+        let leaving = thread::spawn(move || !leaving.leave());
+        let waiting = thread::spawn(move || waiting.payload().wait());
         assert_eq!(wake(table, HERE, 1), 1);
-        if hasty.join().unwrap() {
+        if leaving.join().unwrap() {
             assert_eq!(wake(table, HERE, 1), 1, "the wake was two's");
         }
-        patient.join().unwrap();
+        waiting.join().unwrap();
         assert_eq!(wake(table, HERE, 1), 0);
     });
 }
@@ -153,14 +153,14 @@ fn loom_who_gives_up_has_the_wake_or_leaves_it_to_another() {
 /// Locks as `hooks::pthread::LockWait` does: a waiter that stops waiting passes a wake on, whether
 /// it has the lock or has come to its limit.
 #[test]
-fn loom_a_lock_is_not_left_free_while_somebody_waits_for_it() {
+fn loom_a_lock_is_not_left_free_while_a_tasklet_waits_for_it() {
     /// Returns whether it has the lock.
-    fn lock(table: &'static Table<CountingEvent>, locked: &AtomicBool, is_patient: bool) -> bool {
+    fn lock(table: &'static Table<CountingEvent>, locked: &AtomicBool, has_no_limit: bool) -> bool {
         let attempt = || locked.compare_exchange(false, true, Acquire, Relaxed).is_ok();
         loop {
             let entry = linked(table, HERE, ALL);
             let has_lock = attempt();
-            if has_lock || !is_patient {
+            if has_lock || !has_no_limit {
                 if !entry.leave() {
                     wake(table, HERE, 1);
                 }
@@ -177,10 +177,10 @@ fn loom_a_lock_is_not_left_free_while_somebody_waits_for_it() {
 
     model(|| {
         let (table, locked) = (table(), Arc::new(AtomicBool::new(true)));
-        let others = [true, false].map(|is_patient| {
+        let others = [true, false].map(|has_no_limit| {
             let locked = Arc::clone(&locked);
             thread::spawn(move || {
-                if lock(table, &locked, is_patient) {
+                if lock(table, &locked, has_no_limit) {
                     unlock(table, &locked);
                 }
             })
@@ -207,7 +207,7 @@ fn loom_wakes_of_two_threads_wake_as_many_as_they_may() {
 
 /// Tasklets are not moved to the second word: they wake and check again.
 #[test]
-fn loom_a_requeue_wakes_all_who_wait_at_the_first_word_and_nobody_else() {
+fn loom_a_requeue_wakes_all_waiters_of_the_first_word_and_no_others() {
     model(|| {
         let (table, word) = (table(), Arc::new(AtomicU32::new(0)));
         let (others, bits) = (linked(table, THERE, ALL), linked(table, HERE, 2));

@@ -14,7 +14,7 @@ use crate::caller::Call;
 use crate::duplicates::CallFile;
 use crate::query::{Direction, is_shut_down, poll_now, socket_option};
 use crate::raw::{AGAIN, IO, Outcome, call};
-use crate::wait::{Limit, SPURIOUS_PAUSE, ready};
+use crate::wait::{Limit, SPURIOUS_PAUSE, ready, wait_within};
 
 const SIOCATMARK: c_int = 0x8905;
 

@@ -134,7 +134,7 @@ fn wait_then_try_on(
 const RECHECK_INTERVAL: Duration = Duration::from_millis(100);
 
 /// Returns the limit of one wait of a call that lasts until `end`.
-fn wait_within(fd: c_int, direction: Direction, end: &Limit) -> Option<Duration> {
+pub(crate) fn wait_within(fd: c_int, direction: Direction, end: &Limit) -> Option<Duration> {
     let left = end.left();
     match direction == Direction::Out && socket_option(fd, libc::SO_DOMAIN) == Ok(libc::AF_UNIX) {
         true => Some(left.map_or(RECHECK_INTERVAL, |left| left.min(RECHECK_INTERVAL))),

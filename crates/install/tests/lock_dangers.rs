@@ -452,7 +452,7 @@ fn i3_nor_those_of_handlers_that_nobody_knows_of() {
 fn i3_posts_go_round_among_neighbours_schedulers_and_threads() {
     const STATIONS: usize = 4;
     let all = rounds(300, 20_000);
-    let stations = Arc::new([0, 1, 0, 1].map(CSemaphore::of));
+    let stations = Arc::new([0, 1, 0, 1].map(CSemaphore::from_value));
     let go_round = move |stations: &[CSemaphore; STATIONS], me: usize| {
         for _ in 0..all {
             assert_eq!(stations[me].wait(), 0);

@@ -6,8 +6,10 @@
 mod support;
 
 use std::any::Any;
+use std::cell::Cell;
 use std::io::Read;
 use std::net::UdpSocket;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::sync::mpsc::{self, Receiver, Sender};
@@ -53,31 +55,30 @@ fn abandons(what: &str, wait: impl FnOnce() + Send + 'static) {
     });
 }
 
-/// A run that abandons a tasklet which has been woken inside `wait` and has not run since: by
-/// `wake`, which is called by a neighbour that then holds the thread until the time is over.
+/// A run that abandons a tasklet which has been woken inside `wait` and has not run since. `wake`
+/// wakes it, and takes the time that it needs: the shutdown begins after it.
 fn abandons_ready(what: &str, wait: impl FnOnce() + 'static, wake: impl FnOnce() + 'static) {
     let parked = Config::new().grace(GRACE).run_until(move || {
         let parked = spawn(move || shield(wait));
-        // So many come before it that the scheduler looks at the clock first.
+        let has_ended = Rc::new(Cell::new(false));
+        // All of them run before the one that has been woken. The first holds the thread until the
+        // time is over; they are so many that the scheduler looks at the clock before the last.
         for _ in 0..70 {
-            spawn(|| {
+            let has_ended = Rc::clone(&has_ended);
+            spawn(move || {
                 shield(|| {
                     loop {
                         yield_now();
+                        if has_ended.take() {
+                            thread::sleep(GRACE * 2);
+                        }
                     }
                 })
             });
         }
-        spawn(move || {
-            shield(|| {
-                yield_now();
-                // The shutdown has begun.
-                wake();
-                thread::sleep(GRACE * 2);
-                yield_now();
-            });
-        });
         yield_now();
+        wake();
+        has_ended.set(true);
         parked
     });
     let ended = parked.unwrap().join();

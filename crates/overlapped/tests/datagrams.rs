@@ -250,6 +250,31 @@ fn a_sender_that_waited_for_the_queue_of_its_receiver_sends_all_of_its_bytes() {
 }
 
 #[test]
+fn a_sender_that_waits_for_a_full_queue_does_not_try_without_a_pause() {
+    run(|| {
+        let (receiver, to) = full_receiver("pauses");
+        let connected = UnixDatagram::unbound().unwrap();
+        connected.connect_addr(&to).unwrap();
+        let sends: [Box<dyn FnOnce() -> std::io::Result<usize>>; 2] = [
+            Box::new(move || connected.send(b"y")),
+            Box::new(move || UnixDatagram::unbound()?.send_to_addr(b"y", &to)),
+        ];
+        for send in sends {
+            let waiting = spawn(send);
+            sleep(ms(5));
+            let operations = || overlapped::task::stats().unwrap().operations;
+            let before = operations();
+            sleep(ms(100));
+            let tries = operations() - before;
+            assert!(tries < 500, "{tries} tries in 100 ms");
+            receiver.recv(&mut [0; 1]).unwrap();
+            assert_eq!(waiting.join().unwrap().unwrap(), 1);
+        }
+    })
+    .unwrap();
+}
+
+#[test]
 fn a_socket_that_is_shut_down_wakes_its_receivers_and_acceptors() {
     run(|| {
         let (socket, _peer) = UnixDatagram::pair().unwrap();

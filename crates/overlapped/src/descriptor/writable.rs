@@ -71,6 +71,10 @@ pub(crate) unsafe fn send_on_unix_socket(op: &Op, limit: Option<u64>) -> io::Res
         // SAFETY: handed on to the caller.
         return unsafe { perform(op, limit) };
     }
+    debug_assert!(
+        !matches!(op, Op::Net(net) if net.is_nonblocking()),
+        "it would be tried for ever"
+    );
     loop {
         let recheck = deadline_in(RECHECK);
         let until = limit.map_or(recheck, |limit| limit.min(recheck));

@@ -109,6 +109,7 @@ impl Socket {
     /// Every pointer in `op` is valid for what the operation does with it until this returns, and
     /// used by no other code; its descriptor is this socket's.
     unsafe fn perform(&self, op: Net, which: Limit) -> io::Result<usize> {
+        let may_wait = !op.is_nonblocking();
         let op = &Op::Net(op);
         debug_assert_eq!(op.fd(), self.raw());
         if self.is_nonblocking() {
@@ -119,7 +120,7 @@ impl Socket {
         // SAFETY: handed on to the caller; the borrow of `self` keeps the descriptor open.
         unsafe {
             match which {
-                Limit::Write if self.state.is_unix() => {
+                Limit::Write if may_wait && self.state.is_unix() => {
                     descriptor::send_on_unix_socket(op, deadline)
                 }
                 Limit::Read | Limit::Write => perform(op, deadline),

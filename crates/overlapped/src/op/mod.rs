@@ -123,6 +123,19 @@ impl Op {
 }
 
 impl Net {
+    /// Tells whether it is to fail where it would wait.
+    #[inline]
+    pub(crate) fn is_nonblocking(&self) -> bool {
+        match *self {
+            Net::Accept { nonblocking, .. }
+            | Net::Connect { nonblocking, .. }
+            | Net::Recv { nonblocking, .. }
+            | Net::Send { nonblocking, .. }
+            | Net::RecvMsg { nonblocking, .. }
+            | Net::SendMsg { nonblocking, .. } => nonblocking,
+        }
+    }
+
     /// Tells whether it moves bytes.
     fn is_transfer(&self) -> bool {
         match self {

@@ -70,14 +70,7 @@ pub(super) fn is_unfinished(op: &Op, outcome: Outcome) -> bool {
 #[inline]
 pub(super) fn is_nonblocking(op: &Op) -> bool {
     match *op {
-        Op::Net(
-            Net::Accept { nonblocking, .. }
-            | Net::Connect { nonblocking, .. }
-            | Net::Recv { nonblocking, .. }
-            | Net::Send { nonblocking, .. }
-            | Net::RecvMsg { nonblocking, .. }
-            | Net::SendMsg { nonblocking, .. },
-        ) => nonblocking,
+        Op::Net(ref net) => net.is_nonblocking(),
         Op::Fs(ref fs) => fs::is_nonblocking(fs),
         Op::Wait(
             Wait::Readable { .. }

@@ -332,6 +332,23 @@ fn a_waiting_transfer_ends_when_the_unix_socket_at_its_end_is_shut_down_for_it()
 }
 
 #[test]
+fn a_copy_to_a_full_unix_socket_ends_at_the_sockets_own_limit() {
+    in_time(Duration::from_secs(20), || {
+        run(|| {
+            let (mut feed, mut from) = UnixStream::pair().unwrap();
+            let (mut to, _rx) = UnixStream::pair().unwrap();
+            to.set_write_timeout(Some(ms(250))).unwrap();
+            let feeds = spawn(move || while feed.write(&[7; 64 << 10]).is_ok() {});
+            let copied = timeout(ms(5_000), || overlapped::io::copy(&mut from, &mut to));
+            assert_eq!(copied.unwrap_err().kind(), ErrorKind::WouldBlock);
+            drop(from);
+            feeds.join().unwrap();
+        })
+        .unwrap();
+    });
+}
+
+#[test]
 fn a_waiting_raw_send_ends_when_the_unix_socket_is_shut_down_for_it() {
     in_time(Duration::from_secs(20), || {
         run(|| {

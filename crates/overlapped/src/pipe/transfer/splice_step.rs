@@ -11,6 +11,7 @@ use crate::sys;
 use crate::sys::errno;
 use crate::sys::readiness::Interest;
 use crate::sys::signal::sigpipe;
+use crate::sys::socket;
 use crate::sys::splice;
 use crate::sys::splice::Kind;
 use crate::task::wait::{perform, perform_now};
@@ -68,9 +69,20 @@ pub(super) fn wait_for(end: &End<'_>, side: Side) -> Result<(), Failure> {
     let waited = match side {
         // SAFETY: the descriptor is borrowed until this returns; there is no memory.
         Side::Source => unsafe { perform(&ready(end, side), until) }.map(drop),
-        Side::Sink => descriptor::wait_writable(end.fd, until).map(drop),
+        Side::Sink => wait_for_room(end, until),
     };
     waited.map_err(|error| Failure::of(side, error))
+}
+
+/// Waits until a sink has room, or the next splice fails. It does not return in between: the next
+/// wait would begin with a new limit.
+fn wait_for_room(end: &End<'_>, until: Option<u64>) -> io::Result<()> {
+    while !descriptor::wait_writable(end.fd, until)? {
+        if socket::is_shut_down_for_writing(end.fd) {
+            break;
+        }
+    }
+    Ok(())
 }
 
 /// Waits for the side that is not ready. Returns false if both are ready.

@@ -97,6 +97,13 @@ pub(crate) fn is_unix(fd: BorrowedFd<'_>) -> bool {
     SockRef::from(&fd).local_addr().is_ok_and(|addr| addr.is_unix())
 }
 
+/// Tells whether a stream socket of the Unix family is shut down for writing, by either side: an
+/// empty send fails then, and sends nothing otherwise.
+pub(crate) fn is_shut_down_for_writing(fd: BorrowedFd<'_>) -> bool {
+    // SAFETY: no byte is read.
+    unsafe { transfer::send(fd.as_raw_fd(), std::ptr::dangling(), 0, 0) < 0 }
+}
+
 /// shutdown(2).
 pub(crate) fn shutdown(fd: BorrowedFd<'_>, how: Shutdown) -> io::Result<()> {
     SockRef::from(&fd).shutdown(how)

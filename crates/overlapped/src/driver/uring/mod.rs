@@ -65,8 +65,9 @@ pub(crate) struct Uring {
     in_flight: usize,
     /// The backend's own entries that have not completed.
     internal: usize,
-    /// Operations in flight, by the slots of their tokens, for those that must be started again.
-    ops: Vec<Op>,
+    /// Operations in flight, by the slots of their tokens: some must be started again, and nothing
+    /// else can be asked to end.
+    ops: Vec<Option<(Token, Op)>>,
     /// Operations that the ring only polls for: see [`Uring::submit_polled`].
     polled: FxHashSet<Token>,
     /// Cancelled and not completed; when they are asked again.
@@ -169,9 +170,21 @@ impl Uring {
     /// Keeps `op` until its completion.
     #[inline]
     fn remember(&mut self, token: Token, op: &Op) {
+        let entry = Some((token, *op));
         match self.ops.get_mut(token.slot()) {
-            Some(place) => *place = *op,
-            None => self.ops.resize(token.slot() + 1, *op),
+            Some(place) => *place = entry,
+            None => {
+                self.ops.resize(token.slot(), None);
+                self.ops.push(entry);
+            }
+        }
+    }
+
+    /// Gives the operation `token`, if its completion has not been handed out.
+    fn find(&self, token: Token) -> Option<&Op> {
+        match self.ops.get(token.slot()) {
+            Some(Some((found, op))) if *found == token => Some(op),
+            _ => None,
         }
     }
 
@@ -180,6 +193,10 @@ impl Uring {
     }
 
     pub(super) fn cancel(&mut self, token: Token) {
+        if self.find(token).is_none() {
+            // It has completed, and that decides. No further completion would end the asking.
+            return;
+        }
         self.note_asked(token);
         self.push_internal(prepare::cancel(token).user_data(CANCEL));
     }
@@ -386,6 +403,7 @@ impl Uring {
                 self.unfinished.push((token, outcome));
                 continue;
             }
+            self.ops[token.slot()] = None;
             if !self.asked.is_empty() {
                 self.asked.remove(&token);
             }
@@ -444,6 +462,12 @@ impl Uring {
     #[cfg(test)]
     pub(super) fn ring_fd(&self) -> std::os::fd::BorrowedFd<'_> {
         self.ring.fd()
+    }
+
+    /// Tells whether operations that were asked to end have not ended.
+    #[cfg(test)]
+    pub(super) fn is_asking(&self) -> bool {
+        !self.asked.is_empty()
     }
 
     /// Counts the times when completions did not fit into the ring.

@@ -20,6 +20,7 @@
 use super::{Uring, prepare};
 use crate::driver::direct;
 use crate::op::{Completion, Op, Outcome, Submitted, Token};
+use crate::sys::errno;
 
 impl Uring {
     /// Starts what the ring does not do by itself: [`Op::Wait`], whose result is not the
@@ -43,9 +44,14 @@ impl Uring {
         Submitted::Pending
     }
 
+    /// Gives the operation of a completion that has not been handed out.
+    fn op(&self, token: Token) -> &Op {
+        self.find(token).expect("a completion names an operation in flight")
+    }
+
     /// Queues a poll for the descriptor of the operation `token`.
     fn push_poll(&mut self, token: Token) {
-        let op = &self.ops[token.slot()];
+        let op = self.op(token);
         let entry = prepare::ready(op.fd(), direct::interest(op)).user_data(token.to_bits());
         // SAFETY: a poll has no memory; the descriptor is open until the token's completion.
         unsafe { self.push(entry) };
@@ -67,19 +73,22 @@ impl Uring {
             let outcome = match end {
                 Some(outcome) => outcome,
                 None if is_cancelled => Outcome::CANCELLED,
-                None if is_polled => {
+                // A connect that is under way must not be started twice.
+                None if is_polled || errno::is_under_way(outcome.raw()) => {
+                    self.polled.insert(token);
                     self.push_poll(token);
                     continue;
                 }
                 None => {
                     // SAFETY: promised at `submit` until the completion, which has not been handed
                     // out.
-                    let entry = unsafe { prepare::prepare(&self.ops[token.slot()]) };
+                    let entry = unsafe { prepare::prepare(self.op(token)) };
                     // SAFETY: the same promise.
                     unsafe { self.push(entry.user_data(token.to_bits())) };
                     continue;
                 }
             };
+            self.ops[token.slot()] = None;
             self.polled.remove(&token);
             self.asked.remove(&token);
             self.cursors.correct(token, outcome.raw());
@@ -94,7 +103,7 @@ impl Uring {
         if polled.is_cancelled() {
             return None;
         }
-        let op = &self.ops[token.slot()];
+        let op = self.op(token);
         if polled.raw() < 0 {
             return Some(polled);
         }
@@ -112,7 +121,7 @@ impl Uring {
         if outcome.is_cancelled() {
             return None;
         }
-        let op = &self.ops[token.slot()];
+        let op = self.op(token);
         if !direct::is_unfinished(op, outcome) || direct::is_nonblocking(op) {
             return Some(outcome);
         }

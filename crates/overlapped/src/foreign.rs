@@ -1,12 +1,13 @@
-//! Foreign code: the subscriber of `tracing`, callbacks of the symbol look-up, destructors.
+//! Calls of foreign code: the subscriber of `tracing`, callbacks of the symbol look-up,
+//! destructors.
 //!
-//! It may do anything, wait and panic included. So no lock of the library's is held while it runs,
-//! and the library does not wait while foreign code holds a lock of its own.
+//! Foreign code may do anything, wait and panic included. So the library holds none of its locks
+//! while it runs, and does not wait while foreign code holds a lock of its own.
 
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-/// Calls foreign code. A panic of it ends here, printed by the panic hook.
+/// Calls foreign code. Its panics end here, after the panic hook has printed them.
 pub(crate) fn quietly<R>(call: impl FnOnce() -> R) -> Option<R> {
     catch_unwind(AssertUnwindSafe(call)).map_err(discard).ok()
 }
@@ -19,7 +20,7 @@ fn discard(payload: Box<dyn Any + Send>) {
     }
 }
 
-/// The names of the functions at an address, innermost first: several where it was inlined.
+/// Returns the names of the functions at an address, innermost first: several where it was inlined.
 ///
 /// `resolve` calls back with a global lock held, which is re-entrant by thread. So the
 /// callback writes nothing: a stream that waits would stop every other thread that looks up a

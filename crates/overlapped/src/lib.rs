@@ -35,7 +35,7 @@
 //!
 //! # The map
 //!
-//! | module | what is in it |
+//! | module | contents |
 //! |---|---|
 //! | [`run`], [`run_until`], [`Config`] | the way in: a scheduler on this thread |
 //! | [`task`] | tasklets: [`spawn`], [`scope`], groups, join, kill, shield, locals, dumps |
@@ -48,7 +48,7 @@
 //! | [`io`] | `pipe`, `stdin`, `stdout`, `stderr`: std's names, blocking the tasklet only |
 //! | [`process`] | `Command`, `Child`: std's child processes |
 //! | [`signal`] | `ctrl_c`, and any signal as a stream |
-//! | [`os`] | parts that only some systems have, at std's paths: Unix sockets |
+//! | [`os`] | parts that only some systems have, under std's paths: Unix sockets |
 //! | [`port`] | the completion port itself, usable without tasklets |
 //!
 #![doc = include_str!("hazards.md")]
@@ -80,19 +80,19 @@
 //! a lock of `overlapped::sync` lets others run), and put foreign blocking calls into
 //! [`task::unblock`]. Long computations go there, too, or call [`yield_now`] now and then.
 //!
-//! **A program that hangs** can be asked as it is. With `OVERLAPPED_STALL=1s` in its environment it
-//! reports every tasklet that holds its thread for longer, with a backtrace, and a `run` that waits
-//! for tasklets which its first one has left behind. With `OVERLAPPED_DUMP=quit`, Ctrl-\\ shows all
-//! tasklets and what they wait for, also while their thread is blocked. Both write to standard
-//! error. In code: [`Config::stall_limit`], [`Config::dump_on`], [`task::dump`].
+//! **A program that hangs** can be examined as it is. With `OVERLAPPED_STALL=1s` in its environment
+//! it reports every tasklet that holds its thread for longer, with a backtrace, and a `run` that
+//! waits for tasklets which its first one has left behind. With `OVERLAPPED_DUMP=quit`, Ctrl-\\
+//! shows all tasklets and what they wait for, also while their thread is blocked. Both write to
+//! standard error. In code: [`Config::stall_limit`], [`Config::dump_on`], [`task::dump`].
 //!
 //! # Outside a scheduler
 //!
 //! Every call does what std's does: it blocks the thread. [`spawn`] panics there,
 //! [`Builder::spawn`] returns [`SpawnError::NoScheduler`], and a channel operation that would wait
-//! is a deadlock at once. Code on other runtimes meets this one through [`task::unblock`] (blocking
-//! code, on a pool thread), [`net::wait_readable`] (any descriptor) and [`Remote`] (from other
-//! threads). tokio inside a tasklet blocks the whole thread: give it a thread of its own.
+//! is a deadlock at once. Code on other runtimes reaches this one through [`task::unblock`]
+//! (blocking code, on a pool thread), [`net::wait_readable`] (any descriptor) and [`Remote`] (from
+//! other threads). tokio inside a tasklet blocks the whole thread: give it a thread of its own.
 //!
 //! After fork(2) the child sees no scheduler: it is outside, whichever tasklet called fork, and may
 //! begin a run of its own. The parent's tasklets are parked for good there. The child should end by
@@ -100,7 +100,7 @@
 
 #![cfg_attr(
     not(target_os = "linux"),
-    allow(dead_code, reason = "some parts have a use for the ring and Linux's caches only")
+    allow(dead_code, reason = "some parts are used only by the ring and by Linux's caches")
 )]
 
 pub mod chan;

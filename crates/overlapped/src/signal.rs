@@ -1,10 +1,10 @@
 //! Signals as events that a tasklet waits for.
 //!
 //! A signal that has a listener loses its default effect: Ctrl-C does not end the process any more.
-//! That stays so after the last listener has gone; the signal has no effect then. Handlers that
-//! were installed before are still called.
+//! After the last listener has gone, the signal has no effect at all. Handlers that were installed
+//! before are still called.
 //!
-//! Every listener gets every signal. Signals of one kind that come between two looks count as one,
+//! Every listener gets every signal. Signals of one kind that come between two calls count as one,
 //! as they do in the system itself (signal(7)). Outside a scheduler, waiting blocks the thread.
 //!
 //! A child of [`Command`](crate::process::Command) starts with the default for every signal.
@@ -55,8 +55,8 @@ pub fn interrupt_waits(restart: Restart) -> bool {
 }
 
 /// Tells whether a signal handler is an internal one of this library, of no concern to the program:
-/// it finds out where a thread is, or interrupts one of the library's own. For code that stands
-/// between the program and sigaction(2).
+/// it makes a snapshot of a thread, or interrupts a thread of the library's own. For code between
+/// the program and sigaction(2).
 pub fn is_internal_handler(address: usize) -> bool {
     watchdog::is_handler(address) || thread::interruptible::is_handler(address)
 }
@@ -111,11 +111,11 @@ pub fn answer_requests(f: fn()) -> bool {
 }
 
 /// Asks the scheduler of the calling tasklet to call the function of [`answer_requests`] when it
-/// looks outside next: after a few dozen switches, and before it sleeps. Returns false if there is
-/// no scheduler or no such function.
+/// next polls: after a few dozen switches, and before it sleeps. Returns false without a scheduler
+/// or such a function.
 ///
-/// For code that may be a signal handler, and cannot do its work there: it takes no lock and no
-/// memory. It makes no system call, so it works for this thread only: a handler that has
+/// For code that may be a signal handler, and cannot do its work there: it takes no lock and
+/// allocates nothing. It makes no system call, so it works for this thread only: a handler that has
 /// interrupted the scheduler itself, which may be about to sleep, gets false.
 pub fn request() -> bool {
     task::request()

@@ -1,9 +1,9 @@
-//! Spinning: whether a wait looks at memory for a moment before it sleeps.
+//! The decision whether a wait spins on memory for a moment before it sleeps.
 //!
 //! An idle processor is slow to wake: tens of microseconds in a virtual machine, paid by the thread
-//! that wakes it and by the one that waits. Two that answer each other pay it on every message. So
-//! a wait that is likely to be short, for a ring or of a pool's thread, spins first, without system
-//! calls.
+//! that wakes it and by the one that waits. Two threads that answer each other pay it on every
+//! message. So a wait that is likely to be short (for a ring, or of a pool's thread) spins first,
+//! without system calls.
 //!
 //! ```text
 //!            a sleep was short                     the spin found something
@@ -12,7 +12,7 @@
 //!     └──── the next 2ⁿ waits ───────┘ (n: such failures in a row)
 //! ```
 //!
-//! Where it does not help (the other thread may need this very processor), it costs one spin of
+//! If spinning does not help (the other thread may need this very processor), it costs one spin of
 //! [`SPIN`] in 1 + 2ⁿ waits.
 
 use std::time::Duration;
@@ -20,17 +20,17 @@ use std::time::Duration;
 /// The longest spin. About the time that sleeping and waking cost.
 pub(crate) const SPIN: Duration = Duration::from_micros(50);
 
-/// A sleep of at most this would have been avoided by a spin: it includes the waking.
+/// A spin would have avoided a sleep of at most this long, which includes the time to wake up.
 const SHORT: Duration = Duration::from_micros(100);
 
-/// Failures in a row beyond this make the pause no longer.
+/// More failures in a row than this do not make the pause longer.
 const FAILURES_MAX: u32 = 12;
 
-/// The decision for one place at which waits are made.
+/// The state of the decision, for one kind of wait.
 #[derive(Debug, Default)]
 pub(crate) struct Spin {
     is_wanted: bool,
-    /// The number of waits that are to sleep at once.
+    /// The number of waits that sleep at once before the next spin.
     pause: u32,
     failures: u32,
 }

@@ -51,7 +51,7 @@ impl Instant {
         (nanos != NEVER).then_some(Instant { nanos })
     }
 
-    /// Returns the point `duration` earlier, or `None` before the clock's begin.
+    /// Returns the point `duration` earlier, or `None` before the clock's beginning.
     pub fn checked_sub(&self, duration: Duration) -> Option<Instant> {
         let nanos = self.nanos.checked_sub(u64::try_from(duration.as_nanos()).ok()?)?;
         Some(Instant { nanos })
@@ -62,7 +62,7 @@ impl Add<Duration> for Instant {
     type Output = Instant;
 
     /// # Panics
-    /// Beyond the clock's range; [`Instant::checked_add`] does not.
+    /// If the result is beyond the clock's range; [`Instant::checked_add`] returns `None` then.
     fn add(self, duration: Duration) -> Instant {
         self.checked_add(duration).expect("overflow when adding duration to instant")
     }
@@ -78,7 +78,7 @@ impl Sub<Duration> for Instant {
     type Output = Instant;
 
     /// # Panics
-    /// Before the clock's begin; [`Instant::checked_sub`] does not.
+    /// If the result is before the clock's beginning; [`Instant::checked_sub`] returns `None` then.
     fn sub(self, duration: Duration) -> Instant {
         self.checked_sub(duration).expect("overflow when subtracting duration from instant")
     }
@@ -99,22 +99,23 @@ impl Sub<Instant> for Instant {
 }
 
 impl Instant {
-    /// The point on the port's clock.
+    /// Returns the point on the port's clock, in nanoseconds.
     pub(crate) fn to_nanos(self) -> u64 {
         self.nanos
     }
 }
 
-/// Returns the deadline `duration` from now, on the port's clock. A far one never comes.
+/// Returns the deadline `duration` from now, on the port's clock. One beyond the clock's range
+/// never comes.
 pub(crate) fn deadline_in(duration: Duration) -> u64 {
     Instant::now().checked_add(duration).map_or(NEVER, |instant| instant.nanos)
 }
 
 /// Blocks the calling tasklet for at least `duration`; outside a scheduler, the thread.
 ///
-/// A deadline set by [`timeout`], or a kill inside [`kill_as_error`], ends it early, and it cannot
-/// return that: a loop that polls and sleeps should use [`try_sleep`]. While unwinding it returns
-/// at once.
+/// A deadline set by [`timeout`], or a kill inside [`kill_as_error`], ends the sleep early. `sleep`
+/// cannot return that, so a loop that polls and sleeps should use [`try_sleep`]. While the tasklet
+/// is unwinding, it returns at once.
 ///
 /// # Panics
 /// Inside [`no_switch`](crate::task::no_switch).
@@ -146,20 +147,19 @@ pub fn sleep_until(instant: Instant) {
     }
 }
 
-/// Blocks the calling tasklet for at least `duration`; outside a scheduler, the thread. The sleep
-/// for loops under a [`timeout`]: it says when the deadline has ended it.
+/// Blocks the calling tasklet for at least `duration`; outside a scheduler, the thread. Loops under
+/// a [`timeout`] should use this sleep, since it returns an error if the deadline ends it.
 ///
 /// # Errors
 /// [`Cancelled`](crate::task::Cancelled) if the deadline or, inside
-/// [`kill_as_error`](crate::task::kill_as_error), a kill comes before the end of the sleep, which
-/// ends there then; `WouldBlock` while unwinding and inside [`no_switch`](crate::task::no_switch),
-/// at once.
+/// [`kill_as_error`](crate::task::kill_as_error), a kill ends the sleep early; `WouldBlock`, at
+/// once, while unwinding and inside [`no_switch`](crate::task::no_switch).
 ///
 /// ```
 /// use overlapped::time::{Duration, timeout, try_sleep};
 /// use std::{io, path::Path};
 ///
-/// /// Waits until there is such a file, or until the caller's deadline.
+/// /// Waits until `path` exists, or until the caller's deadline.
 /// fn wait_for(path: &Path) -> io::Result<()> {
 ///     while !overlapped::fs::exists(path)? {
 ///         try_sleep(Duration::from_millis(10))?;
@@ -189,8 +189,8 @@ pub fn try_sleep_until(instant: Instant) -> io::Result<()> {
 }
 
 /// Sleeps. Returns true at the end of the sleep, false if the deadline or a kill ended it. It
-/// always parks, also if the time has come: a loop that ignores the deadline lets its neighbours
-/// run.
+/// always parks, even if `until` has passed, so that a loop that ignores the deadline still lets
+/// other tasklets run.
 fn sleep_to(until: u64) -> Result<bool, CannotWait> {
     let Some(here) = here() else {
         while let left @ 1.. = until.saturating_sub(clock::nanos()) {
@@ -200,7 +200,8 @@ fn sleep_to(until: u64) -> Result<bool, CannotWait> {
     };
     checkpoint_without_error(here)?;
     let deadline = if is_cancelled(here) { 0 } else { here.me().deadline.get() };
-    // A sleep to the end of time is still a timer that a tasklet waits for.
+    // Even an endless sleep must count as a timer that can wake the tasklet; `NEVER` means no
+    // timer.
     let woken = park(here, Waiting::Sleep, until.min(deadline).min(NEVER - 1));
     deliver_kill(here);
     Ok(until <= deadline && woken == Wake::Done)
@@ -208,13 +209,13 @@ fn sleep_to(until: u64) -> Result<bool, CannotWait> {
 
 /// Runs `f` with a deadline `duration` from now: calls inside that wait return an error when it has
 /// passed (`TimedOut`, or their own variant). Returns the result of `f`. `recv` and `send` of
-/// [`mpsc`](crate::sync::mpsc), `mpmc` and `oneshot` have std's errors only, the same as for a
-/// closed channel: ask [`expired`] after them, or call `recv_timeout`.
+/// [`mpsc`](crate::sync::mpsc), `mpmc` and `oneshot` have only std's errors, so a deadline looks
+/// like a closed channel: call [`expired`] after them, or use `recv_timeout`.
 ///
-/// Of nested deadlines the earliest counts, whichever is the inner one. They do not end waits for
-/// locks and [`block_on`](crate::task::block_on). Tasklets that `f` spawns have no deadline, except
-/// those of a [`scope`](crate::scope()), which it waits for. Outside a scheduler `f` runs without a
-/// deadline.
+/// The earliest of nested deadlines counts, also if it is the outer one. Deadlines do not end waits
+/// for locks and [`block_on`](crate::task::block_on). Tasklets that `f` spawns have no deadline,
+/// except those of a [`scope`](crate::scope()), which it waits for. Outside a scheduler `f` runs
+/// without a deadline.
 ///
 /// ```
 /// use overlapped::{Channel, RecvError, time::{Duration, timeout}};
@@ -225,9 +226,9 @@ fn sleep_to(until: u64) -> Result<bool, CannotWait> {
 /// }).unwrap();
 /// ```
 ///
-/// **A loop that polls** must check whether the deadline has passed, because [`sleep`] ends there
-/// and has no error to return: `while !ready() { sleep(…) }` would go round without a pause. Use
-/// [`try_sleep`], or ask [`expired`]:
+/// **A loop that polls** must check whether the deadline has passed. After the deadline [`sleep`]
+/// returns at once and has no error to return, so `while !ready() { sleep(…) }` would spin. Use
+/// [`try_sleep`], or call [`expired`]:
 ///
 /// ```
 /// use overlapped::time::{Duration, expired, timeout, try_sleep};
@@ -279,7 +280,8 @@ pub fn deadline() -> Option<Instant> {
 }
 
 /// Tells whether the [`deadline`] of the calling tasklet has passed. Calls that wait return their
-/// error from then on. Never waits; a loop that only computes and asks lets no neighbour run.
+/// error from then on. This function never waits, so a loop that only computes and calls it lets no
+/// other tasklet run.
 pub fn expired() -> bool {
     deadline().is_some_and(|deadline| deadline <= Instant::now())
 }
@@ -297,19 +299,19 @@ impl Drop for Restore {
     }
 }
 
-/// The handling of ticks that an [`Interval`] missed because it was not waited for. The names are
-/// tokio's.
+/// The handling of ticks that an [`Interval`] missed because its owner did not wait in time. The
+/// names are tokio's.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Hash)]
 pub enum MissedTickBehavior {
-    /// They come at once, one after another, until the interval has caught up: as many ticks as
-    /// periods.
+    /// The missed ticks come at once, one after another, until the interval has caught up: as many
+    /// ticks as periods.
     #[default]
     Burst,
     /// The late tick comes at once, and the next one a whole period after that: two ticks are never
     /// closer together than a period.
     Delay,
-    /// The late tick comes at once, the other missed ones do not come at all, and the next one
-    /// keeps the old beat.
+    /// The late tick comes at once, the other missed ticks are dropped, and the next one comes by
+    /// the original schedule.
     Skip,
 }
 
@@ -322,7 +324,7 @@ pub struct Interval {
 }
 
 /// Makes an interval whose first tick comes one `period` from now. (tokio's comes at once.)
-/// [`set_missed_tick_behavior`](Interval::set_missed_tick_behavior) says what happens to missed
+/// [`set_missed_tick_behavior`](Interval::set_missed_tick_behavior) sets what happens to missed
 /// ticks.
 ///
 /// # Panics
@@ -343,15 +345,15 @@ pub fn interval(period: Duration) -> Interval {
     Interval { next: far(Instant::now(), period), period, missed: MissedTickBehavior::default() }
 }
 
-/// Returns the point `duration` later, at most the last one there is.
+/// Returns the point `duration` later, or the clock's last one if that is earlier.
 fn far(instant: Instant, duration: Duration) -> Instant {
     instant.checked_add(duration).unwrap_or(Instant { nanos: NEVER - 1 })
 }
 
 impl Interval {
-    /// Waits for the next tick, and returns the time for which it was meant.
+    /// Waits for the next tick, and returns the time at which it was due.
     ///
-    /// A deadline set by [`timeout`] ends the wait early, as it ends [`sleep`]; the tick has not
+    /// A deadline set by [`timeout`] ends the wait early, as it ends [`sleep`]. The tick has not
     /// come then, and the next call waits for it again.
     ///
     /// # Panics
@@ -376,7 +378,7 @@ impl Interval {
         due
     }
 
-    /// Returns when the next tick comes: for [`Select::at`](crate::chan::Select::at).
+    /// Returns the time of the next tick, for [`Select::at`](crate::chan::Select::at).
     pub fn due(&self) -> Instant {
         self.next
     }

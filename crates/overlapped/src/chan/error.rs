@@ -23,7 +23,7 @@ pub enum SendError<T> {
 }
 
 impl<T> SendError<T> {
-    /// The value that was not sent.
+    /// Returns the value that was not sent.
     pub fn into_inner(self) -> T {
         match self {
             SendError::Closed(value)
@@ -97,9 +97,9 @@ impl fmt::Display for RecvError {
 impl std::error::Error for RecvError {}
 
 impl From<RecvError> for io::Error {
-    /// For `channel.recv()?` in functions that return [`io::Result`]. The kind is `BrokenPipe`
-    /// (`Closed`), `TimedOut`, `Deadlock`, `WouldBlock` or `Other`; [`io::Error::downcast`] gives
-    /// the `RecvError` back.
+    /// Converts the error, for `channel.recv()?` in functions that return [`io::Result`]. The kind
+    /// is `BrokenPipe` (`Closed`), `TimedOut`, `Deadlock`, `WouldBlock` or `Other`;
+    /// [`io::Error::downcast`] gives the `RecvError` back.
     fn from(error: RecvError) -> io::Error {
         let kind = match error {
             RecvError::Closed => io::ErrorKind::BrokenPipe,

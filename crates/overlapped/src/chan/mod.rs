@@ -4,8 +4,8 @@
 //! other's. The one that comes first waits in the channel's queue, first come, first served. So the
 //! queue holds senders or receivers, never both: that is its [`balance`](Channel::balance).
 //!
-//! The channel's [`Handover`] decides the *order of running* when a partner is waiting already.
-//! Written for a ready queue `[a, b]`, the caller `c` and the partner `p`:
+//! The channel's [`Handover`] decides the *order of running* when a partner is waiting already. For
+//! a ready queue `[a, b]`, the caller `c` and the partner `p`:
 //!
 //! | handover | the caller's call returns | order of running |
 //! |---|---|---|
@@ -90,12 +90,12 @@ impl<T> Channel<T> {
         Channel { core: Rc::new(Core::new(Handover::default(), name)) }
     }
 
-    /// The name given to [`named`](Channel::named).
+    /// Returns the name given to [`named`](Channel::named).
     pub fn name(&self) -> Option<&str> {
         self.core.name()
     }
 
-    /// Hands `value` to a receiver; waits until there is one.
+    /// Hands `value` to a receiver; waits until one is there.
     ///
     /// # Errors
     /// [`SendError`] gives the value back and says why. Outside a scheduler no tasklet could ever
@@ -105,7 +105,7 @@ impl<T> Channel<T> {
         self.core.send(value, WaitLimit::Forever)
     }
 
-    /// Takes a value from a sender; waits until there is one.
+    /// Takes a value from a sender; waits until one is there.
     ///
     /// # Errors
     /// [`RecvError`] says when. Outside a scheduler a receive that would wait is a deadlock at
@@ -162,12 +162,12 @@ impl<T> Channel<T> {
         Ok(sent)
     }
 
-    /// The number of waiting senders, or minus the number of waiting receivers.
+    /// Returns the number of waiting senders, or minus the number of waiting receivers.
     pub fn balance(&self) -> isize {
         self.core.balance()
     }
 
-    /// The side that runs next when a partner is waiting.
+    /// Returns the side that runs next when a partner is waiting.
     pub fn handover(&self) -> Handover {
         self.core.handover()
     }
@@ -200,7 +200,7 @@ impl<T> Channel<T> {
         self.core.is_closing()
     }
 
-    /// Tells whether it is closing and no tasklet waits in it.
+    /// Tells whether the channel is closing and no tasklet waits in it.
     pub fn is_closed(&self) -> bool {
         self.is_closing() && self.balance() == 0
     }

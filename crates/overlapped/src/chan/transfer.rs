@@ -24,7 +24,7 @@ use crate::task::{CannotWait, take_deadlock_report};
 pub(super) enum WaitLimit {
     /// No wait, and no switch either.
     None,
-    /// As long as it takes.
+    /// Without a limit.
     Forever,
     /// Until this time, on the port's clock.
     Until(u64),
@@ -142,7 +142,7 @@ impl<T> Core<T> {
             Err(CannotWait::Killed) => return Err(Failure::Cancelled),
             checked => checked.is_ok() && limit != WaitLimit::None,
         };
-        // First, because the observer may use the channel itself.
+        // The observer is called first, because it may use the channel itself.
         self.observe(here, sending);
         if let Some(partner) = self.waiting.side(!sending).pop_front() {
             self.exchange(slot, partner, sending);

@@ -63,7 +63,7 @@ impl Cursor {
             let mut queue = self.queue();
             // Under the lock: a caller that leaves finds no waiter announced, or finds this one.
             if self.state.swap(QUEUED, Ordering::Acquire) == FREE {
-                // It was free, so there is no queue.
+                // It was free, so no queue exists.
                 self.state.store(BUSY, Ordering::Relaxed);
                 return Ok(());
             }

@@ -6,15 +6,15 @@
 //! fs::File ─────┴──▶ Arc<State> ◀─────────────────┘
 //! ```
 //!
-//! All handles to one open file share a [`State`], since they share these things in the kernel. It
-//! stands below `net`, `fs` and `pipe`, and knows no descriptor: code that has only a number can
-//! look its state up in a table.
+//! All handles to one open file share a [`State`], since they share these things in the kernel.
+//! This room is below `net`, `fs` and `pipe`. A state holds no descriptor, so that code that has
+//! only a number can look the state up in a table.
 //!
-//! Two other parts of the library deal with cursors, and are not this queue. The ring's driver puts
-//! a cursor right that the kernel has not moved: it must do so before the completion is handed out,
-//! and for operations of callers that have no `State`. The public port orders operations by file,
-//! since its callers own descriptors and no handles of this library, and its queue holds operations
-//! instead of tasklets: it must not wait.
+//! Two other parts of the library deal with cursors and do not use this queue. The ring's driver
+//! corrects a cursor that the kernel has not moved. It must do so before it returns the completion,
+//! and also for callers that have no `State`. The public port orders operations by file, since its
+//! callers have descriptors and no handles of this library. It must not wait, so its queue holds
+//! operations instead of tasklets.
 
 mod cursor;
 mod state;

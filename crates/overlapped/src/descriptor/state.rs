@@ -18,7 +18,7 @@ pub(crate) struct State {
     kind: AtomicU8,
     /// Nanoseconds; 0 means that there is no limit.
     read_limit: AtomicU64,
-    /// As `read_limit`.
+    /// The same as `read_limit`, for writes.
     write_limit: AtomicU64,
     pub(super) cursor: Cursor,
 }
@@ -113,7 +113,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_state_returns_what_was_stored() {
+    fn a_state_returns_the_stored_values() {
         let state = State::default();
         assert_eq!((state.kind(), state.limit(Limit::Read)), (None, None));
         for kind in KINDS {

@@ -25,9 +25,9 @@ use crate::time::deadline_in;
 /// The longest wait for room in a socket of the Unix family before the send is tried again.
 const RECHECK: Duration = Duration::from_millis(100);
 
-/// Waits until `fd` has room, as far as the kernel tells, and until the time `limit` at the latest.
-/// Returns early where the kernel would not tell of a shutdown: the caller tries its send again.
-/// Tells whether there is room.
+/// Waits until `fd` has room, as far as the kernel reports it, and until the time `limit` at the
+/// latest. Returns early where the kernel does not report a shutdown; the caller tries its send
+/// again. Tells whether `fd` has room.
 ///
 /// # Errors
 /// `EAGAIN` at the limit; those of [`perform`].
@@ -50,7 +50,7 @@ pub(crate) fn wait_writable(fd: BorrowedFd<'_>, limit: Option<u64>) -> io::Resul
 /// # Safety
 /// As for [`perform`].
 pub(crate) unsafe fn send(fd: BorrowedFd<'_>, op: &Op, limit: Option<u64>) -> io::Result<usize> {
-    // SAFETY: handed on to the caller.
+    // SAFETY: the caller's promise.
     unsafe {
         match !port_does(op) && socket::is_unix(fd) {
             true => send_on_unix_socket(op, limit),
@@ -68,7 +68,7 @@ pub(crate) unsafe fn send(fd: BorrowedFd<'_>, op: &Op, limit: Option<u64>) -> io
 /// As for [`perform`].
 pub(crate) unsafe fn send_on_unix_socket(op: &Op, limit: Option<u64>) -> io::Result<usize> {
     if port_does(op) {
-        // SAFETY: handed on to the caller.
+        // SAFETY: the caller's promise.
         return unsafe { perform(op, limit) };
     }
     debug_assert!(
@@ -78,7 +78,7 @@ pub(crate) unsafe fn send_on_unix_socket(op: &Op, limit: Option<u64>) -> io::Res
     loop {
         let recheck = deadline_in(RECHECK);
         let until = limit.map_or(recheck, |limit| limit.min(recheck));
-        // SAFETY: handed on to the caller.
+        // SAFETY: the caller's promise.
         match unsafe { perform(op, Some(until)) } {
             Err(error) if is_would_block(&error) && Some(until) != limit => {}
             result => return result,
@@ -86,8 +86,8 @@ pub(crate) unsafe fn send_on_unix_socket(op: &Op, limit: Option<u64>) -> io::Res
     }
 }
 
-/// Tells the kernel's "would block" from an error of this library that says that the caller may not
-/// wait: that one has no number.
+/// Distinguishes the kernel's "would block" from an error of this library that says that the caller
+/// may not wait, and has no number.
 fn is_would_block(error: &io::Error) -> bool {
     errno::says_would_block(error)
 }

@@ -1,8 +1,8 @@
 //! The choice of a backend: by code, by `OVERLAPPED_PORT`, or by trying, in this order.
 //!
-//! Containers often forbid io_uring. Then the readiness backend does the same work with more
-//! system calls, and the reason and the remedy are said once per process, as a warning. Where
-//! io_uring was asked for by name, its refusal is an error that says the same.
+//! Containers often forbid io_uring. Then the readiness backend does the same work with more system
+//! calls, and the reason and the remedy are said once per process, as a warning. If the program
+//! chose io_uring by name, the refusal is an error that says the same.
 
 use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -12,7 +12,7 @@ use crate::foreign::quietly;
 /// The backend that a port uses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum PortChoice {
-    /// The one that the environment variable `OVERLAPPED_PORT` names (`uring` or `poll`); where it
+    /// The backend that the environment variable `OVERLAPPED_PORT` names (`uring` or `poll`); if it
     /// is not set, the best one that works here.
     #[default]
     Auto,
@@ -93,8 +93,7 @@ fn parse(value: &str) -> io::Result<PortChoice> {
 }
 
 /// Says that io_uring was `refused`, for the reason in the error, and what to do about it: as an
-/// error where nothing else was allowed; once to the user's subscriber where readiness takes its
-/// place.
+/// error if nothing else was allowed; once to the user's subscriber if readiness takes its place.
 ///
 /// # Errors
 /// The refusal, where `choice` allows io_uring only.
@@ -110,15 +109,15 @@ pub(super) fn explain_refusal(choice: PortChoice, refused: &io::Error) -> io::Re
     Ok(())
 }
 
-/// Calls `warn` the first time: it tells the user's subscriber. Not by `Once`, because the
-/// subscriber may open a port itself, wait, or panic.
+/// Calls `warn`, which warns the user's subscriber, the first time only. It does not use `Once`,
+/// because the subscriber may open a port itself, wait, or panic.
 fn warn_once(warned: &AtomicBool, warn: impl FnOnce()) {
     if !warned.swap(true, Ordering::Relaxed) {
         quietly(warn);
     }
 }
 
-/// The sysctl that forbids io_uring, where this kernel has it.
+/// The sysctl that forbids io_uring, if this kernel has it.
 pub(super) const DISABLED: &str = "/proc/sys/kernel/io_uring_disabled";
 
 /// Says in sentences why io_uring was refused and what to do about it.
@@ -148,7 +147,7 @@ fn explain_with(error: &io::Error, disabled: Option<&str>) -> String {
         }
         Some(libc::EINVAL) => "this kernel is too old. Remedy: Linux 6.1 or later.",
         Some(libc::ENOMEM) => {
-            "there is no memory for a ring. Remedy: raise the limit on locked memory \
+            "no memory is left for a ring. Remedy: raise the limit on locked memory \
              (`ulimit -l`) or the memory limit of the cgroup."
         }
         Some(libc::EMFILE | libc::ENFILE) => {
@@ -175,7 +174,7 @@ mod tests {
     }
 
     #[test]
-    fn a_subscriber_that_is_told_may_open_a_port_itself_and_panic() {
+    fn a_warned_subscriber_may_open_a_port_itself_and_panic() {
         let (said, mut told) = (AtomicBool::new(false), 0);
         warn_once(&said, || {
             warn_once(&said, || unreachable!("it has been said"));

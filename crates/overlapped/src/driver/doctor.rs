@@ -21,7 +21,7 @@ pub struct Report {
     /// The backend that a port with [`PortChoice::Auto`](super::PortChoice::Auto) uses here:
     /// `"uring"`, `"poll"`, or `"none"`.
     pub port: &'static str,
-    /// The findings, in the order in which they are to be read.
+    /// The findings, in reading order.
     pub findings: Vec<Finding>,
 }
 

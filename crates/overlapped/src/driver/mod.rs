@@ -7,17 +7,17 @@
 //! any thread  ──▶ Notifier ──▶ the driver's wait
 //! ```
 //!
-//! A driver starts operations ([`submit`](Driver::submit)), is asked to cancel them
-//! ([`cancel`](Driver::cancel)), and hands out completions ([`wait`](Driver::wait)). It runs no
-//! user code. Exactly one completion comes out for each submitted token, unless `submit` itself
-//! says `Submitted::Done`. A cancel decides nothing: the completion does.
+//! A driver starts operations ([`submit`](Driver::submit)), cancels them on request
+//! ([`cancel`](Driver::cancel)), and returns completions ([`wait`](Driver::wait)). It runs no user
+//! code. Exactly one completion comes out for each submitted token, unless `submit` itself says
+//! `Submitted::Done`. A cancel decides nothing: the completion does.
 //!
-//! A completion is the end of its operation. What the system interrupts or gives up in between is
-//! started again in here (`uring/unfinished.rs`); an operation ends as cancelled only if it was
-//! asked to, and has done nothing.
+//! A completion is the end of its operation. An operation that the system interrupts or gives up in
+//! between is started again in here (`uring/unfinished.rs`); an operation ends as cancelled only if
+//! it was cancelled on request, and has done nothing.
 //!
 //! `direct/` performs operations by plain system calls: one try without waiting, or blocking the
-//! thread. The backends fall back on it, and nobody else names it.
+//! thread. The backends fall back on it, and no other code names it.
 //!
 //! Shutdown: [`drain`](Driver::drain) cancels everything and reaps every completion; only then is
 //! the ring or the poller closed, because closing is not a barrier. A driver that is dropped drains
@@ -62,8 +62,8 @@ impl Driver {
     /// Opens the best backend that `config` and this machine allow.
     ///
     /// # Errors
-    /// `InvalidInput` where the environment names no backend; the reason why a backend that was
-    /// asked for by name is refused; the system's own.
+    /// `InvalidInput` if the environment names no backend; the reason why a backend that was chosen
+    /// by name is refused; the system's own.
     pub(crate) fn open(config: &PortConfig) -> io::Result<Driver> {
         #[cfg(miri)]
         if config.choice == PortChoice::Auto {
@@ -87,7 +87,7 @@ impl Driver {
         Ok(Driver::Poll(Box::new(Poll::open()?)))
     }
 
-    /// Gives the backend's name: `"uring"` or `"poll"`, as `OVERLAPPED_PORT` spells it.
+    /// Returns the backend's name: `"uring"` or `"poll"`, as `OVERLAPPED_PORT` spells it.
     pub(crate) fn name(&self) -> &'static str {
         match self {
             #[cfg(target_os = "linux")]
@@ -98,8 +98,8 @@ impl Driver {
         }
     }
 
-    /// Tells whether the kernel performs `op` meanwhile, where it has to wait for a disk. If not,
-    /// the calling thread waits for the disk.
+    /// Tells whether the kernel performs `op` in the background if it has to wait for a disk. If
+    /// not, the calling thread waits for the disk.
     #[cfg_attr(not(target_os = "linux"), expect(unused_variables))]
     pub(crate) fn waits_for_disks(&self, op: &Op) -> bool {
         match self {
@@ -116,7 +116,7 @@ impl Driver {
     /// # Safety
     /// Until this returns `Done`, or the completion for `token` has come out of [`Driver::wait`]:
     /// the descriptor in `op` stays open, and every pointer in it stays valid for what the
-    /// operation does with it (reads, writes) and is not accessed by anybody else. `token` is not
+    /// operation does with it (reads, writes) and no other code accesses its memory. `token` is not
     /// in flight already.
     #[inline]
     pub(crate) unsafe fn submit(&mut self, token: Token, op: &Op) -> Submitted {
@@ -144,8 +144,8 @@ impl Driver {
         }
     }
 
-    /// Starts one try of `op`, with the next batch. It completes at once: with *would block* where
-    /// it would have to wait.
+    /// Starts one try of `op`, with the next batch. It completes at once: with *would block* if it
+    /// would have to wait.
     ///
     /// # Safety
     /// As for [`submit`](Driver::submit).
@@ -161,7 +161,7 @@ impl Driver {
         }
     }
 
-    /// Tries `op` once, on the calling thread, without waiting; *would block* where it would wait.
+    /// Tries `op` once, on the calling thread, without waiting; *would block* if it would wait.
     ///
     /// # Safety
     /// As for [`try_now`].
@@ -170,8 +170,8 @@ impl Driver {
         unsafe { try_now(op) }
     }
 
-    /// Gives the outcome of a socket's transfer that was cancelled at its own limit: what has come
-    /// by then; `None` where there is nothing, or where `op` is no such transfer.
+    /// Returns the outcome of a socket's transfer that was cancelled at its own limit: the bytes
+    /// that have come by then; `None` if none have, or if `op` is no such transfer.
     ///
     /// # Safety
     /// As for [`try_now`].
@@ -206,7 +206,8 @@ impl Driver {
         }
     }
 
-    /// Asks to end `token` early. Never lost, never decides: the completion says what happened.
+    /// Cancels `token`. The request is never lost and decides nothing: the completion says what
+    /// happened.
     pub(crate) fn cancel(&mut self, token: Token) {
         match self {
             #[cfg(target_os = "linux")]
@@ -217,11 +218,11 @@ impl Driver {
         }
     }
 
-    /// Appends what has completed, waiting for at most `timeout` (`None`: until something
-    /// happens; zero: not at all) where nothing has. May return early with nothing.
+    /// Appends the completions. If there are none, waits for at most `timeout` (`None`: until
+    /// something happens; zero: not at all). May return early with nothing.
     ///
     /// # Errors
-    /// The backend has failed: there is no telling any more when operations end.
+    /// The backend has failed, and the ends of operations cannot be known any more.
     pub(crate) fn wait(
         &mut self,
         timeout: Option<Duration>,
@@ -282,9 +283,9 @@ impl Driver {
     /// Cancels everything and appends every completion that is still due. Takes as long as the
     /// slowest operation that cannot be cancelled. Nothing may be submitted afterwards.
     ///
-    /// A driver that is dropped drains itself, but then nobody looks at the completions: a
-    /// descriptor accepted at the last moment would stay open. So an owner with operations in
-    /// flight calls this and looks.
+    /// A driver that is dropped drains itself, but then no code reads the completions: a descriptor
+    /// accepted at the last moment would stay open. So an owner with operations in flight calls
+    /// this and reads them.
     pub(crate) fn drain(&mut self, out: &mut Vec<Completion>) {
         match self {
             #[cfg(target_os = "linux")]
@@ -296,8 +297,8 @@ impl Driver {
     }
 }
 
-/// Tries `op` once, on the calling thread, without waiting; *would block* where it would wait.
-/// For threads without a driver; with one, [`Driver::try_now`].
+/// Tries `op` once, on the calling thread, without waiting; *would block* if it would wait. For
+/// threads without a driver; with one, use [`Driver::try_now`].
 ///
 /// # Safety
 /// The descriptor in `op` is open, and every pointer in it is valid for what the operation does.
@@ -306,9 +307,9 @@ pub(crate) unsafe fn try_now(op: &Op) -> Outcome {
     unsafe { direct::try_now(op) }
 }
 
-/// Performs `op` to its end, blocking the thread, for callers that are no tasklets; *would block*
-/// where the time `limit` (on the port's clock) comes first, as std's sockets say it, and where
-/// `op` is not to wait.
+/// Performs `op` to its end, blocking the thread, for callers that are no tasklets. Returns *would
+/// block*, as std's sockets do, if the time `limit` (on the port's clock) comes first, or if `op`
+/// is not to wait.
 ///
 /// # Safety
 /// As for [`try_now`].
@@ -321,7 +322,7 @@ pub(crate) unsafe fn block_on(op: &Op, limit: Option<u64>) -> Outcome {
 /// (false).
 ///
 /// # Errors
-/// The system's own; for a descriptor that is not open.
+/// The system's own, for a descriptor that is not open.
 pub(crate) fn block_on_any(ops: &[Op], limit: Option<u64>) -> io::Result<bool> {
     direct::block_on_any(ops, limit)
 }

@@ -1,12 +1,13 @@
 //! Notifiers: they end a driver's wait from another thread.
 //!
-//! A notification is a flag, not a count: while one is pending, further ones do nothing, so a
-//! busy sender costs one system call per wake-up of the receiver. The receiver clears the flag
-//! *before* it reads what the senders left for it; a sender leaves it *before* it notifies. So
-//! either the receiver sees it, or the sender sees the cleared flag and notifies again.
+//! A notification is a flag, not a count: while one is pending, further ones do nothing, so a busy
+//! sender costs one system call per wake-up of the receiver. The receiver clears the flag *before*
+//! it reads messages; a sender leaves its message *before* it notifies. So either the receiver sees
+//! the message, or the sender sees the cleared flag and notifies again.
 //!
-//! A notifier may outlive its port; it then wakes nobody, and keeps nothing of it open. So it is a
-//! weak reference: the port has the only strong one, apart from threads that are just notifying it.
+//! A notifier may outlive its port. Then it wakes nothing, and must keep nothing of the port open.
+//! So it is a weak reference: the port has the only strong one, apart from threads that are just
+//! notifying it.
 
 use std::fmt;
 use std::sync::{Arc, Weak};
@@ -85,8 +86,8 @@ impl Notifier {
 fn give_up() -> ! {
     const TEXT: &[u8] = b"overlapped: a completion port cannot be notified, since its own \
         descriptor does not work any more: was it closed? aborting\n";
-    // There is no way left to report an error.
-    let _ = rustix::io::write(std::io::stderr(), TEXT); // Its number: nothing is locked.
+    // An error cannot be reported in any other way.
+    let _ = rustix::io::write(std::io::stderr(), TEXT); // By number: nothing is locked.
     std::process::abort()
 }
 

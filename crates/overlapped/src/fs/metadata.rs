@@ -64,7 +64,7 @@ impl Metadata {
         self.file_type().is_file()
     }
 
-    /// Tells whether it is a symbolic link, which only
+    /// Tells whether the file is a symbolic link, which only
     /// [`symlink_metadata`](super::symlink_metadata) shows.
     #[must_use]
     pub fn is_symlink(&self) -> bool {

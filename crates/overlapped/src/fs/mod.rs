@@ -18,9 +18,9 @@
 //! threads of their own, so that they hold up no other call. Outside a scheduler every call blocks
 //! the thread, as std's do.
 //!
-//! One wait cannot be foreseen: when a file is opened and closed on a file system that is a program
-//! (FUSE) or a server (NFS), the kernel itself asks that program or server. If its answer takes
-//! long, open and drop such files inside [`unblock`](crate::task::unblock).
+//! One wait cannot be avoided here: when a file is opened or closed on a file system that is a
+//! program (FUSE) or a server (NFS), the kernel itself asks that program or server. If its answer
+//! takes long, open and drop such files inside [`unblock`](crate::task::unblock).
 
 mod aligned;
 mod dir;

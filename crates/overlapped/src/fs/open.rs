@@ -21,9 +21,9 @@
 //!      └─────── anything else ────────────────────────────────────▶ ring
 //! ```
 //!
-//! The questions asked first decide the speed and not the meaning, except in one case that the ring
-//! gets wrong: the ring first tries an open with `O_NONBLOCK`, so a FIFO that has replaced a file
-//! between the question and the open does not wait for its other side.
+//! The checks before the open only affect speed, except in one case that the ring gets wrong: the
+//! ring first tries an open with `O_NONBLOCK`, so a FIFO that has replaced a file between the check
+//! and the open does not wait for its other side.
 
 use std::ffi::{CStr, CString};
 use std::fmt;
@@ -78,7 +78,7 @@ impl Default for OpenOptions {
     }
 }
 
-/// The opening of files stands here, beside the options that it uses.
+/// Opening of files, beside the options that it uses.
 impl File {
     /// Opens a file to read from it.
     ///
@@ -295,7 +295,7 @@ fn open_from_cache(path: &CStr, flags: i32) -> io::Result<Opened> {
     if !(call.may_wait && call.port_does && call.others_are_ready) {
         return in_place(|| open_cached(path, flags));
     }
-    // SAFETY: path and `how` stand on this frame, and on the caller's, until `perform` returns.
+    // SAFETY: path and `how` lie in this frame, and in the caller's, until `perform` returns.
     let result = match unsafe { perform(&op, None) } {
         // SAFETY: a successful open's result is a new descriptor that no other code knows.
         Ok(fd) => Ok(unsafe { descriptor::from_value(fd) }),
@@ -326,7 +326,7 @@ fn open_waiting(early: OwnedFd, path: CString, flags: i32) -> io::Result<OwnedFd
     }
 }
 
-/// Opens a path after it has asked whether the open may wait for ever.
+/// Opens a path after a check whether the open may wait for ever.
 fn open_asking(path: CString, flags: i32, mode: u32) -> io::Result<OwnedFd> {
     let follow = flags & libc::O_NOFOLLOW == 0;
     let known = match cached(Base::Here.raw(), &path, follow) {
@@ -356,7 +356,7 @@ fn open_disk(path: CString, flags: i32, mode: u32) -> io::Result<OwnedFd> {
     Ok(opened.expect("an open that has succeeded has opened something"))
 }
 
-/// Opens a path for a caller that may not wait: files as ever, with one attempt for all others.
+/// Opens a path for a caller that may not wait: files as usual, anything else with one attempt.
 fn open_now(path: CString, flags: i32, mode: u32) -> io::Result<OwnedFd> {
     let stat = stat(Base::Here, path.clone(), true);
     if !stat.is_ok_and(|stat| mode_may_wait(stat.mode.into())) {

@@ -106,7 +106,7 @@ impl OwnedOperation {
         match Strategy::choose(begin_disk_call(&op)) {
             Strategy::InPlace => self.in_place(),
             Strategy::Port => {
-                // SAFETY: `self` stands still on this frame until `perform` returns.
+                // SAFETY: `self` stays in this frame until `perform` returns.
                 let value = unsafe { perform(&op, None) }?;
                 Ok(self.done(value))
             }
@@ -116,7 +116,7 @@ impl OwnedOperation {
 
     fn in_place(mut self) -> io::Result<Done> {
         let op = self.op();
-        // SAFETY: `self` stands still on this frame until the call returns.
+        // SAFETY: `self` stays in this frame until the call returns.
         let value = unsafe { perform_now(&op) }?;
         Ok(self.done(value))
     }

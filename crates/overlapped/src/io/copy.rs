@@ -1,4 +1,4 @@
-//! `io::copy` with std's signature. As std's, it has the kernel move the bytes if it can.
+//! `io::copy` with std's signature. Like std's, it lets the kernel move the bytes if possible.
 //!
 //! std does this by specialisation, which only std can use. Here the types are compared: `typeid`
 //! returns the identity of a type without its lifetimes. If reader and writer are both known, the
@@ -18,7 +18,8 @@ use crate::net::unix::UnixStream;
 use crate::pipe::{End, Endpoint, PipeReader, PipeWriter, Side, between};
 use crate::process::{ChildStderr, ChildStdin, ChildStdout};
 
-/// The loop's first buffer: thousands of copies that wait for silent readers should be small.
+/// The size of the loop's first buffer, which is small because thousands of copies may wait for
+/// silent readers.
 const SIZE: usize = 8 << 10;
 
 /// The size that it grows to if reads fill it.
@@ -29,10 +30,10 @@ const SIZE_MAX: usize = 64 << 10;
 ///
 /// Between this library's files, sockets and pipes the bytes do not pass through user space (see
 /// [`transfer`](super::transfer)); that holds for `&T`, `&mut T`, `BufReader<T>`, `BufWriter<T>`
-/// and `Take<T>`, too. Then up to 1 MiB may have left the reader and not reached the writer: it
-/// stands in a pipe. All other types are copied through a buffer on the heap, of 8 KiB, up to 64 if
-/// reads fill it: that is how far it reads ahead. The buffer of a `BufReader` or a `BufWriter` is
-/// used up first.
+/// and `Take<T>`, too. Then up to 1 MiB may have left the reader and not reached the writer: it is
+/// in a pipe. All other types are copied through a buffer on the heap, of 8 KiB, up to 64 if reads
+/// fill it: that is how far it reads ahead. The buffer of a `BufReader` or a `BufWriter` is used up
+/// first.
 ///
 /// Time limits and the non-blocking mode of streams count as in a loop of reads and writes.
 ///

@@ -1,8 +1,8 @@
-//! In the place of blocks where there are none.
+//! Stand-ins for blocks on systems that have none.
 
 use std::ops::Range;
 
-/// Says why no tasklet can have thread-locals of its own here.
+/// Returns the reason why no tasklet can have thread-locals of its own here.
 pub(crate) fn available() -> Result<(), &'static str> {
     Err(if cfg!(miri) {
         "Miri lends each tasklet a thread, thread-locals included"
@@ -17,7 +17,7 @@ pub(crate) fn available() -> Result<(), &'static str> {
 
 const NEVER: &str = "no tasklet asks for what is not available";
 
-/// A block, of which there is none.
+/// A block; no value of this type exists.
 pub(crate) struct Block(());
 
 impl Block {
@@ -30,7 +30,7 @@ impl Block {
     }
 }
 
-/// Never called: nobody is on a block.
+/// Never called, since no tasklet is on a block.
 pub(crate) fn run_destructors() {
     unreachable!("{NEVER}");
 }
@@ -40,12 +40,12 @@ pub(crate) fn run_destructors() {
 pub(crate) struct Home(());
 
 impl Home {
-    /// The calling thread's.
+    /// Returns the calling thread's block.
     pub(crate) fn of_thread() -> Home {
         Home(())
     }
 
-    /// Calls `f`: nobody is anywhere else.
+    /// Calls `f`: the caller is on its thread's own block.
     ///
     /// # Safety
     /// None needed.
@@ -53,7 +53,7 @@ impl Home {
         f();
     }
 
-    /// Calls `f`: nobody is anywhere else.
+    /// Calls `f`: the caller is on its thread's own block.
     ///
     /// # Safety
     /// None needed.
@@ -77,10 +77,10 @@ impl Pool {
         unreachable!("{NEVER}");
     }
 
-    /// Nothing is kept.
+    /// Does nothing, since nothing is kept.
     pub(crate) fn trim(&mut self) {}
 
-    /// Nothing is kept.
+    /// Does nothing, since nothing is kept.
     pub(crate) fn is_trimmable(&self) -> bool {
         false
     }

@@ -164,7 +164,7 @@ pub(super) fn first_that<T>(
     first_of(addrs.to_socket_addrs()?, f)
 }
 
-/// As [`first_that`], with addresses.
+/// Does what [`first_that`] does, with addresses.
 pub(super) fn first_of<T>(
     addrs: impl IntoIterator<Item = SocketAddr>,
     mut f: impl FnMut(SocketAddr) -> io::Result<T>,

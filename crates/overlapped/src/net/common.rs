@@ -31,8 +31,9 @@ macro_rules! handles {
                 socket::take_error(self.socket.as_fd())
             }
 
-            /// In non-blocking mode a call that would wait fails with `WouldBlock`, for this handle
-            /// and its clones. Accepted sockets do not inherit the mode, as in std on Linux.
+            /// Switches the non-blocking mode, in which a call that would wait fails with
+            /// `WouldBlock`, for this handle and its clones. Accepted sockets do not inherit the
+            /// mode, as in std on Linux.
             ///
             /// # Errors
             /// None; std's signature.
@@ -108,7 +109,7 @@ macro_rules! shutdowns {
 
 shutdowns!(TcpStream, UnixDatagram, UnixStream);
 
-/// std's traits for streams, and the way into `io::copy`.
+/// Implements std's traits for streams, and `Endpoint` for `io::copy`.
 macro_rules! streams {
     ($($ours:ident),*) => {$(
         impl Endpoint for $ours {

@@ -1,9 +1,10 @@
 //! Conversions to and from std's types and raw descriptors.
 //!
 //! A socket that comes in becomes non-blocking, and its own mode and limits are stored. A socket
-//! that goes out gets the mode that was asked for. Clones share one mode in the kernel: if one of
-//! several clones becomes a std type, the others become blocking, too. Operations on io_uring do
-//! not mind; those on the poll backend would. So the last clone is the one to convert.
+//! that goes out gets the mode set by `set_nonblocking`. Clones share one mode in the kernel: if
+//! one of several clones becomes a std type, the others become blocking, too. That does not affect
+//! operations on io_uring, but those on the poll backend would block. So the last clone is the one
+//! to convert.
 
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, IntoRawFd, OwnedFd, RawFd};
 

@@ -131,7 +131,7 @@ pub struct Keepalive {
 }
 
 impl TcpStream {
-    /// Has the system probe the connection when it is silent, and end it with `TimedOut` when the
+    /// Makes the system probe the connection when it is silent, and end it with `TimedOut` when the
     /// peer does not answer (`SO_KEEPALIVE`). `None` switches the probes off.
     ///
     /// ```

@@ -35,7 +35,7 @@ impl Socket {
         Socket { fd: Some(fd), state: Arc::default() }
     }
 
-    /// As [`new`](Socket::new), for a socket of the Unix family.
+    /// Makes the same as [`new`](Socket::new), for a socket of the Unix family.
     pub(super) fn new_unix(fd: OwnedFd) -> Socket {
         Socket { fd: Some(fd), state: Arc::new(State::of_unix_socket()) }
     }
@@ -65,7 +65,7 @@ impl Socket {
         socket
     }
 
-    /// Returns the descriptor, in the mode that `set_nonblocking` asked for.
+    /// Returns the descriptor, in the mode set by `set_nonblocking`.
     pub(super) fn into_fd(mut self) -> OwnedFd {
         let _ = sys::descriptor::set_nonblocking(self.as_fd(), self.state.is_nonblocking());
         self.fd.take().expect("a socket has its descriptor until it is dropped")
@@ -113,11 +113,11 @@ impl Socket {
         let op = &Op::Net(op);
         debug_assert_eq!(op.fd(), self.raw());
         if self.is_nonblocking() {
-            // SAFETY: handed on to the caller.
+            // SAFETY: the caller's promise.
             return unsafe { self.perform_now(op) };
         }
         let deadline = self.deadline(which);
-        // SAFETY: handed on to the caller; the borrow of `self` keeps the descriptor open.
+        // SAFETY: the caller's promise; the borrow of `self` keeps the descriptor open.
         unsafe {
             match which {
                 Limit::Write if may_wait && self.state.is_unix() => {
@@ -131,7 +131,7 @@ impl Socket {
     /// # Safety
     /// As for [`perform`](Socket::perform).
     unsafe fn perform_now(&self, op: &Op) -> io::Result<usize> {
-        // SAFETY: handed on to the caller; the borrow of `self` keeps the descriptor open.
+        // SAFETY: the caller's promise; the borrow of `self` keeps the descriptor open.
         let result = unsafe { perform_now(op) };
         if result.as_ref().is_err_and(is_would_block) {
             count_busy_call();
@@ -143,7 +143,7 @@ impl Socket {
     pub(super) fn accept(&self) -> io::Result<(OwnedFd, SocketAddrBuf)> {
         let mut from = SocketAddrBuf::empty();
         let op = Net::Accept { fd: self.raw(), addr: &raw mut from, nonblocking: false };
-        // SAFETY: `from` stands on this frame.
+        // SAFETY: `from` lies in this frame.
         let socket = unsafe { self.perform(op, Limit::Read) }?;
         // SAFETY: the kernel has just made this descriptor, and no other code knows it.
         Ok((unsafe { sys::descriptor::from_value(socket) }, from))
@@ -200,7 +200,7 @@ impl Socket {
         self.send_message(&Message::from_slices(bufs), false)
     }
 
-    /// Sends one datagram to `to`. `nonblocking`: fails where it would wait, in either mode.
+    /// Sends one datagram to `to`. `nonblocking`: fails if it would wait, in either mode.
     pub(super) fn send_to(
         &self,
         buf: &[u8],
@@ -220,8 +220,8 @@ impl Socket {
 
     /// Sends one datagram to the connected address, on a socket of the Unix family.
     ///
-    /// Not by the ring's own send: the kernel copies the bytes before it looks whether the
-    /// receiver's queue is full, and when the ring tries again it sends what is left: nothing.
+    /// It does not use the ring's own send. The kernel consumes the bytes before it finds the
+    /// receiver's queue full, so a second try of the ring would send an empty datagram.
     pub(super) fn send_when_ready(&self, buf: &[u8]) -> io::Result<usize> {
         let limit = self.deadline(Limit::Write);
         let (fd, len, buf) = (self.raw(), clamp(buf.len()), buf.as_ptr());
@@ -289,7 +289,7 @@ impl AsFd for Socket {
     }
 }
 
-/// Tells the kernel's "would block" from an error that says that the caller may not wait.
+/// Distinguishes the kernel's "would block" from an error that says that the caller may not wait.
 pub(super) fn is_would_block(error: &io::Error) -> bool {
     errno::says_would_block(error)
 }

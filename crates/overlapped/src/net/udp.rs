@@ -72,7 +72,7 @@ impl UdpSocket {
     /// every call.
     ///
     /// # Errors
-    /// `InvalidInput` if there is no address, those of sendto(2); at the write limit
+    /// `InvalidInput` if `addr` resolves to no address, those of sendto(2); at the write limit
     /// `WouldBlock`.
     pub fn send_to<A: ToSocketAddrs>(&self, buf: &[u8], addr: A) -> io::Result<usize> {
         let Some(addr) = addr.to_socket_addrs()?.next() else {

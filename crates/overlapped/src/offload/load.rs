@@ -18,8 +18,8 @@ impl Load {
         Load { jobs: 0, before: waits(), did_not_block: true }
     }
 
-    /// Counts a job that has ended. At the end of a sample: the numbers of jobs, and of times that
-    /// they blocked.
+    /// Counts a job that has ended. At the end of a sample, returns the number of jobs and the
+    /// number of times that they blocked.
     pub(super) fn count(&mut self) -> Option<(u32, u32)> {
         self.jobs += 1;
         if self.jobs < SAMPLE { None } else { self.end() }
@@ -37,7 +37,7 @@ impl Load {
         Some((jobs, blocked))
     }
 
-    /// Begins a sample after the worker has been idle, which the kernel counts, too.
+    /// Begins a sample after the worker has been idle, since the kernel counts idle waits, too.
     pub(super) fn restart(&mut self) {
         self.before = waits();
     }

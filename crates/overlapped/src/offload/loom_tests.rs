@@ -1,8 +1,8 @@
 //! Model checks of how jobs reach workers and how schedulers are woken, by loom:
 //! `RUSTFLAGS="--cfg overlapped_loom" cargo test -p overlapped --release --lib loom_`.
 //!
-//! The ticker does not run in these models: they hold without it. A job that no worker begins, or a
-//! scheduler that is not woken, leaves all threads asleep, which loom reports.
+//! The ticker does not run in these models, which must hold without it. A job that no worker
+//! begins, or a scheduler that is not woken, leaves all threads asleep, which loom reports.
 
 use std::sync::Arc;
 

@@ -1,9 +1,9 @@
 //! The bounded pool of threads for blocking work, which no backend can do otherwise.
 //!
-//! A job owns all its memory and descriptors: its waiter may leave before it begins, or be given
-//! up, and the job still ends later, on its own. So nothing is ever handed to this pool by pointer.
-//! There is one pool per process, with 500 threads at most; further jobs queue. The process does
-//! not wait for it at its end.
+//! A job owns all its memory and descriptors, because its waiter may leave before it begins, or be
+//! given up, while the job still ends later. So no job borrows anything. There is one pool per
+//! process, with 500 threads at most; further jobs queue. The process does not wait for it at its
+//! end.
 //!
 //! | file | contents |
 //! |---|---|
@@ -59,14 +59,14 @@ fn pool() -> &'static Pool {
 pub(crate) enum On {
     /// A thread of the pool.
     Thread,
-    /// Another one: there is no thread in the pool, and none can be started. The caller found the
-    /// job queued, and may be in the middle of something else: the job neither waits nor runs the
-    /// user's code, but gives that back to its waiter.
+    /// A thread outside the pool, which has none and can start none. That thread found the job
+    /// queued and may be in the middle of other work. So the job must neither wait nor run the
+    /// user's code, but gives it back to its waiter.
     Nothing,
 }
 
-/// Runs `job` on a thread of the pool; on this one where no thread can be started at all. It makes
-/// system calls only. A panic inside is the job's own to catch.
+/// Runs `job` on a thread of the pool, or on this thread if none can be started at all. The job
+/// makes system calls only, and must catch its own panics.
 pub(crate) fn offload(job: impl FnOnce() + Send + 'static) {
     offload_and_wake(|_| {
         job();
@@ -74,9 +74,9 @@ pub(crate) fn offload(job: impl FnOnce() + Send + 'static) {
     });
 }
 
-/// Calls `job` on a thread of the pool, or with [`On::Nothing`] where there is none. It leaves a
-/// result for its waiter and returns the scheduler that may sleep over it, which is woken soon,
-/// perhaps once for several jobs.
+/// Calls `job` on a thread of the pool, or with [`On::Nothing`] if it has none. The job leaves a
+/// result for its waiter and returns the scheduler to wake if that sleeps. The scheduler is woken
+/// soon, perhaps once for several jobs.
 pub(crate) fn offload_and_wake(job: impl FnOnce(On) -> Option<Arc<dyn Sleeper>> + Send + 'static) {
     pool().offload(Box::new(job));
 }

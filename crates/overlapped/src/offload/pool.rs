@@ -7,8 +7,8 @@
 //!            ticker, every millisecond      the waiter's scheduler wakes
 //! ```
 //!
-//! **Idle workers** look for the next job for a moment before they sleep, where that has been worth
-//! it and there is another processor on which a job may be queued; one at a time.
+//! **An idle worker** spins for its next job before it sleeps, if that has paid off before and a
+//! job can be queued on another processor meanwhile. Only one worker spins at a time.
 //!
 //! **The ticker** is a thread that ticks as long as jobs are queued with all workers busy, or
 //! wake-ups are held; it sleeps otherwise.
@@ -67,7 +67,7 @@ struct IdleWorker {
     alarm: Condvar,
 }
 
-/// A step that is taken without the lock.
+/// A step to take without the lock.
 #[must_use]
 enum WorkerAction {
     Nothing,
@@ -83,7 +83,7 @@ enum Ticker {
 }
 
 impl Pool {
-    /// A pool for `processors`. `may_spin`: workers may look for jobs before they sleep.
+    /// Makes a pool for `processors`. `may_spin`: workers may look for jobs before they sleep.
     pub(super) fn new(processors: usize, may_spin: bool) -> Pool {
         let state = State {
             sizing: Sizing::new(processors, THREADS_MAX),
@@ -95,7 +95,7 @@ impl Pool {
         Pool { state: Mutex::new(state), ticker: Condvar::default(), may_spin }
     }
 
-    /// Has `job` called on a thread of the pool, or with [`On::Nothing`] if there is none.
+    /// Calls `job` on a thread of the pool, or with [`On::Nothing`] if the pool has none.
     pub(super) fn offload(&'static self, job: Job) {
         let mut state = self.lock();
         let decision = state.sizing.push(job);
@@ -123,7 +123,7 @@ impl Pool {
         }
     }
 
-    /// Goes on after the thread of `worker` could not be started.
+    /// Carries on after the thread of `worker` could not be started.
     #[cold]
     fn do_without(&'static self, worker: Worker) {
         let mut state = self.lock();
@@ -138,7 +138,7 @@ impl Pool {
         }
     }
 
-    /// Has the ticker tick.
+    /// Makes the ticker tick.
     fn start_ticker(&'static self, state: &mut State) {
         match state.ticker {
             Ticker::Ticking => {}
@@ -147,7 +147,7 @@ impl Pool {
                 self.ticker.notify_one();
             }
             Ticker::Absent => {
-                // Without a ticker the jobs still come to their turn, one after another.
+                // Without a ticker the jobs still get their turn, one after another.
                 if rt::start("overlapped-tick", move || self.tick()) {
                     state.ticker = Ticker::Ticking;
                 }
@@ -155,7 +155,7 @@ impl Pool {
         }
     }
 
-    /// The life of a worker.
+    /// Does the jobs of a worker until its thread ends.
     fn work(&'static self, me: Worker) {
         let (mut load, mut spin) = (Load::new(), Spin::default());
         let mut state = self.lock();
@@ -196,7 +196,7 @@ impl Pool {
         }
     }
 
-    /// Waits, as an idle worker, until it is called. `None`: its thread ends.
+    /// Waits, as an idle worker, until it is woken. `None`: its thread ends.
     fn idle<'a>(
         &'static self,
         mut state: MutexGuard<'a, State>,
@@ -243,7 +243,7 @@ impl Pool {
         self.lock()
     }
 
-    /// The life of the ticker.
+    /// Runs the ticker.
     fn tick(&'static self) {
         let mut decisions = Vec::new();
         let mut state = self.lock();
@@ -284,8 +284,8 @@ impl State {
         Arc::clone(&self.idle_workers[worker])
     }
 
-    /// Carries out a decision as far as the lock is needed. The rest is done without it, since the
-    /// worker will want it.
+    /// Carries out the part of a decision that needs the lock. The rest is done without it, since
+    /// the worker will take it.
     fn carry_out(&mut self, decision: Decision) -> WorkerAction {
         match decision {
             Decision::Nothing => WorkerAction::Nothing,
@@ -304,7 +304,7 @@ impl State {
 }
 
 impl IdleWorker {
-    /// Looks for a moment whether the worker is called.
+    /// Spins for a moment until the worker is woken.
     fn spin(&self) -> bool {
         let end = nanos() + SPIN.as_nanos() as u64;
         while nanos() < end {
@@ -323,7 +323,7 @@ impl Pool {
         self.lock().ticker = Ticker::Ticking;
     }
 
-    /// Has idle threads end.
+    /// Ends idle threads.
     pub(super) fn end_idleness(&self) {
         let state = self.lock();
         rt::end();
@@ -331,7 +331,8 @@ impl Pool {
     }
 }
 
-/// Calls a job. A panic is its own to catch; one that comes through costs no thread.
+/// Calls a job, which must catch its own panics. A panic that it does not catch still costs no
+/// thread.
 fn do_job(job: Job, on: On) -> Option<Arc<dyn Sleeper>> {
     quietly(|| job(on)).flatten()
 }

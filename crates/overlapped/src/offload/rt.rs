@@ -22,7 +22,7 @@ mod real {
         mutex.lock()
     }
 
-    /// Waits for a notification, for `time` at most; true: for all of it.
+    /// Waits for a notification, for at most `time`. Returns true if all of it has passed.
     pub(in super::super) fn wait<'a, T>(
         condvar: &Condvar,
         guard: MutexGuard<'a, T>,
@@ -31,7 +31,7 @@ mod real {
         condvar.wait_timeout(guard, time)
     }
 
-    /// Starts a thread; false where that fails.
+    /// Starts a thread. Returns false if that fails.
     pub(in super::super) fn start(name: &str, thread: impl FnOnce() + Send + 'static) -> bool {
         std::thread::Builder::new().name(name.to_owned()).spawn(thread).is_ok()
     }
@@ -63,7 +63,7 @@ mod model {
         OVER.set(false);
     }
 
-    /// Has waits end from now on. Called under the lock with which they wait.
+    /// Makes waits end from now on. Called under the lock with which they wait.
     #[cfg(test)]
     pub(in super::super) fn end() {
         OVER.set(true);

@@ -21,12 +21,12 @@
 //! - if no job has begun for a tick although some are queued, there will be twice as many workers;
 //! - a worker whose jobs did not block takes one back.
 //!
-//! So the width goes to where the processors have enough to do, and stays there: the next crowd of
-//! blocking jobs finds as many threads as the last one needed.
+//! So the width settles where the processors have enough to do. The next burst of blocking jobs
+//! finds as many threads as the last one needed.
 
 use std::collections::VecDeque;
 
-/// The number of a thread of the pool. Given to another one when it has ended.
+/// The number of a thread of the pool. It is used again when the thread has ended.
 pub(super) type Worker = usize;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,7 +36,7 @@ enum State {
     Idle,
     /// Woken or started, or between two jobs.
     Seeking,
-    /// Has a job since this tick.
+    /// The worker has had a job since this tick.
     Working(u64),
     Stuck,
 }
@@ -58,7 +58,7 @@ pub(super) struct Sizing<J> {
     workers: Vec<State>,
     /// Numbers that are vacant.
     vacant: Vec<Worker>,
-    /// The one that became idle last is woken first, so that the others can end.
+    /// The worker that became idle last is woken first, so that the others can end.
     idle: Vec<Worker>,
     awake: usize,
     width: usize,
@@ -70,7 +70,7 @@ pub(super) struct Sizing<J> {
 }
 
 impl<J> Sizing<J> {
-    /// For `processors`, and with `threads_max` threads at most.
+    /// Makes a policy for `processors`, with at most `threads_max` threads.
     pub(super) fn new(processors: usize, threads_max: usize) -> Sizing<J> {
         let width_min = processors.clamp(1, threads_max);
         Sizing {
@@ -87,13 +87,13 @@ impl<J> Sizing<J> {
         }
     }
 
-    /// The number of jobs that no worker has begun.
+    /// Returns the number of jobs that no worker has begun.
     pub(super) fn queued(&self) -> usize {
         self.jobs.len()
     }
 
-    /// Queues a job. If no worker is woken for it, those that are awake come to it sooner or
-    /// later; ticks must ensure that they do.
+    /// Queues a job. If no worker is woken for it, an awake one reaches it sooner or later; ticks
+    /// must ensure that.
     pub(super) fn push(&mut self, job: J) -> Decision {
         self.jobs.push_back(job);
         self.wake_or_start()
@@ -149,7 +149,7 @@ impl<J> Sizing<J> {
         self.vacant.push(worker);
     }
 
-    /// Notes that a thread could not be started. True if there is none at all.
+    /// Notes that a thread could not be started. Returns true if the pool has no thread at all.
     pub(super) fn not_started(&mut self, worker: Worker) -> bool {
         self.workers[worker] = State::Vacant;
         self.vacant.push(worker);
@@ -209,7 +209,7 @@ mod tests {
         Sizing::new(2, threads_max)
     }
 
-    /// One tick. Returns the number of workers that it wakes or starts.
+    /// Makes one tick. Returns the number of workers that it wakes or starts.
     fn tick(sizing: &mut Sizing<u32>) -> usize {
         let mut decisions = Vec::new();
         sizing.tick(&mut decisions);
@@ -243,7 +243,7 @@ mod tests {
     }
 
     #[test]
-    fn a_queue_that_stands_still_gets_twice_as_many_until_the_limit() {
+    fn a_stalled_queue_doubles_the_workers_until_the_limit() {
         let mut sizing = sizing(100);
         let started = (0..200).filter(|&job| sizing.push(job) != Decision::Nothing).count();
         assert_eq!(started, 2);
@@ -285,7 +285,7 @@ mod tests {
         assert!(sizing.is_idle(0));
         sizing.leave(0);
         assert_eq!(sizing.push(1), Decision::Start(0));
-        assert!(sizing.not_started(0), "there is no other thread");
+        assert!(sizing.not_started(0), "no other thread exists");
         assert_eq!((sizing.take(), sizing.take()), (Some(1), None));
         assert_eq!(sizing.push(2), Decision::Start(0));
     }

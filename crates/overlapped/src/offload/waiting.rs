@@ -6,10 +6,10 @@
 //! Interruptible::interrupt ── a signal to the thread, again and again until the call has ended
 //! ```
 //!
-//! Each waiting call has a thread, because that alone keeps its meaning: an open of a FIFO *is* its
-//! waiting (the other side sees it), and `O_NONBLOCK` makes another call of it. Threads are small,
-//! begin on demand, serve the next call when they are free, and end after some idle seconds. There
-//! are [`THREADS_MAX`] at most; further calls queue.
+//! Each waiting call has a thread, because only a blocking call has the same meaning: the other
+//! side of a FIFO sees an open that waits, and an open with `O_NONBLOCK` behaves differently.
+//! Threads are small, begin on demand, serve the next call when they are free, and end after some
+//! idle seconds. There are [`THREADS_MAX`] at most; further calls queue.
 //!
 //! A waiter that leaves has its call interrupted (`sys::thread::interruptible`), so that no thread,
 //! and no half-open FIFO, stays behind.
@@ -23,10 +23,11 @@ use crate::sys::lock::{Condvar, Mutex};
 use crate::sys::per_process::PerProcess;
 use crate::sys::thread::interruptible::block_other_signals;
 
-/// Calls that wait at the same time.
+/// The most calls that wait at the same time.
 const THREADS_MAX: usize = 4096;
 
-/// Nothing but one system call runs on these stacks, and perhaps a signal handler of the program's.
+/// The size of a thread's stack. Only one system call runs there, and perhaps a signal handler of
+/// the program's.
 const STACK_SIZE: usize = 64 << 10;
 
 /// The time for which an idle thread stays.
@@ -61,7 +62,7 @@ fn pool() -> &'static Pool {
 /// Runs `job` on a thread where it may wait for ever.
 ///
 /// # Errors
-/// No thread could be started, and there is none that would be free some day.
+/// No thread could be started, and no existing thread will become free.
 pub(crate) fn run_interruptible(job: impl FnOnce() + Send + 'static) -> io::Result<()> {
     let pool = pool();
     let mut state = pool.state.lock();

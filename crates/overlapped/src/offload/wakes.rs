@@ -1,12 +1,12 @@
-//! Sleeper coalescing: how long a scheduler that sleeps waits to be woken for the results of jobs.
+//! Wake coalescing: how long a sleeping scheduler waits to be woken for the results of jobs.
 //!
-//! Waking a scheduler costs more than many a job, and on its processor it takes the worker's place.
-//! A scheduler sees the results that jobs leave for it before it sleeps; only one that sleeps must
-//! be woken. As long as there are more jobs in the queue than have ended since, the wake-up is
-//! held, for [`HOLD`] at most: so schedulers are woken once for many jobs, and have queued new ones
-//! before a worker runs out of them. Where jobs block (as the last sample of the worker shows),
-//! schedulers are woken at once. If a job blocks unexpectedly while a wake-up is held, the pool's
-//! ticker delivers it.
+//! Waking a scheduler costs more than many a job, and a scheduler that wakes on the worker's
+//! processor displaces the worker. A scheduler sees the results that jobs leave for it before it
+//! sleeps; only one that sleeps must be woken. As long as there are more jobs in the queue than
+//! have ended since, the wake-up is held, for [`HOLD`] at most: so schedulers are woken once for
+//! many jobs, and have queued new ones before a worker runs out of them. If jobs block (as the last
+//! sample of the worker shows), schedulers are woken at once. If a job blocks unexpectedly while a
+//! wake-up is held, the pool's ticker delivers it.
 
 use std::sync::Arc;
 
@@ -15,22 +15,22 @@ use super::rt::nanos;
 /// The longest time, in nanoseconds, that a wake-up is held while jobs end.
 const HOLD: u64 = 500_000;
 
-/// Wakes a scheduler that sleeps, for what jobs have left for it.
+/// A scheduler that may sleep, and must be woken for the results that jobs have left for it.
 pub(crate) trait Sleeper: Send + Sync {
-    /// From any thread.
+    /// Wakes the scheduler. May be called from any thread.
     fn wake(&self);
 }
 
-/// Sleeper-ups that are held.
+/// Wake-ups that are held.
 #[derive(Default)]
 pub(super) struct HeldWakes {
-    /// No two are the same.
+    /// The schedulers to wake; no two are the same.
     schedulers: Vec<Arc<dyn Sleeper>>,
-    /// The number of wake-ups that were asked for.
+    /// The number of wake-ups that were requested.
     count: usize,
     /// The time of the first one.
     since: u64,
-    /// A tick has passed since.
+    /// A tick has passed since then.
     is_late: bool,
 }
 
@@ -46,7 +46,7 @@ impl HeldWakes {
         }
     }
 
-    /// Tells whether they are to be delivered although `queued` jobs wait.
+    /// Tells whether the wake-ups are due although `queued` jobs wait.
     pub(super) fn is_due(&self, queued: usize) -> bool {
         !self.schedulers.is_empty()
             && (self.count >= queued || nanos().saturating_sub(self.since) >= HOLD)
@@ -56,7 +56,7 @@ impl HeldWakes {
         self.schedulers.is_empty()
     }
 
-    /// Takes those that were held for a whole tick; to be called at each tick.
+    /// Takes the wake-ups that were held for a whole tick. Must be called at each tick.
     pub(super) fn tick(&mut self) -> Vec<Arc<dyn Sleeper>> {
         if std::mem::replace(&mut self.is_late, true) { self.take() } else { Vec::new() }
     }

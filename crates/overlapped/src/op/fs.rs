@@ -17,9 +17,9 @@ pub(crate) enum Fs {
     ReadVectored { fd: Raw, slices: *const Slice, count: u32, offset: Option<u64> },
     /// pwritev(2) or writev(2). Result: bytes written.
     WriteVectored { fd: Raw, slices: *const Slice, count: u32, offset: Option<u64> },
-    /// splice(2) at the cursors; one side is a pipe. Result: bytes moved, 0 at the end. `EAGAIN`
-    /// where a pipe or a socket is not ready: the caller finds out which one, and waits for it.
-    /// `on_disk`: the other side is a file, for which a worker waits where the port has any.
+    /// splice(2) at the cursors; one side is a pipe. Result: bytes moved, 0 at the end. `EAGAIN` if
+    /// a pipe or a socket is not ready: the caller finds out which one, and waits for it.
+    /// `on_disk`: the other side is a file, for which a worker waits if the port has workers.
     Splice { from: Raw, to: Raw, len: u32, on_disk: bool },
     /// fsync(2), or fdatasync(2). Result 0.
     Sync { fd: Raw, data_only: bool },
@@ -31,7 +31,7 @@ pub(crate) enum Fs {
     /// create nor truncate: `EAGAIN` where the kernel's cache of names does not lead there, or
     /// the open would have to wait; a FIFO does not. Result: the new descriptor.
     OpenCached { path: RawPath, how: *const OpenHow },
-    /// statx(2) of everything that [`StatBuf`] holds. Result 0.
+    /// statx(2) of all fields of a [`StatBuf`]. Result 0.
     Stat { at: Raw, path: RawPath, flags: i32, out: *mut StatBuf },
     /// rename(2). Result 0.
     Rename { from: RawPath, to: RawPath },
@@ -46,7 +46,7 @@ pub(crate) enum Fs {
 }
 
 impl Fs {
-    /// Gives a short name for dumps and deadlock reports.
+    /// Returns a short name for dumps and deadlock reports.
     pub(super) fn name(&self) -> &'static str {
         match self {
             Fs::Read { .. } | Fs::ReadVectored { .. } => "read",
@@ -64,7 +64,7 @@ impl Fs {
         }
     }
 
-    /// Gives the descriptor on which it works, or from which its path leads.
+    /// Returns the descriptor on which the operation works, or from which its path leads.
     pub(super) fn fd(&self) -> Raw {
         match *self {
             Fs::Read { fd, .. }

@@ -13,7 +13,7 @@
 //! the missing ones.
 //!
 //! The system's types come from `sys` by aliases; this folder imports nothing else, because
-//! everything else stands on it.
+//! everything else is built on it.
 
 mod fs;
 mod table;
@@ -87,7 +87,7 @@ impl Op {
         })
     }
 
-    /// Gives a short name for dumps and deadlock reports.
+    /// Returns a short name for dumps and deadlock reports.
     pub(crate) fn name(&self) -> &'static str {
         match self {
             Op::Net(Net::Accept { .. }) => "accept",
@@ -105,7 +105,7 @@ impl Op {
         matches!(self, Op::Net(net) if net.is_transfer())
     }
 
-    /// Gives the descriptor on which the operation works.
+    /// Returns the descriptor on which the operation works.
     pub(crate) fn fd(&self) -> Raw {
         match *self {
             Op::Net(
@@ -169,7 +169,7 @@ pub(crate) struct Completion {
 pub(crate) struct Outcome(i32);
 
 impl Outcome {
-    /// The end of an operation that was asked to end, and has done nothing.
+    /// The end of an operation that was cancelled and has done nothing.
     pub(crate) const CANCELLED: Outcome = Outcome(-errno::CANCELLED);
 
     /// The end of a try that would have to wait.
@@ -189,13 +189,13 @@ impl Outcome {
         Outcome(-code)
     }
 
-    /// The result in the system's form.
+    /// Returns the result in the system's form.
     #[inline]
     pub(crate) fn raw(self) -> i32 {
         self.0
     }
 
-    /// The value, or the error.
+    /// Returns the value, or the error.
     ///
     /// # Errors
     /// The operation's own.

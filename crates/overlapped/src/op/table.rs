@@ -20,17 +20,17 @@ impl Token {
         Token(u64::from(generation) << 32 | u64::from(slot))
     }
 
-    /// Gives the token as the kernel carries it (`user_data`).
+    /// Returns the token as the kernel carries it (`user_data`).
     pub(crate) fn to_bits(self) -> u64 {
         self.0
     }
 
-    /// Gives the token that [`Token::to_bits`] turned into `bits`.
+    /// Returns the token that [`Token::to_bits`] turned into `bits`.
     pub(crate) fn from_bits(bits: u64) -> Token {
         Token(bits)
     }
 
-    /// The token's place in a table: a small number that no other operation in flight has.
+    /// Returns the token's place in a table: a small number that no other operation in flight has.
     #[inline]
     pub(crate) fn slot(self) -> usize {
         (self.0 & 0xffff_ffff) as usize
@@ -83,7 +83,7 @@ impl<O> Table<O> {
         self.live
     }
 
-    /// Gives the owners, in no order.
+    /// Returns the owners, in no order.
     pub(crate) fn values(&self) -> impl Iterator<Item = &O> {
         self.slots.iter().filter_map(|slot| match &slot.entry {
             Entry::Used(owner) => Some(owner),
@@ -113,7 +113,7 @@ impl<O> Table<O> {
         Ok(Token::new(slot, place.generation))
     }
 
-    /// Gives the owner of `token`, while it is in flight.
+    /// Returns the owner of `token`, while it is in flight.
     #[inline]
     pub(crate) fn get(&self, token: Token) -> Option<&O> {
         match self.slots.get(token.slot()) {
@@ -126,7 +126,7 @@ impl<O> Table<O> {
         }
     }
 
-    /// Gives the owner of `token`, to change it.
+    /// Returns the owner of `token`, to change it.
     pub(crate) fn get_mut(&mut self, token: Token) -> Option<&mut O> {
         match self.slots.get_mut(token.slot()) {
             Some(Slot { generation, entry: Entry::Used(owner) })
@@ -154,7 +154,7 @@ impl<O> Table<O> {
         }
     }
 
-    /// Gives every owner with its token.
+    /// Returns every owner with its token.
     #[cfg(test)]
     pub(crate) fn iter(&self) -> impl Iterator<Item = (Token, &O)> {
         self.slots.iter().enumerate().filter_map(|(slot, place)| match &place.entry {
@@ -201,7 +201,7 @@ mod tests {
         let next = [table.insert("second").unwrap(), table.insert("third").unwrap()];
         assert_eq!(next, [Token::new(1, 0), Token::new(2, 0)]);
         assert_eq!(table.insert("fourth"), Err((Full, "fourth")));
-        assert_eq!(table.remove(first), None, "nobody has this name");
+        assert_eq!(table.remove(first), None, "no entry has this token");
         assert_eq!(table.remove(next[0]), Some("second"));
         assert_eq!(table.insert("fifth"), Ok(Token::new(1, 1)));
         println!("RELIABILITY S16 1 generation at its end");

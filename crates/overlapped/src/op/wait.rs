@@ -27,7 +27,7 @@ pub(crate) enum Wait {
 }
 
 impl Wait {
-    /// Gives a short name for dumps and deadlock reports.
+    /// Returns a short name for dumps and deadlock reports.
     pub(super) fn name(&self) -> &'static str {
         match self {
             #[cfg(unix)]
@@ -41,7 +41,7 @@ impl Wait {
         }
     }
 
-    /// Gives the descriptor by which the system tells of the event.
+    /// Returns the descriptor by which the system reports the event.
     pub(crate) fn fd(&self) -> Raw {
         match *self {
             #[cfg(unix)]
@@ -53,7 +53,7 @@ impl Wait {
         }
     }
 
-    /// Gives the readiness of [`fd`](Wait::fd) that is the event.
+    /// Returns the readiness of [`fd`](Wait::fd) that is the event.
     #[cfg(unix)]
     pub(crate) fn interest(&self) -> Interest {
         match self {

@@ -1,11 +1,11 @@
 //! Anonymous pipes, and transfers of bytes between descriptors.
 //!
 //! The ends are in blocking mode, so that they can be given to a child process or to std as they
-//! are. Nothing here needs `O_NONBLOCK`: the port asks for each operation not to block (pipe ends
-//! that pipe(2) made know `RWF_NOWAIT`), and the ring never minds the mode.
+//! are. Nothing here needs `O_NONBLOCK`: the poll port makes each operation non-blocking by itself
+//! (pipes that pipe(2) has made support `RWF_NOWAIT`), and the ring ignores the mode.
 //!
-//! It stands below `net`, `fs` and `process`, whose streams end in descriptors, too. `io` stands
-//! above them all, and exports the public items under std's names.
+//! This room is below `net`, `fs` and `process`, whose streams are descriptors, too. `io` is above
+//! them all and exports the public items under std's names.
 
 mod convert;
 mod transfer;
@@ -59,7 +59,7 @@ pub struct PipeWriter {
 }
 
 impl PipeReader {
-    /// Returns another handle to the same end; each byte goes to one of them.
+    /// Returns another handle to the same end; each byte goes to only one of the handles.
     ///
     /// # Errors
     /// Those of fcntl(2): no descriptors left.
@@ -78,10 +78,10 @@ impl PipeWriter {
     }
 }
 
-/// A stream with a descriptor, between which and others `io::copy` moves bytes in the kernel.
+/// A stream that is a descriptor, so that `io::copy` can move its bytes inside the kernel.
 pub(crate) trait Endpoint {
-    /// Returns the descriptor, with the limit of its waits. `None` if the stream must be read or
-    /// written itself, because it is in non-blocking mode.
+    /// Returns the descriptor, with the limit of its waits. `None` if the stream is in non-blocking
+    /// mode: it must be read or written by its own methods then.
     fn end(&self, side: Side) -> Option<End<'_>>;
 }
 
@@ -118,7 +118,7 @@ pub(crate) fn read(fd: BorrowedFd<'_>, buf: &mut [u8]) -> io::Result<usize> {
     unsafe { perform(&op, None) }
 }
 
-/// Writes to a descriptor at its cursor, blocking the calling tasklet only. It must not be a
+/// Writes to a descriptor at its cursor, blocking the calling tasklet only. `fd` must not be a
 /// socket: the write would raise SIGPIPE.
 pub(crate) fn write(fd: BorrowedFd<'_>, buf: &[u8]) -> io::Result<usize> {
     let (fd, len) = (fd.as_raw_fd(), clamp(buf.len()));
@@ -131,7 +131,7 @@ pub(crate) fn write(fd: BorrowedFd<'_>, buf: &[u8]) -> io::Result<usize> {
 pub(crate) fn read_vectored(fd: BorrowedFd<'_>, bufs: &mut [IoSliceMut<'_>]) -> io::Result<usize> {
     let (fd, slices, count) = (fd.as_raw_fd(), bufs.as_ptr().cast(), slice_count(bufs.len()));
     let op = Op::Fs(Fs::ReadVectored { fd, slices, count, offset: None });
-    // SAFETY: as in `read`; std promises that a slice of these is one of iovecs.
+    // SAFETY: as in `read`; std promises that a slice of these has the layout of one of iovecs.
     unsafe { perform(&op, None) }
 }
 
@@ -143,13 +143,12 @@ pub(crate) fn write_vectored(fd: BorrowedFd<'_>, bufs: &[IoSlice<'_>]) -> io::Re
     unsafe { perform(&op, None) }
 }
 
-/// Returns the number of slices that one call takes. The others are left for the next call, as in
-/// std.
+/// Returns the number of slices that one call takes. The rest is left for the next call, as in std.
 fn slice_count(slices: usize) -> u32 {
     slices.min(SLICES_MAX) as u32
 }
 
-/// `Read` of ends that are descriptors.
+/// Implements `Read` for streams that are descriptors.
 macro_rules! reads {
     ($($ours:ty),*) => {$(
         impl std::io::Read for $ours {
@@ -167,7 +166,7 @@ macro_rules! reads {
     )*};
 }
 
-/// `Write` of ends that are descriptors.
+/// Implements `Write` for streams that are descriptors.
 macro_rules! writes {
     ($($ours:ty),*) => {$(
         impl std::io::Write for $ours {

@@ -16,7 +16,7 @@ pub(super) type FileId = (u64, u64);
 
 #[derive(Default)]
 pub(super) struct CursorQueues {
-    /// Never an empty queue; the first of each is in flight.
+    /// The queues, none of them empty; the first request of each is in flight.
     queues: HashMap<FileId, VecDeque<Token>>,
 }
 
@@ -28,7 +28,7 @@ impl CursorQueues {
         queue.len() == 1
     }
 
-    /// Removes `token`, which was in flight and has ended; gives the one that may start now.
+    /// Removes `token`, which was in flight and has ended. Returns the one that may start now.
     pub(super) fn leave(&mut self, file: FileId, token: Token) -> Option<Token> {
         let queue = self.queues.get_mut(&file).expect("a token in flight has a queue");
         assert_eq!(queue.pop_front(), Some(token), "the first in the queue is in flight");
@@ -39,7 +39,7 @@ impl CursorQueues {
         next
     }
 
-    /// Removes `token` if it has not started; tells whether it did.
+    /// Removes `token` if it has not started. Returns whether it did.
     pub(super) fn give_up(&mut self, file: FileId, token: Token) -> bool {
         let Some(queue) = self.queues.get_mut(&file) else {
             return false;

@@ -26,8 +26,8 @@ pub struct Event {
     pub result: io::Result<Done>,
     /// The request's descriptor.
     pub descriptor: Descriptor,
-    /// The request's buffer, if it had one. After a receive or read it has become longer by what
-    /// was transferred.
+    /// The request's buffer, if it had one. After a receive or read it has become longer by the
+    /// transferred bytes.
     pub buffer: Option<Vec<u8>>,
 }
 

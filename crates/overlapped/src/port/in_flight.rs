@@ -48,7 +48,7 @@ impl RawVec {
         RawVec { start: vec.as_mut_ptr(), len: vec.len(), capacity: vec.capacity() }
     }
 
-    /// The vector again, longer by `grown`.
+    /// Returns the vector again, longer by `grown`.
     ///
     /// # Safety
     /// Called once for each `new`; the kernel is done with the memory, and has written the
@@ -60,13 +60,13 @@ impl RawVec {
         unsafe { Vec::from_raw_parts(self.start, self.len + grown, self.capacity) }
     }
 
-    /// The room behind the length.
+    /// Returns the room behind the length.
     fn room(self) -> (*mut u8, u32) {
         // SAFETY: the length is within the allocation.
         (unsafe { self.start.add(self.len) }, clamp(self.capacity - self.len))
     }
 
-    /// The bytes from `start` on.
+    /// Returns the bytes from `start` on.
     fn rest(self, start: usize) -> (*const u8, u32) {
         assert!(start <= self.len, "checked when it was submitted");
         // SAFETY: `start` is within the length, which is within the allocation.
@@ -93,7 +93,7 @@ impl InFlight {
         InFlight { key, descriptor: ManuallyDrop::new(descriptor), operation, file }
     }
 
-    /// The operation. Its pointers are valid until `finish`.
+    /// Returns the operation. Its pointers are valid until `finish`.
     pub(super) fn op(&self) -> Op {
         let fd = self.descriptor.as_raw_fd();
         let nonblocking = false;
@@ -121,7 +121,7 @@ impl InFlight {
         }
     }
 
-    /// The event, when the operation has ended with `outcome`.
+    /// Returns the event, when the operation has ended with `outcome`.
     pub(super) fn finish(self, id: OperationId, outcome: Outcome) -> Event {
         let InFlight { key, descriptor, operation, file: _ } = self;
         let done = outcome.result();
@@ -153,7 +153,7 @@ impl InFlight {
 fn accepted(done: io::Result<Done>, addr: &SocketAddrBuf) -> io::Result<Done> {
     done.map(|done| {
         let Done::Transferred(fd) = done else { unreachable!("made so by the caller") };
-        // SAFETY: a successful accept's result is a new descriptor that nobody else knows.
+        // SAFETY: a successful accept's result is a new descriptor that no other code knows.
         let socket = unsafe { descriptor::from_value(fd) };
         Done::Accepted { socket, peer: addr.to_std().ok() }
     })

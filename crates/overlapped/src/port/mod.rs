@@ -12,7 +12,7 @@
 //! - an operation ends: the event is built from its parts;
 //! - the port is dropped: the driver is drained, the events are built and dropped, which also
 //!   closes sockets accepted at the last moment;
-//! - the port is forgotten: what it holds is leaked, never freed;
+//! - the port is forgotten: its memory is leaked, never freed;
 //! - the driver fails for good: the same.
 //!
 //! Transfers at a file's cursor queue, first come first served, one in flight per file (`cursors`).
@@ -45,7 +45,7 @@ pub use request::{Descriptor, Request};
 /// The most operations in flight on a port.
 const LIMIT: usize = 1 << 20;
 
-/// Tells ports apart, so that an id of one means nothing to another.
+/// The port's number, so that an id of one port is not taken for an id of another.
 static PORTS: AtomicU64 = AtomicU64::new(0);
 
 /// A completion port: requests go in, each with a key of your choice; events come out when they
@@ -75,7 +75,7 @@ static PORTS: AtomicU64 = AtomicU64::new(0);
 /// Cancels what is in flight and waits until the kernel has let go of it. That takes as long as
 /// the slowest operation that cannot be cancelled, such as a read that a disk has begun.
 pub struct Port {
-    /// Before `in_flight`: while it is dropped, the memory is still there.
+    /// Declared before `in_flight`, so that the memory is still there while the driver is dropped.
     driver: Driver,
     in_flight: Table<InFlight>,
     limit: usize,
@@ -121,7 +121,7 @@ impl Port {
         })
     }
 
-    /// Gives the name of the backend: `"uring"` or `"poll"`.
+    /// Returns the name of the backend: `"uring"` or `"poll"`.
     pub fn name(&self) -> &'static str {
         self.driver.name()
     }
@@ -131,7 +131,7 @@ impl Port {
         self.in_flight.len()
     }
 
-    /// Gives the number of requests that can be in flight at once: 1,048,576.
+    /// Returns the number of requests that can be in flight at once: 1,048,576.
     pub fn limit(&self) -> usize {
         self.limit
     }
@@ -144,7 +144,7 @@ impl Port {
     /// - `InvalidInput`: the request makes no sense, as its constructor describes: no room in the
     ///   buffer, a start behind its end.
     ///
-    /// Everything that the operation itself comes to is in the event.
+    /// The operation's own result or error is in the event.
     pub fn submit(&mut self, key: u64, request: Request) -> io::Result<OperationId> {
         request.check()?;
         let (request, file) = request.resolve()?;
@@ -178,14 +178,15 @@ impl Port {
         }
     }
 
-    /// Notes the end of `token`, and gives the request that may use its cursor now.
+    /// Records the end of `token`. Returns the request that may use its cursor now.
     fn end(&mut self, token: Token, outcome: Outcome) -> Option<Token> {
         self.ended.push(Completion { token, outcome });
         let file = self.in_flight.get_mut(token).expect("it has not been handed out").file?;
         self.cursors.leave(file, token)
     }
 
-    /// `accept` and `connect` know no flag against waiting: for readiness they need `O_NONBLOCK`.
+    /// Sets `O_NONBLOCK` where the readiness backend needs it: `accept` and `connect` have no flag
+    /// of their own against waiting.
     fn prepare_descriptor(&self, request: &Request) -> io::Result<()> {
         match (&self.driver, &request.operation) {
             (Driver::Poll(_), Operation::Accept | Operation::Connect(_)) => {
@@ -195,9 +196,8 @@ impl Port {
         }
     }
 
-    /// Asks to end an operation early. Its event comes all the same and says what happened: it
-    /// may have succeeded first. Does nothing for operations whose event has come, or of another
-    /// port.
+    /// Cancels an operation. Its event comes all the same and says what happened: it may have
+    /// succeeded first. Does nothing for operations whose event has come, or of another port.
     pub fn cancel(&mut self, id: OperationId) {
         if id.port != self.number {
             return;
@@ -212,12 +212,12 @@ impl Port {
         }
     }
 
-    /// Appends the events of what has completed and returns how many those are. Where nothing
-    /// has, waits until something does, a [`Notifier`] is used, or `timeout` has passed (`None`:
-    /// without limit; zero: not at all). May return early with nothing.
+    /// Appends the events of what has completed and returns how many those are. If none has, waits
+    /// until one does, a [`Notifier`] is used, or `timeout` has passed (`None`: without limit;
+    /// zero: not at all). May return early with nothing.
     ///
     /// # Errors
-    /// The backend itself failed. What is in flight stays so.
+    /// The backend itself failed. Operations in flight stay in flight.
     pub fn wait(&mut self, timeout: Option<Duration>, out: &mut Vec<Event>) -> io::Result<usize> {
         let timeout = if self.ended.is_empty() { timeout } else { Some(Duration::ZERO) };
         let mut completions = std::mem::take(&mut self.completions);
@@ -235,7 +235,7 @@ impl Port {
             out.push(self.finish(completion));
         }
         self.ended = ended;
-        // The events that have come are handed out all the same; the next wait fails again.
+        // The events that have come are returned all the same; the next wait fails again.
         if count == 0 { waited.map(|()| 0) } else { Ok(count) }
     }
 
@@ -246,7 +246,7 @@ impl Port {
         request.finish(id, completion.outcome)
     }
 
-    /// A handle that ends a [`Port::wait`] early, from any thread.
+    /// Returns a handle that ends a [`Port::wait`] early, from any thread.
     pub fn notifier(&self) -> Notifier {
         self.driver.notifier()
     }

@@ -11,14 +11,14 @@ use crate::sys::file::nonblocking;
 use crate::sys::readiness::Interest;
 use crate::sys::socket::tcp;
 
-/// A shared descriptor: closed when its last clone, and the last request with it, is gone.
+/// A shared descriptor, which is closed with its last clone and the last request that uses it.
 ///
 /// Made from whatever owns a descriptor: `TcpStream`, `TcpListener`, `File`, pipes, `OwnedFd`.
 #[derive(Debug, Clone)]
 pub struct Descriptor(Arc<OwnedFd>);
 
 impl Descriptor {
-    /// A new TCP socket that can connect to `addr`.
+    /// Makes a TCP socket that can connect to `addr`.
     ///
     /// # Errors
     /// The system's reason, such as no descriptors left.
@@ -26,7 +26,7 @@ impl Descriptor {
         Ok(tcp::stream(addr)?.into())
     }
 
-    /// The descriptor itself, where this is its last clone; otherwise gives the clone back.
+    /// Returns the descriptor itself if this is its last clone; otherwise gives the clone back.
     ///
     /// # Errors
     /// Another owner or a request in flight holds a clone.
@@ -147,8 +147,8 @@ impl Request {
     /// Transfers at a file's cursor are performed in the order of submission, one at a time: each
     /// request on the same file waits in the port until the one before has ended. Requests on other
     /// files do not wait, and neither does [`Request::read_at`]: any number of those run at once.
-    /// Another port knows nothing of this one's requests: use one port for one cursor. A file
-    /// opened with `O_DIRECT` is refused: use [`Request::read_at`].
+    /// Ports do not know each other's requests, so use one port for one cursor. A file opened with
+    /// `O_DIRECT` is refused: use [`Request::read_at`].
     pub fn read(stream: impl Into<Descriptor>, buffer: Vec<u8>) -> Request {
         Request::new(stream, Operation::Read(buffer, None))
     }
@@ -196,7 +196,7 @@ impl Request {
         Request { descriptor: descriptor.into(), operation }
     }
 
-    /// Checks whether it makes sense; see [`Port::submit`](super::Port::submit).
+    /// Checks whether the request makes sense; see [`Port::submit`](super::Port::submit).
     pub(super) fn check(&self) -> io::Result<()> {
         match &self.operation {
             Operation::Recv(buffer) | Operation::Read(buffer, _)
@@ -220,7 +220,7 @@ impl Request {
     }
 
     /// Turns reads and writes on sockets into receives and sends (write(2) on a socket raises
-    /// SIGPIPE), and gives the file whose cursor is used, if there is one.
+    /// SIGPIPE). Returns the file whose cursor is used, if any.
     pub(super) fn resolve(self) -> io::Result<(Request, Option<FileId>)> {
         let Request { descriptor, operation } = self;
         if !matches!(operation, Operation::Read(_, None) | Operation::Write(_, _, None)) {

@@ -1,7 +1,7 @@
 //! Reads both outputs of a child at once, so that neither full pipe can stop the child.
 //!
 //! The bytes that are there are read without waiting, a piece of each stream in turn. Then the
-//! tasklet waits for either, through a descriptor that stands for both. After one has ended, the
+//! tasklet waits for either, through one descriptor that watches both. After one has ended, the
 //! other is simply read. One tasklet makes one wait at a time: a kill or a deadline leaves nothing
 //! to be undone.
 

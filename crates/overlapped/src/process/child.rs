@@ -75,7 +75,7 @@ impl Child {
     /// Ends the child by SIGKILL. Never waits; [`wait`](Child::wait) afterwards.
     ///
     /// # Errors
-    /// Those of kill(2). None if the child has ended, as in std.
+    /// Those of kill(2). A child that has ended is no error, as in std.
     pub fn kill(&mut self) -> io::Result<()> {
         host::kill(self.process.child())
     }
@@ -200,21 +200,22 @@ impl Process {
 }
 
 impl Drop for Process {
-    /// With `kill_on_drop`: ends the child, or its group, also if the child has ended by itself.
+    /// Kills the child with `kill_on_drop`, or its group, even if the child has ended by itself.
     /// The release waits until the system has ended the child: on a pool thread, so that no other
     /// tasklet waits.
     fn drop(&mut self) {
         match self.on_drop {
             KillOnDrop::Nothing => return,
             KillOnDrop::Child => {}
-            // Refused if all of them have changed their user.
+            // The kill is refused if all of them have changed their user.
             KillOnDrop::Group => _ = self.kill_group(),
         }
         let Some(mut process) = self.child.take() else { return };
         if !matches!(host::try_wait(&mut process), Ok(None)) {
             return;
         }
-        // Refused if the child has changed its user: then it runs on, and is never released.
+        // The kill is refused if the child has changed its user: then it runs on, and is never
+        // released.
         if host::kill(&mut process).is_err() {
             return;
         }

@@ -150,7 +150,7 @@ impl Command {
     /// Starts the child.
     ///
     /// # Errors
-    /// As std: `NotFound`, `PermissionDenied`, and the others of fork(2) and execve(2).
+    /// The same as in std: `NotFound`, `PermissionDenied`, and the others of fork(2) and execve(2).
     pub fn spawn(&mut self) -> io::Result<Child> {
         let on_drop = match (self.kill_on_drop, self.leads_group) {
             (false, _) => KillOnDrop::Nothing,

@@ -15,7 +15,7 @@
 //! | [`Stdio`], [`Output`], [`ExitStatus`], … | std's own types |
 //!
 //! A dropped [`Child`] runs on, as in std, and is not released until this process ends, unless
-//! [`Command::kill_on_drop`] asked for its end.
+//! [`Command::kill_on_drop`] is set.
 //!
 //! # Ctrl-C while children run
 //!

@@ -1,7 +1,7 @@
 //! This process's ends of a child's pipes.
 //!
-//! As all pipes of this library they are in blocking mode and need no other: the port asks for each
-//! operation not to block. So std or another child can take them as they are.
+//! Like all pipes of this library they are in blocking mode and need no other, since the port makes
+//! each operation non-blocking by itself. So std or another child can take them as they are.
 
 use std::fmt;
 use std::io;
@@ -39,7 +39,7 @@ pipe::reads!(ChildStdout, ChildStderr);
 macro_rules! reads_now {
     ($($ours:ident),*) => {$(
         impl $ours {
-            /// Reads the bytes that are there; `WouldBlock` if there are none.
+            /// Reads the bytes that are there; `WouldBlock` if the pipe is empty.
             pub(super) fn read_now(&self, buf: &mut [u8]) -> io::Result<usize> {
                 let (fd, len) = (self.as_raw_fd(), clamp(buf.len()));
                 let op = Op::Fs(Fs::Read { fd, buf: buf.as_mut_ptr(), len, offset: None });

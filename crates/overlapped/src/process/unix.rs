@@ -15,11 +15,12 @@ pub trait CommandExt: Sealed {
     /// Sets the child's group.
     fn gid(&mut self, id: u32) -> &mut Command;
 
-    /// Has `f` called in the child between fork(2) and execve(2). `spawn` returns the error of `f`.
+    /// Registers `f`, which is called in the child between fork(2) and execve(2). `spawn` returns
+    /// the error of `f`.
     ///
     /// # Safety
-    /// As std's: another thread may have held any lock at the fork, so `f` may call only functions
-    /// that are async-signal-safe. It must neither allocate nor call this library.
+    /// The same as in std: another thread may have held any lock at the fork, so `f` may call only
+    /// functions that are async-signal-safe. It must neither allocate nor call this library.
     unsafe fn pre_exec<F>(&mut self, f: F) -> &mut Command
     where
         F: FnMut() -> io::Result<()> + Send + Sync + 'static;
@@ -51,7 +52,7 @@ impl CommandExt for Command {
     where
         F: FnMut() -> io::Result<()> + Send + Sync + 'static,
     {
-        // SAFETY: handed on to the caller: `f` is async-signal-safe.
+        // SAFETY: the caller's promise: `f` is async-signal-safe.
         unsafe { self.inner.pre_exec(f) };
         self
     }

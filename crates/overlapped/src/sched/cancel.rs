@@ -1,9 +1,9 @@
-//! The end of a wait before its event: kills, deadlines, deadlock reports, signal handlers; and
-//! what a tasklet's end tells others.
+//! The end of a wait before its event: kills, deadlines, deadlock reports, signal handlers; and the
+//! notifications at a tasklet's end.
 //!
 //! | wait for | its early end |
 //! |---|---|
-//! | an operation | it is asked to end; its completion decides (terminal completion first) |
+//! | an operation | it is cancelled; its completion decides (terminal completion first) |
 //! | the first of several | it is decided at once; operations in it must complete first |
 //! | a scope | none: a kill goes on to the scope's tasklets, and the wait ends after them |
 //! | anything else | the tasklet is unlinked, and woken with the reason |
@@ -15,8 +15,8 @@ use super::{Message, Sched, State, Tcb, TcbPtr, Waiting, Wake, drop_locals, node
 
 /// Kills, and other early ends of waits.
 impl Sched {
-    /// Asks a tasklet to end. That takes effect where it waits, or at its next suspension point. A
-    /// tasklet that waits for a scope passes it on to the scope's tasklets.
+    /// Kills a tasklet. The kill takes effect where the tasklet waits, or at its next suspension
+    /// point. A tasklet that waits for a scope passes it on to the scope's tasklets.
     pub(crate) fn kill(&self, tcb: TcbPtr) {
         let mut asked = vec![tcb];
         while let Some(tcb) = asked.pop() {
@@ -44,7 +44,7 @@ impl Sched {
         }
     }
 
-    /// Ends a wait early, or asks its operation to end. The wait for a scope cannot be ended.
+    /// Ends a wait early, or cancels its operation. The wait for a scope cannot be ended.
     pub(crate) fn interrupt_wait(&self, tcb: TcbPtr, why: Wake) {
         let block = self.block(tcb);
         match block.waiting.get() {
@@ -108,7 +108,7 @@ impl Sched {
 /// Signal handlers.
 impl Sched {
     /// Ends the waits that this thread's signal handlers have asked to end, also those of tasklets
-    /// that are about to wait again. Calls that begin later are not meant. Answers a request, too.
+    /// that are about to wait again. Calls that begin later are not ended. Answers a request, too.
     #[inline]
     pub(crate) fn end_interrupted_waits(&self) {
         match self.interrupts.take() {
@@ -157,8 +157,8 @@ impl Sched {
 
 /// The end of a tasklet.
 impl Sched {
-    /// Tells all that wait for the end of `block`. It is the last that a tasklet does, on
-    /// its own stack; the hub does it for a tasklet that is parked for good.
+    /// Completes all waits for the end of `block`. This is a tasklet's last act, on its own stack;
+    /// the hub does it for a tasklet that is parked for good.
     pub(super) fn announce_end(&self, block: &Tcb) {
         if let Some(joiner) = block.joiner.take() {
             self.claim_and_wake(joiner, Wake::Done);
@@ -192,7 +192,7 @@ impl Sched {
             // poll end, too.
             return std::mem::forget(waker);
         }
-        // Joiners have been told of this end, so the tasklet does not wait any more.
+        // Joiners have been notified of this end, so the tasklet does not wait any more.
         block.call_without_waiting(|| waker.wake());
         block.call_without_waiting(|| drop_locals(block));
     }

@@ -120,13 +120,13 @@ impl Opened {
     /// tasklet; with `until_main`, all others in the group are killed when that has ended.
     ///
     /// # Safety
-    /// What `main`'s closure borrows outlives this call.
+    /// The values that `main`'s closure borrows outlive this call.
     pub(crate) unsafe fn run(
         self,
         until_main: bool,
         main: Option<impl FnOnce(&Sched) -> TcbPtr>,
     ) -> RunEnd {
-        // Not a box from here on: a box claims to be the only way to its contents.
+        // A raw pointer from here on, because a box claims to be the only pointer to its contents.
         let place = Box::into_raw(self.0);
         // SAFETY: the box was made above, and only `leave` frees it, at the end.
         let sched = unsafe { &*place };
@@ -183,7 +183,7 @@ impl Sched {
 /// # Safety
 /// `place` came out of a box, and nothing uses it afterwards.
 unsafe fn leave(place: *mut Sched) -> (RunEnd, Option<Box<dyn Observer>>) {
-    // SAFETY: the caller's promise. What stays there is memory that nothing drops again.
+    // SAFETY: the caller's promise. Nothing drops the memory that stays there again.
     let mut sched = unsafe { place.read() };
     assert_eq!(sched.table.borrow().len(), 0, "nothing is in flight at the end");
     sched.end_deadlock_reports();

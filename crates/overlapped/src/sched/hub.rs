@@ -5,8 +5,8 @@
 //! a second scheduler that began there would meet tasklets of the first. Two rules prevent all
 //! three.
 //!
-//! First, [`assert_off_hub`] stands wherever the library calls the user's code, or drops a value of
-//! the user's, of its own accord:
+//! First, [`assert_off_hub`] is called wherever the library itself calls the user's code or drops a
+//! value of the user's:
 //!
 //! | what | where |
 //! |---|---|
@@ -82,8 +82,8 @@ pub(crate) fn drop_quietly<T>(value: T) {
 /// The rounds in which a tasklet's end drops values that destructors make anew.
 const ROUNDS_MAX: usize = 8;
 
-/// Drops the values of a tasklet that has ended, on its own stack. Values that destructors still
-/// make anew after a few rounds are forgotten rather than dropped elsewhere.
+/// Drops the values of a tasklet that has ended, on its own stack. If destructors still make values
+/// anew after a few rounds, those are forgotten rather than dropped elsewhere.
 #[inline]
 pub(crate) fn drop_locals(me: &Tcb) {
     if me.extra(|extra| extra.is_some()) {
@@ -91,8 +91,8 @@ pub(crate) fn drop_locals(me: &Tcb) {
     }
 }
 
-/// Runs the destructors of a tasklet's own thread-locals: the last that a tasklet does on its
-/// block. They may make tasklet-local values anew, and those thread-locals.
+/// Runs the destructors of a tasklet's own thread-locals, its last act on its block. They may make
+/// tasklet-local values anew, and those may make thread-locals anew.
 #[cold]
 pub(crate) fn end_locals(me: &Tcb) {
     for _ in 0..ROUNDS_MAX {
@@ -118,8 +118,8 @@ fn drop_rounds(me: &Tcb) {
 }
 
 /// Forgets the scheduler in a child of fork(2), which has neither the ring nor a hub to return to.
-/// So the child sees no scheduler, and may begin a new one. What the forking tasklet calls there
-/// blocks the thread; it should end by exec or exit.
+/// So the child sees no scheduler, and may begin a new one. Calls of the forking tasklet block the
+/// thread there; the child should end by exec or exit.
 pub(super) extern "C" fn forget_scheduler() {
     if let Some(here) = take_current() {
         here.abandon_in_child();

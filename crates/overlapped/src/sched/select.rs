@@ -4,7 +4,7 @@
 //! A select is decided once: by a channel partner, by a tasklet's end, by a completion, by the
 //! time, a kill or a deadlock report. In the same step all other nodes are unlinked, so the
 //! channels' queues and balances show no trace of a select that has found its partner. Its
-//! operations are asked to end, and the select goes on after the last of them (terminal completion
+//! operations are cancelled, and the select goes on after the last of them (terminal completion
 //! first). `wait_node.rs` has the types.
 
 use std::ptr::NonNull;

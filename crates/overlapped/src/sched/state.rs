@@ -39,7 +39,7 @@ pub(crate) struct SchedConfig {
     pub(crate) grace_ns: u64,
     /// The time for which a tasklet may hold its thread before the watchdog warns.
     pub(crate) stall: Option<Duration>,
-    /// The function that is told of stalls.
+    /// The program's function for stalls.
     pub(crate) on_stall: Option<OnStall>,
     /// Set if a signal shows all tasklets, or the program may ask for the running one.
     pub(crate) shown: bool,
@@ -50,9 +50,9 @@ pub(crate) const FIRST_ID: u64 = 1;
 
 /// One thread's scheduler.
 ///
-/// Fields are dropped in the order in which they stand here.
+/// Fields are dropped in the order of their declaration.
 pub(crate) struct Sched {
-    // What runs. Written at every switch.
+    // The running tasklet. Written at every switch.
     /// The tasklet that runs. The hub sets it before a switch and takes it after; a tasklet sets it
     /// when it comes back to its stack, since another tasklet may have handed over to it. The
     /// handler reads it.
@@ -68,10 +68,10 @@ pub(crate) struct Sched {
     pub(super) ready: Queue<Tcb>,
     /// Tasklets that have not begun and wait for a free stack. The hub; a kill takes one out.
     pub(super) waiting_for_stack: Queue<Tcb>,
-    /// Set when those have tried again since the last stack came back. The hub only.
+    /// Set when those tasklets have tried again since the last stack came back. The hub only.
     pub(super) retried_stack_waiters: Cell<bool>,
 
-    // The living.
+    // Living tasklets.
     /// The head of the list of living tasklets, the youngest first. Spawning tasklets add, the hub
     /// removes; the handler walks it, so links are written in order.
     pub(super) all: Cell<Option<TcbPtr>>,
@@ -97,7 +97,7 @@ pub(crate) struct Sched {
     pub(super) observer: Option<Box<dyn Observer>>,
     /// The observer is being called: what it does itself is not observed.
     pub(super) observing: Cell<bool>,
-    /// The id of the tasklet that ran last; kept only where there is an observer. 0: none.
+    /// The id of the tasklet that ran last; kept only for an observer. 0: none.
     pub(super) ran_last: Cell<u64>,
 
     // The shutdown. The hub writes, tasklets read.
@@ -131,7 +131,7 @@ pub(crate) struct Sched {
     /// have the last reference to the port's notifier.
     pub(super) interrupts: Interrupts,
     /// The completion port. Tasklets submit and cancel, the hub waits. Borrowed while a backend
-    /// runs, during which code that takes the place of libc's functions may ask whether it is.
+    /// runs; replacements of libc's functions that the backend calls check that.
     pub(super) driver: RefCell<Driver>,
     /// The wait node of each operation in flight. Tasklets insert, completions remove.
     pub(super) table: RefCell<Table<WaitNodePtr>>,
@@ -176,7 +176,7 @@ pub(crate) struct Sched {
     pub(super) lock_wait_began: Cell<bool>,
     /// The time of the next search for lock cycles; 0: no search is due.
     pub(super) search_cycles_at: Cell<u64>,
-    /// The least id in each cycle that has been told of.
+    /// The least id in each cycle that has been reported.
     pub(super) told_cycles: RefCell<Vec<u64>>,
     /// Tasklets that were parked for good.
     pub(super) abandoned: RefCell<Vec<Waiter>>,
@@ -187,11 +187,11 @@ pub(crate) struct Sched {
     /// A run of deadlock reports is under way, and `candidates` is complete.
     pub(super) reporting_deadlocks: Cell<bool>,
     pub(super) candidates: RefCell<Candidates>,
-    /// A tasklet has ended since this was last asked.
+    /// Set if a tasklet has ended since this was last read.
     pub(super) some_ended: Cell<bool>,
 
     // After a switch.
-    /// A tasklet has asked for backtraces of all.
+    /// Set if a tasklet wants backtraces of all.
     pub(super) tracing: Cell<bool>,
     /// The hub has something to do after each switch: take traces, or collect candidates. While it
     /// is set, no tasklet hands over to another.
@@ -264,7 +264,7 @@ impl Sched {
         self.member == 0 && block.id == FIRST_ID
     }
 
-    /// The block of a living tasklet.
+    /// Returns the block of a living tasklet.
     #[inline]
     pub(crate) fn block(&self, tcb: TcbPtr) -> &Tcb {
         // SAFETY: every pointer that the scheduler keeps is to a tasklet that it holds a reference
@@ -356,7 +356,7 @@ impl Sched {
         self.forget_deadline(block);
     }
 
-    /// Forgets the deadline of the present wait. Its entry in the heap stays until it comes up.
+    /// Forgets the deadline of the present wait. Its entry in the heap stays until it is due.
     #[inline(always)]
     pub(super) fn forget_deadline(&self, block: &Tcb) {
         if block.wait_until.get() != NEVER {
@@ -365,7 +365,7 @@ impl Sched {
         }
     }
 
-    /// A number that grows with every park.
+    /// Returns a number that grows with every park.
     #[inline]
     fn next_order(&self) -> u64 {
         let order = self.order.get() + 1;
@@ -392,7 +392,7 @@ impl Sched {
         self.ready.push_front(tcb);
     }
 
-    /// The number of ready tasklets, without the running one.
+    /// Returns the number of ready tasklets, without the running one.
     #[inline(always)]
     pub(crate) fn ready_count(&self) -> usize {
         self.ready.len()
@@ -417,7 +417,7 @@ impl Sched {
         self.remote_waits.borrow_mut().remove(token)
     }
 
-    /// The number of such registrations.
+    /// Returns the number of remote waits.
     #[cfg(test)]
     pub(crate) fn remote_wait_count(&self) -> usize {
         self.remote_waits.borrow().len()
@@ -443,7 +443,8 @@ impl Sched {
     }
 
     /// Counts a wait that a thread of this process must end, and that begins (1) or ends (-1).
-    /// `polls`: its time only makes the caller look again, and brings nothing about.
+    /// `polls`: its timer only makes the caller look again, so it does not count as a way out of a
+    /// deadlock.
     pub(crate) fn count_thread_wait(&self, by: isize, polls: bool) {
         self.thread_waits.set(self.thread_waits.get().wrapping_add_signed(by));
         let polls = if polls { by } else { 0 };
@@ -470,7 +471,7 @@ impl Sched {
 
 /// Operations.
 impl Sched {
-    /// The completion port.
+    /// Returns the completion port.
     #[inline(always)]
     pub(crate) fn driver(&self) -> &RefCell<Driver> {
         &self.driver
@@ -496,7 +497,7 @@ impl Sched {
         operations
     }
 
-    /// The number of operations so far.
+    /// Returns the number of operations so far.
     #[inline(always)]
     pub(crate) fn operation_count(&self) -> u64 {
         self.operations.get()
@@ -529,7 +530,7 @@ impl Sched {
         now
     }
 
-    /// A pseudo-random number, the same in every run: it decides which of several ready
+    /// Returns a pseudo-random number, the same in every run: it decides which of several ready
     /// alternatives is first.
     pub(crate) fn next_random(&self) -> u64 {
         // xorshift64*; its upper half is the better one.
@@ -544,7 +545,7 @@ impl Sched {
 
 /// Facts that the rooms above read.
 impl Sched {
-    /// The part of this scheduler that making a tasklet needs.
+    /// Returns the part of this scheduler that making a tasklet needs.
     #[inline(always)]
     pub(crate) fn intake(&self) -> &Intake {
         &self.intake
@@ -562,27 +563,27 @@ impl Sched {
         self.observer.is_some()
     }
 
-    /// The schedulers of this run.
+    /// Returns the schedulers of this run.
     pub(crate) fn group(&self) -> &Arc<Group> {
         &self.group
     }
 
-    /// The index of this scheduler in its group.
+    /// Returns the index of this scheduler in its group.
     pub(crate) fn member(&self) -> usize {
         self.member
     }
 
-    /// The number of this scheduler, which no other one has or will have.
+    /// Returns the number of this scheduler, which no other one has or will have.
     pub(crate) fn number(&self) -> u64 {
         self.number
     }
 
-    /// The way in from other threads.
+    /// Returns the inbox for messages from other threads.
     pub(crate) fn inbox(&self) -> &Arc<Inbox> {
         &self.inbox
     }
 
-    /// The scheduler's counters, for `task::stats`.
+    /// Returns the scheduler's counters, for `task::stats`.
     pub(crate) fn counts(&self) -> Counts {
         Counts {
             spawned: self.spawned.get(),

@@ -22,7 +22,7 @@ impl WaitQueue {
         self.name.as_deref()
     }
 
-    /// The queue of senders, or that of receivers.
+    /// Returns the queue of senders, or that of receivers.
     #[inline(always)]
     pub(crate) fn side(&self, sending: bool) -> &Queue<WaitNode> {
         if sending { &self.senders } else { &self.receivers }

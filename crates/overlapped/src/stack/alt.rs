@@ -1,13 +1,13 @@
 //! The alternate stack, on which the fault handler runs.
 //!
-//! After an overflow there is no room on the tasklet's stack, so the handler needs another one. std
-//! gives one to its own threads, but not to threads made by others (a C program that calls a Rust
+//! After an overflow the tasklet's stack has no room, so the handler needs another one. std gives
+//! one to its own threads, but not to threads made by others (a C program that calls a Rust
 //! library). A scheduler thread therefore calls [`ensure_alt_stack`] before it runs tasklets.
 //!
 //! **States.** *Nothing to do*: the thread has a sufficient one. *Installed*: ours, a mapping with
-//! a guard page, in a thread-local. When the thread ends, what was there before is restored and the
-//! mapping goes. If other code has replaced it since, that may restore it later: then it stays
-//! mapped for ever.
+//! a guard page, in a thread-local. When the thread ends, the previous stack is restored and the
+//! mapping is removed. If other code has replaced it since, that may restore it later: then it
+//! stays mapped for ever.
 
 use std::cell::RefCell;
 use std::io;
@@ -37,8 +37,8 @@ thread_local! {
 
 /// Makes sure that this thread's fault handler has a stack to run on, until the thread ends.
 ///
-/// If the system refuses (no memory), an overflow still kills the process, but without a message:
-/// that is no reason not to run.
+/// If the system refuses (no memory), an overflow still kills the process, but without a message.
+/// That is no reason not to run tasklets.
 pub(crate) fn ensure_alt_stack() {
     if cfg!(miri) {
         return; // Miri has no signals.
@@ -55,7 +55,8 @@ pub(crate) fn ensure_alt_stack() {
 /// Installs an alternate stack with room for a handler that writes all tasklets, until the result
 /// is dropped. `None` if the thread has one, or the system refuses.
 ///
-/// Not to the thread's end: std removes its own before that, and ours would stay mapped.
+/// It is not kept to the thread's end, since std removes its own before that, and ours would stay
+/// mapped.
 pub(crate) fn alt_stack_to_write_on() -> Option<Installed> {
     if cfg!(miri) {
         return None;
@@ -63,7 +64,7 @@ pub(crate) fn alt_stack_to_write_on() -> Option<Installed> {
     install(ROOM_TO_WRITE).ok().flatten()
 }
 
-/// `None`: the thread has a sufficient one.
+/// Installs an alternate stack; `None` if the thread has a sufficient one.
 fn install(room: usize) -> io::Result<Option<Installed>> {
     let frame = signal_frame_max();
     let before = current()?;
@@ -119,8 +120,8 @@ fn current() -> io::Result<libc::stack_t> {
     }
 }
 
-/// The bytes that the kernel writes to deliver a signal: the processor's registers, more than the
-/// constant `MINSIGSTKSZ` if they are wide (AVX-512, AMX).
+/// Returns the bytes that the kernel writes to deliver a signal: the processor's registers, more
+/// than the constant `MINSIGSTKSZ` if they are wide (AVX-512, AMX).
 fn signal_frame_max() -> usize {
     #[cfg(target_os = "linux")]
     // SAFETY: getauxval only reads; it returns 0 for what it does not know.

@@ -48,7 +48,7 @@ pub(crate) use pool::{Pool, STACK_MAX, StackConfig};
 /// Bytes at the low end of every slot that fault when they are touched.
 pub(crate) const GUARD: usize = 64 * 1024;
 
-/// The size of a stack when none is asked for: 192 KiB behind its guard.
+/// The default size of a stack: 192 KiB behind its guard.
 pub(crate) const SIZE_DEFAULT: usize = 256 * 1024;
 
 /// Slots are spread over this many cache lines by lowering their bases; see [`colour`].
@@ -56,7 +56,7 @@ const COLOURS: usize = 24;
 
 const CACHE_LINE: usize = 64;
 
-/// The most that a stack's base is lowered by.
+/// The largest distance by which a stack's base is lowered.
 pub(crate) const COLOUR_MAX: usize = COLOURS * CACHE_LINE;
 
 /// The way in which stacks are protected against overflow.
@@ -76,8 +76,8 @@ pub enum Guards {
 #[derive(Debug)]
 pub(crate) enum TakeError {
     /// The configured maximum or the system's limit is reached while stacks are lent: try again
-    /// after the next [`Pool::give`]. It cannot be the last answer: with nothing lent, the same
-    /// limit is reported as [`TakeError::Os`].
+    /// after the next [`Pool::give`]. It is never final: if nothing is lent, the same limit is
+    /// reported as [`TakeError::Os`].
     Limit,
     /// The system refused and waiting will not help.
     Os(io::Error),
@@ -106,7 +106,7 @@ pub(crate) struct Stack {
     not_send: PhantomData<*mut ()>,
 }
 
-/// The distance of a stack's base from the end of its slot.
+/// Returns the distance of a stack's base from the end of its slot.
 ///
 /// Without it the hot lines of all stacks have the same page offset and compete for the same few
 /// sets of the caches. Nanoseconds per resume of n parked corosensei coroutines in random order, on
@@ -121,7 +121,7 @@ pub(crate) struct Stack {
 ///   24 × 64 B      6.2     18         21     65         32    215     ← chosen
 /// ```
 ///
-/// Lost: steps of 128 bytes (1,000, 1 KiB, resumed in order: 36 against 18), and a hashed slot
+/// Rejected: steps of 128 bytes (1,000, 1 KiB, resumed in order: 36 against 18), and a hashed slot
 /// number (the same as counting). 2 KiB of colour is as good as 1.5 and takes more of the only page
 /// that a parked tasklet should need. Slots that are not a power of two, so that neighbours' page
 /// table entries do not share cache sets either (260 or 288 KiB), gain 15 % at 10,000 and nothing
@@ -138,23 +138,24 @@ impl Stack {
         Stack { low, base, slab, shift, not_send: PhantomData }
     }
 
-    /// The bytes of address space, guard included: the meaning of a size everywhere in this module.
+    /// Returns the bytes of address space, guard included, which is the meaning of a size
+    /// everywhere in this module.
     pub(crate) fn size(&self) -> usize {
         1 << self.shift
     }
 
-    /// The addresses that code on this stack may use.
+    /// Returns the addresses that code on this stack may use.
     #[cfg(test)]
     pub(crate) fn usable(&self) -> Range<usize> {
         self.low.get() + GUARD..self.base.get()
     }
 
-    /// The addresses that fault.
+    /// Returns the addresses that fault.
     pub(crate) fn guard(&self) -> Range<usize> {
         self.low.get()..self.low.get() + GUARD
     }
 
-    /// The pages between guard and end of the slot: what may be committed.
+    /// Returns the pages that may be committed, between the guard and the end of the slot.
     fn pages(&self) -> Range<usize> {
         self.low.get() + GUARD..self.low.get() + self.size()
     }
@@ -165,9 +166,10 @@ impl Stack {
     }
 }
 
-/// The high-water mark of a stack between `low`, the end of its guard, and `top`, in bytes, in
-/// whole pages: from `top` to the deepest page that is in memory. A recycled stack shows what was
-/// committed since it was last trimmed, also by others. Pages that were swapped out do not count.
+/// Returns the high-water mark of a stack between `low`, the end of its guard, and `top`: the
+/// bytes, in whole pages, from `top` to the deepest page that is in memory. For a recycled stack
+/// that is what was committed since its last trim, also by earlier tasklets. Pages that were
+/// swapped out do not count.
 pub(crate) fn used(low: usize, top: usize) -> usize {
     match sys::first_resident(low..top.next_multiple_of(sys::page_size())) {
         Some(deepest) => top.saturating_sub(deepest),

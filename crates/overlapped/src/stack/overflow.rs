@@ -10,8 +10,8 @@
 //! Nothing here allocates, locks, or formats: between the fault and the end there are `write` and
 //! `sigaction` only. There is no way back: an opt-out is a process that never calls [`install`].
 //!
-//! **What a predecessor can notice.** It runs on the alternate stack even if it did not ask for
-//! one, because the interrupted stack may be a tasklet's.
+//! **Effects on a predecessor.** It runs on the alternate stack even if it did not ask for one,
+//! because the interrupted stack may be a tasklet's.
 
 use std::ffi::{c_int, c_void};
 use std::io;

@@ -36,7 +36,7 @@ const SLAB_MAX_BYTES: usize = 16 << 30;
 
 /// Pooled stacks of each class that are never trimmed.
 const HOT: usize = 64;
-/// Stacks that one call of `trim` handles: at 1 to 2 µs each it holds the scheduler up for hardly
+/// Stacks that one call of `trim` handles: at 1 to 2 µs each, a call delays the scheduler by hardly
 /// more than 0.2 ms.
 const TRIM_BATCH: usize = 128;
 
@@ -44,7 +44,7 @@ const TRIM_BATCH: usize = 128;
 /// up to a power of two, at least 128 KiB.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct StackConfig {
-    /// The size of a stack if none is asked for.
+    /// The default size of a stack.
     pub(crate) size: usize,
     pub(crate) guards: Guards,
     /// The most stacks lent at the same time, without lost ones and the one that
@@ -59,7 +59,7 @@ struct Class {
     /// The number of stacks at the beginning of `pooled` that were trimmed, unless `low_water` is
     /// less.
     clean: usize,
-    /// The shortest that `pooled` has been since the last trim.
+    /// The shortest length of `pooled` since the last trim.
     low_water: usize,
     /// Index of the slab with fresh slots; earlier ones of this class are used up.
     current: Option<u32>,
@@ -145,7 +145,7 @@ impl Pool {
     }
 
     /// Returns the memory of stacks that were not taken since the last call, except a few; to be
-    /// called from time to time (once a second, say). Returns true if there are more: call again
+    /// called from time to time (once a second, say). Returns true if more are left: call again
     /// soon.
     pub(crate) fn trim(&mut self) -> bool {
         let mut budget = TRIM_BATCH;
@@ -160,7 +160,7 @@ impl Pool {
             budget -= end - clean;
             class.clean = end;
             if end < idle {
-                // `low_water` stays: what was idle is still to be done.
+                // `low_water` stays, since idle stacks are still to be trimmed.
                 return true;
             }
             class.low_water = class.pooled.len();
@@ -248,7 +248,6 @@ impl Drop for Pool {
             if given == slab.lent() {
                 // SAFETY: as many stacks came back as were lent, each at most once because a
                 // `Stack` is not `Clone`; they were pooled, so nothing on them is referred to.
-                // `Stack` is not `Clone`; they were pooled, so that nothing on them is referred to.
                 unsafe { slab.unmap() };
             }
         }

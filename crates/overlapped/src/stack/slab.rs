@@ -27,7 +27,7 @@ static PROTECTED_MAX: LazyLock<usize> = LazyLock::new(|| {
 /// `Protect` for good if the kernel does not have guard marks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum GuardKind {
-    /// To be tried: the first mark is checked.
+    /// Marks, if they work: the first one is checked.
     MarkUntested,
     Mark,
     Protect,
@@ -55,7 +55,7 @@ pub(super) struct Slab {
 }
 
 impl Slab {
-    /// Reserves `slots` slots, or fewer if there is no room for as many.
+    /// Reserves `slots` slots, or fewer if the address space has no room for them.
     pub(super) fn reserve(shift: u8, mut slots: usize) -> io::Result<Slab> {
         loop {
             match Mapping::reserve(slots << shift) {
@@ -84,7 +84,7 @@ impl Slab {
         stack.shift == self.shift && offset < self.slots << self.shift
     }
 
-    /// Lends the next fresh slot. `None`: there is none left. `index` is this slab's.
+    /// Lends the next fresh slot; `None` if none is left. `index` is this slab's.
     pub(super) fn lend(&mut self, index: u32, kind: &mut GuardKind) -> Option<io::Result<Stack>> {
         if self.lent == self.slots {
             return None;
@@ -149,7 +149,7 @@ impl Slab {
     }
 }
 
-/// Tells whether the error means that there is no room (now), as opposed to "never".
+/// Tells whether the error means that room is missing now, as opposed to never being available.
 pub(super) fn is_exhaustion(error: &io::Error) -> bool {
     matches!(error.raw_os_error(), Some(libc::ENOMEM | libc::EAGAIN))
 }

@@ -137,13 +137,13 @@ pub(super) fn is_readable(address: usize) -> bool {
     done == 0 || io::Error::last_os_error().raw_os_error() != Some(libc::EFAULT)
 }
 
-/// Unknown elsewhere, where nothing depends on it.
+/// Tells nothing on other systems, where nothing depends on the answer.
 #[cfg(not(target_os = "linux"))]
 pub(super) fn is_readable(_address: usize) -> bool {
     true
 }
 
-/// The lowest page of `range` that is in memory. `range` consists of whole pages.
+/// Returns the lowest page of `range` that is in memory. `range` consists of whole pages.
 pub(super) fn first_resident(range: Range<usize>) -> Option<usize> {
     const CHUNK: usize = 256;
     let page = page_size();
@@ -165,14 +165,14 @@ pub(super) fn first_resident(range: Range<usize>) -> Option<usize> {
     None
 }
 
-/// The size of a page.
+/// Returns the size of a page.
 pub(super) fn page_size() -> usize {
     // SAFETY: sysconf only reads.
     let size = unsafe { libc::sysconf(libc::_SC_PAGESIZE) };
     usize::try_from(size).expect("every system has a page size")
 }
 
-/// The number of mappings that a process may have.
+/// Returns the number of mappings that a process may have.
 pub(super) fn mapping_limit() -> usize {
     /// Linux's default.
     const DEFAULT: usize = 65_530;

@@ -8,7 +8,7 @@ mod pool;
 
 const CASE: &str = "OVERLAPPED_STACK_TEST_CASE";
 
-/// The case for which this process is the child.
+/// Returns the case for which this process is the child.
 fn case() -> Option<String> {
     std::env::var(CASE).ok()
 }

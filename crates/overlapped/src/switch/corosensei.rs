@@ -29,17 +29,17 @@ impl Position {
         Position(())
     }
 
-    /// An address near there; not known here.
+    /// Returns null: the address is not known here.
     pub(crate) fn hot(&self) -> *const () {
         std::ptr::null()
     }
 
-    /// Not used here: see [`HANDS_OVER`].
+    /// Never called: see [`HANDS_OVER`].
     pub(crate) fn mark(&self) -> Mark {
         Mark(())
     }
 
-    /// Not available here: see [`HANDS_OVER`].
+    /// Never called: see [`HANDS_OVER`].
     ///
     /// # Safety
     /// Never called.
@@ -47,7 +47,7 @@ impl Position {
         unreachable!("this implementation does not hand over");
     }
 
-    /// Not available here either.
+    /// Never called: see [`HANDS_OVER`].
     ///
     /// # Safety
     /// Never called.
@@ -97,7 +97,8 @@ impl Fiber {
         Fiber { context: UnsafeCell::new(context), guard }
     }
 
-    /// First and last address (exclusive) of the stack's guard; the usable part begins there.
+    /// Returns the first and the last address (exclusive) of the stack's guard; the usable part
+    /// begins at the last.
     pub(crate) fn guard(&self) -> (usize, usize) {
         self.guard
     }
@@ -109,7 +110,7 @@ impl Fiber {
     #[inline]
     pub(crate) unsafe fn start(&self, _position: &Position, _hub: &Hub, job: Job) -> Paused {
         debug_assert!(!job.is_null());
-        // SAFETY: the fiber is not running, so there is no other reference to its context.
+        // SAFETY: the fiber is not running, so no other reference to its context exists.
         match unsafe { &mut *self.context.get() }.resume(job) {
             CoroutineResult::Yield(paused) => paused,
             CoroutineResult::Return(()) => unreachable!("only retire() ends a fiber"),
@@ -127,7 +128,7 @@ impl Fiber {
         unsafe { self.start(position, hub, std::ptr::dangling()) }
     }
 
-    /// Not used here: see [`HANDS_OVER`].
+    /// Never called: see [`HANDS_OVER`].
     pub(crate) fn entrance(&self) -> Entrance {
         Entrance(())
     }

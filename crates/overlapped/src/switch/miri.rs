@@ -3,7 +3,7 @@
 //! The calls are the same as on x86-64, hand-overs included, so that Miri sees each reference that
 //! the scheduler and tasklets hold while another fiber runs, and each memory that is freed
 //! meanwhile. The values of a thread (errno, std's count of panics, thread-locals) are not the
-//! hub's here: a fiber first carries over what its owner says.
+//! hub's here: a fiber first carries over the values that its owner names.
 
 use std::cell::Cell;
 use std::ptr::NonNull;
@@ -13,31 +13,31 @@ use std::thread::JoinHandle;
 use super::{Job, Paused};
 use crate::stack::Stack;
 
-/// True: a fiber can hand over to another without going through the hub.
+/// The ability of a fiber to hand over to another without going through the hub.
 pub(crate) const HANDS_OVER: bool = true;
 
 /// The gate at which a thread waits for its turn.
 struct Gate {
     open: Mutex<bool>,
-    bell: Condvar,
+    opened: Condvar,
 }
 
 impl Gate {
     const fn new() -> Gate {
-        Gate { open: Mutex::new(false), bell: Condvar::new() }
+        Gate { open: Mutex::new(false), opened: Condvar::new() }
     }
 
     fn open(&self) {
         let mut open = self.open.lock().expect("no thread panics with it");
         *open = true;
-        // With the lock: afterwards the thread that goes on may free the gate.
-        self.bell.notify_one();
+        // Notified under the lock, because afterwards the thread that goes on may free the gate.
+        self.opened.notify_one();
     }
 
     fn pass(&self) {
         let mut open = self.open.lock().expect("no thread panics with it");
         while !*open {
-            open = self.bell.wait(open).expect("no thread panics with it");
+            open = self.opened.wait(open).expect("no thread panics with it");
         }
         *open = false;
     }
@@ -65,12 +65,12 @@ impl Position {
         Position(Cell::new(std::ptr::null()))
     }
 
-    /// An address near there; nothing is prefetched here.
+    /// Returns null: nothing is prefetched here.
     pub(crate) fn hot(&self) -> *const () {
         std::ptr::null()
     }
 
-    /// The position, by value.
+    /// Returns the position, by value.
     pub(crate) fn mark(&self) -> Mark {
         Mark(self.0.get())
     }
@@ -82,7 +82,7 @@ impl Position {
     pub(crate) unsafe fn hand_over(&self, next: Mark) {
         let own = self.0.get();
         // SAFETY: both fibers are in the middle of a job, so both are there; and the own one is not
-        // freed while this thread stands here.
+        // freed while this thread is in this call.
         unsafe {
             (*next.0).gate.open();
             (*own).gate.pass();
@@ -118,8 +118,10 @@ pub(crate) struct Mark(*const Link);
 pub(crate) struct Entrance(NonNull<Link>);
 
 impl Entrance {
+    /// Begins `job` on the fiber.
+    ///
     /// # Safety
-    /// Those of [`Fiber::start`].
+    /// The conditions of [`Fiber::start`] hold.
     unsafe fn enter(self, position: *const Position, hub: *const Hub, job: Job) {
         debug_assert!(!job.is_null());
         // SAFETY: the fiber is there, and its thread waits for its turn. Its position is where the
@@ -138,11 +140,11 @@ impl Entrance {
 struct Link {
     gate: Gate,
     hub: Cell<*const Hub>,
-    /// Null: there is no job, and none will come.
+    /// Null: the fiber has no job and will get none.
     job: Cell<Job>,
 }
 
-/// A job's way back to the hub.
+/// The handle by which a job returns to the hub.
 #[repr(transparent)]
 pub(crate) struct Suspender(Link);
 
@@ -171,8 +173,8 @@ pub(crate) struct Fiber {
     stack: Stack,
 }
 
-/// The data of a fiber's thread. The turn goes round by gates: only one of the threads ever uses
-/// what is behind these.
+/// The data of a fiber's thread. The turn is passed on by gates: only one of the threads uses the
+/// data at a time.
 struct Given {
     link: NonNull<Link>,
     entry: fn(Job, &Suspender),
@@ -235,14 +237,15 @@ impl Fiber {
         hub.paused.get()
     }
 
-    /// The way onto it, for a fiber that hands over.
+    /// Returns the entrance to this fiber, for a fiber that hands over.
     pub(crate) fn entrance(&self) -> Entrance {
         Entrance(self.link)
     }
 
     /// Takes back the stack of a fiber that is between two jobs.
     pub(crate) fn retire(self) -> Stack {
-        // SAFETY: the fiber owns it; its thread is between two jobs and ends, as there is none.
+        // SAFETY: the fiber owns it; its thread is between two jobs and ends, since it gets no
+        // further job.
         unsafe {
             assert!(self.link.as_ref().job.get().is_null(), "retired in the middle of a job");
             self.link.as_ref().gate.open();
@@ -253,7 +256,7 @@ impl Fiber {
         self.stack
     }
 
-    /// First and last address (exclusive) of the stack's guard.
+    /// Returns the first and the last address (exclusive) of the stack's guard.
     pub(crate) fn guard(&self) -> (usize, usize) {
         let guard = self.stack.guard();
         (guard.start, guard.end)

@@ -2,7 +2,7 @@
 //!
 //! A [`Fiber`] is a stack with a context on it. It runs one job after another: for each job it
 //! calls `entry`, reports [`Paused::Finished`] when that returns, and waits for the next. So a
-//! recycled stack needs no set-up, and what a job leaves behind is dropped where it ran.
+//! recycled stack needs no set-up, and values that a job leaves behind are dropped where it ran.
 //!
 //! ```text
 //!   hub (the thread's own stack)          fiber A (a stack from the pool)      fiber B
@@ -14,8 +14,9 @@
 //!   B.retire()                             the stack comes back
 //! ```
 //!
-//! A fiber that is handed over to takes the place of the one that handed over: the hub is still in
-//! its `start` or `resume`, and is told how *some* fiber came back. The scheduler knows which one.
+//! A fiber that is handed over to takes the place of the one that handed over. The hub is still in
+//! the call of `start` or `resume`, which returns how *some* fiber came back. The scheduler knows
+//! which one.
 //!
 //! A fiber that waits in the middle of a job is never unwound by force and never dropped: its owner
 //! resumes it until it finishes, or forgets it with its stack.

@@ -10,8 +10,8 @@
 //!   fiber ───hand_over───▶ fiber     the hub stays where it is
 //! ```
 //!
-//! A [`Link`] stands at the top of every stack. Only the beginning and the end of a job and
-//! `suspend` read it; a fiber that hands over touches no memory for its own sake.
+//! A [`Link`] is at the top of every stack. Only the beginning and the end of a job and `suspend`
+//! read it; a hand-over does not touch it.
 //!
 //! ```text
 //!   base ─▶ ┌──────────────┐
@@ -23,8 +23,8 @@
 //!           │ frames …     │
 //! ```
 //!
-//! The control words of the x87 and of SSE are left alone: the ABI makes every function preserve
-//! them, so each side finds them as all sides left them.
+//! The control words of the x87 and of SSE are not saved: the ABI makes every function preserve
+//! them, so they are the same on every stack.
 
 use std::arch::asm;
 use std::cell::Cell;
@@ -35,7 +35,7 @@ use corosensei::stack::Stack as _;
 use super::{Job, Paused};
 use crate::stack::Stack;
 
-/// True: a fiber can hand over to another without going through the hub.
+/// The ability of a fiber to hand over to another without going through the hub.
 pub(crate) const HANDS_OVER: bool = true;
 
 /// The point where the hub is suspended while fibers run, and why the last of them came back to it.
@@ -60,14 +60,14 @@ impl Position {
         Position(Cell::new(0))
     }
 
-    /// The address that the fiber touches first when it goes on.
+    /// Returns the address that the fiber touches first when it goes on.
     #[inline(always)]
     pub(crate) fn hot(&self) -> *const () {
         std::ptr::without_provenance(self.0.get())
     }
 
-    /// The position, by value. A fiber that has handed over may be suspended for longer than the
-    /// other tasklet lives, so what it was given must not be a reference.
+    /// Returns the position, by value. A fiber that has handed over may be suspended for longer
+    /// than the other tasklet lives, so it must not be given a reference.
     #[inline(always)]
     pub(crate) fn mark(&self) -> Mark {
         Mark(self.0.get())
@@ -107,23 +107,26 @@ impl Position {
 #[derive(Clone, Copy)]
 pub(crate) struct Mark(usize);
 
-/// The way onto a fiber that is between two jobs; by value, for the same reason as a [`Mark`].
+/// The handle by which a job is started on a fiber between two jobs; by value, for the same reason
+/// as a [`Mark`].
 #[derive(Clone, Copy)]
 pub(crate) struct Entrance(NonNull<Link>);
 
 impl Entrance {
+    /// Begins `job` on the fiber.
+    ///
     /// # Safety
-    /// Those of [`Fiber::start`]; `save` is where the caller's position belongs.
+    /// The conditions of [`Fiber::start`] hold; `save` is where the caller's position belongs.
     #[inline(always)]
     unsafe fn enter(self, save: &Cell<usize>, position: *const Position, hub: &Hub, job: Job) {
         debug_assert!(!job.is_null());
-        // SAFETY: the link stands on the fiber's stack, and the fiber is there.
+        // SAFETY: the link lies on the fiber's stack, and the fiber still exists.
         let link = unsafe { self.0.as_ref() };
         link.job.set(job);
         link.hub.set(hub);
         link.position.set(position);
-        // SAFETY: between two jobs a fiber rests in `main`, or on the frame that `new` made, which
-        // expects the link.
+        // SAFETY: between two jobs a fiber is suspended in `main`, or on the frame that `new` made,
+        // which expects the link.
         unsafe { switch(save.as_ptr(), link.rest.get(), (&raw const *link).cast()) };
     }
 }
@@ -139,7 +142,7 @@ struct Link {
     entry: fn(Job, &Suspender),
 }
 
-/// A job's way back to the hub.
+/// The handle by which a job returns to the hub.
 #[repr(transparent)]
 pub(crate) struct Suspender(Link);
 
@@ -147,8 +150,8 @@ impl Suspender {
     /// Leaves the fiber for the hub; returns when it is resumed or handed over to.
     #[inline(always)]
     pub(crate) fn suspend(&self) {
-        // SAFETY: only its own running fiber reaches a suspender, in a job, until whose end the
-        // position stays where `start` was told it is.
+        // SAFETY: only its own running fiber reaches a suspender, in a job. Until that job's end
+        // the position stays at the address that `start` was given.
         self.leave(Paused::Waiting, unsafe { &(*self.0.position.get()).0 });
     }
 
@@ -178,7 +181,7 @@ impl Fiber {
         let first = link - 2 * size_of::<usize>();
         let link: *mut Link = std::ptr::with_exposed_provenance_mut(link);
         let frame: *mut usize = std::ptr::with_exposed_provenance_mut(first);
-        let fresh = Link {
+        let new_link = Link {
             rest: Cell::new(first),
             position: Cell::new(std::ptr::null()),
             hub: Cell::new(std::ptr::null()),
@@ -188,7 +191,7 @@ impl Fiber {
         // SAFETY: the stack is ours alone and has room for this below its base; both places are
         // aligned: bases are multiples of 64, a `Link` needs 8.
         unsafe {
-            link.write(fresh);
+            link.write(new_link);
             frame.write(main as *const () as usize);
             frame.add(1).write(0);
         }
@@ -222,21 +225,22 @@ impl Fiber {
         hub.paused.get()
     }
 
-    /// The way onto it, for a fiber that hands over.
+    /// Returns the entrance to this fiber, for a fiber that hands over.
     #[inline(always)]
     pub(crate) fn entrance(&self) -> Entrance {
         Entrance(self.link)
     }
 
-    /// Takes back the stack of a fiber that is between two jobs: nothing on it owns anything.
+    /// Takes back the stack of a fiber that is between two jobs, when nothing on it owns anything.
     pub(crate) fn retire(self) -> Stack {
-        // SAFETY: the link stands on the stack that this fiber owns.
+        // SAFETY: the link lies on the stack that this fiber owns.
         let job = unsafe { self.link.as_ref() }.job.get();
         assert!(job.is_null(), "retired in the middle of a job");
         self.stack
     }
 
-    /// First and last address (exclusive) of the stack's guard; the usable part begins there.
+    /// Returns the first and the last address (exclusive) of the stack's guard; the usable part
+    /// begins at the last.
     pub(crate) fn guard(&self) -> (usize, usize) {
         let guard = self.stack.guard();
         (guard.start, guard.end)

@@ -42,7 +42,7 @@ impl Event {
         Event { set: AtomicBool::new(false), gathering: Gathering::new() }
     }
 
-    /// Sets the flag and wakes all that wait. What was written before is seen after the wait.
+    /// Sets the flag and wakes all that wait. Writes from before are seen after the wait.
     pub fn set(&self) {
         let queue = self.gathering.lock();
         self.set.store(true, Ordering::Release);
@@ -79,13 +79,13 @@ impl Event {
         self.wait_until(until).unwrap_or_else(|_| self.is_set())
     }
 
-    /// Waits for what a tasklet or another thread of this process must bring about, as for a lock
-    /// of another library. Returns whether the flag is set. `what` names the object of the wait in
-    /// dumps and deadlock reports, and `at` is its address, so that two waits for one object are
-    /// seen as such (0: it has none). A deadline does not end the wait.
+    /// Waits for a change that a tasklet or another thread of this process must bring about, such
+    /// as the release of another library's lock. Returns whether the flag is set. `what` names the
+    /// object of the wait in dumps and deadlock reports, and `at` is its address, so that two waits
+    /// for one object are seen as such (0: it has none). A deadline does not end the wait.
     ///
     /// Other waits for an Event keep a run from its deadlock report: anything may set the flag.
-    /// This one does not, if the process has no other threads and none of its tasklets can run: it
+    /// This one does not: if the process has no other threads and none of its tasklets can run, it
     /// is a deadlock. (With glibc. Elsewhere threads are not counted, and there is no deadlock
     /// report.)
     ///
@@ -115,9 +115,9 @@ impl Event {
         }
     }
 
-    /// Waits for what anything may bring about, a signal handler or another process included, for
-    /// `limit` at most. Returns whether the flag is set. `what` names the object of the wait in
-    /// dumps. A deadline does not end the wait.
+    /// Waits for a change that anything may bring about, a signal handler or another process
+    /// included, for `limit` at most. Returns whether the flag is set. `what` names the object of
+    /// the wait in dumps. A deadline does not end the wait.
     ///
     /// # Errors
     /// `Interrupted`, inside [`interruptible`](crate::signal::interruptible): a signal handler has

@@ -21,8 +21,9 @@
 //!
 //! - **Order.** Waiters are served first come, first served; [`Mutex`] says how far one may be
 //!   overtaken.
-//! - **Kills** unwind out of a call that waits. The waiter has left its queue then, and what it had
-//!   been given already (a lock, a permit, a notification, the news of a value) is passed on.
+//! - **Kills** unwind out of a call that waits. The waiter has left its queue then, and anything
+//!   that it had been given already (a lock, a permit, a notification, the news of a value) is
+//!   passed on.
 //! - **Deadlines** of [`timeout`](crate::time::timeout) end the calls that can return that; calls
 //!   without an error to return, such as [`Mutex::lock`], go on waiting.
 //! - **Deadlocks.** While a tasklet waits here, the scheduler assumes that another thread may end
@@ -30,21 +31,21 @@
 //!   are the exception. A guard stays on its thread, so a [`Mutex`] that a tasklet of the same
 //!   thread holds, or an [`RwLock`] that it writes, cannot be released from outside. A cycle of
 //!   such waits is a deadlock report once nothing else on the scheduler can run; the report goes to
-//!   the last waiter whose call can fail, else to [`run`](crate::run()). Until then a warning tells
-//!   of the cycle after a second, once (by `tracing`; on standard error if no subscriber wants it),
-//!   and [`dump`](crate::task::dump) shows the holder of each lock.
+//!   the last waiter whose call can fail, else to [`run`](crate::run()). Until then a warning
+//!   reports the cycle after a second, once (by `tracing`; on standard error if no subscriber wants
+//!   it), and [`dump`](crate::task::dump) shows the holder of each lock.
 //! - **Unwinding** tasklets never switch. A destructor could never get a lock that a neighbour
 //!   holds across a wait, so the process is **aborted**, with a message that names the lock and
-//!   both tasklets; use `try_lock` in destructors of what may be killed or may panic. A holder in
-//!   another thread is waited for, for 20 ms. Calls that can return that they did not wait do so
-//!   instead.
+//!   both tasklets; use `try_lock` in destructors that run when a tasklet is killed or panics. A
+//!   holder in another thread is waited for, for 20 ms. Calls that can return that they did not
+//!   wait do so instead.
 //! - **Inside [`no_switch`](crate::task::no_switch)** a call that would have to wait panics, or
 //!   returns that it did not wait if it can.
 //! - **Parked for good.** A tasklet that outlives its scheduler's grace time leaves all queues, and
-//!   what it was given there is passed on. What it holds remains held, as by a thread of std that
-//!   waits for ever: a thread that wants that lock waits for ever, too.
+//!   anything that it was given there is passed on. Locks that it holds remain locked, as if a
+//!   thread of std waited for ever: a thread that wants that lock waits for ever, too.
 //!
-//! Std's own locks remain right for what is never held across a wait, and cost about the same.
+//! Std's own locks remain right if they are never held across a wait, and cost about the same.
 
 mod barrier;
 mod base; // queues, permits, locks: what waits, and what a kill does to a waiter

@@ -44,8 +44,8 @@ impl<T> OnceLock<T> {
         OnceLock { value: sync::OnceLock::new(), making: Mutex::new(()), made: Condvar::new() }
     }
 
-    /// Returns the value, if there is one. Every 256th time that there is none it lets others run,
-    /// so that a loop does not hold up the tasklet that makes the value.
+    /// Returns the value, if there is one. Every 256th call without a value lets others run, so
+    /// that a loop does not hold up the tasklet that makes the value.
     #[inline]
     pub fn get(&self) -> Option<&T> {
         let value = self.value.get();
@@ -85,11 +85,11 @@ impl<T> OnceLock<T> {
         Ok(())
     }
 
-    /// Returns the value, made by `f` if there is none. One of many callers makes it, and the
+    /// Returns the value, which `f` makes if it is missing. One of many callers makes it, and the
     /// others wait. If `f` unwinds, the lock stays empty, and the next caller tries.
     ///
     /// # Panics
-    /// If `f` asks for the value itself, which would wait for ever.
+    /// If `f` uses the lock itself, which would wait for ever.
     #[inline]
     pub fn get_or_init<F>(&self, f: F) -> &T
     where
@@ -135,7 +135,7 @@ impl<T> OnceLock<T> {
     }
 }
 
-/// A tasklet that fails to make the value leaves nothing half done.
+/// Ignores poison, since a tasklet that fails to make the value leaves nothing half done.
 fn unpoisoned<T>(result: sync::LockResult<T>) -> T {
     result.unwrap_or_else(PoisonError::into_inner)
 }
@@ -198,7 +198,7 @@ pub struct LazyLock<T, F = fn() -> T> {
 }
 
 impl<T, F: FnOnce() -> T> LazyLock<T, F> {
-    /// Makes a lock whose value `f` makes when it is first asked for.
+    /// Makes a lock whose value `f` makes at the first access.
     pub const fn new(f: F) -> LazyLock<T, F> {
         LazyLock { value: OnceLock::new(), init: lock::Mutex::new(Some(f)) }
     }

@@ -29,7 +29,7 @@ pub fn channel<T>() -> (Sender<T>, Receiver<T>) {
     (Sender { shared: Arc::clone(&shared) }, Receiver { shared })
 }
 
-/// The sending end. When it is dropped, the receiver is told that nothing will come.
+/// The sending end. When it is dropped without a send, the receiver gets an error.
 pub struct Sender<T> {
     shared: Arc<Shared<T>>,
 }
@@ -65,8 +65,8 @@ impl<T> Receiver<T> {
     /// Waits for the value.
     ///
     /// # Errors
-    /// If the sender is gone and there is no value, or it has been received; at a deadline of
-    /// [`timeout`](crate::time::timeout), after which it may be asked for again.
+    /// If the sender is gone without a value, or the value has been received; at a deadline of
+    /// [`timeout`](crate::time::timeout), after which the call can be repeated.
     pub fn recv(&self) -> Result<T, RecvError> {
         self.recv_until(waiter::deadline()).map_err(|_| RecvError)
     }
@@ -74,7 +74,7 @@ impl<T> Receiver<T> {
     /// Waits for the value, for `timeout` at most.
     ///
     /// # Errors
-    /// [`RecvTimeoutError`] says why there is none.
+    /// [`RecvTimeoutError`] says why no value was received.
     pub fn recv_timeout(&self, timeout: Duration) -> Result<T, RecvTimeoutError> {
         let until = time::deadline_in(timeout).min(waiter::deadline());
         self.recv_until(until).map_err(RecvTimeoutError::from)

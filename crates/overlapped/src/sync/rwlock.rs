@@ -21,11 +21,11 @@ const ALL: usize = READERS_MAX + 1;
 /// Readers and writers are served in order of arrival: readers that come after a waiting writer
 /// wait for it. A writer at the head is woken first and handed the lock if it comes too late once,
 /// as in a [`Mutex`](super::Mutex); readers at the head are let in at once, all of them. So a
-/// reader that reads again while a writer waits blocks itself, as with std's.
+/// reader that locks again while a writer waits blocks itself, as with std's.
 ///
 /// A panic or a kill while writing poisons it, as std's. The rules of [`Mutex`](super::Mutex) for
-/// kills, deadlines and unwinding hold here as well. Those for deadlocks hold while a writer has
-/// the lock: it is not known which tasklets read, so a wait for readers may always end.
+/// kills, deadlines and unwinding hold here as well. The rules for deadlocks hold while a writer
+/// has the lock. Readers are only counted, so a wait for readers counts as one that may end.
 ///
 /// ```
 /// use overlapped::sync::RwLock;
@@ -53,8 +53,8 @@ impl<T: ?Sized> RefUnwindSafe for RwLock<T> {}
 #[must_use = "if unused the RwLock will immediately unlock"]
 pub struct RwLockReadGuard<'a, T: ?Sized> {
     lock: &'a Lock<ALL>,
-    /// Not a reference to the lock: that would make the guard invariant in `T`. It keeps the guard
-    /// on its thread.
+    /// A pointer and not a reference to the lock, which would make the guard invariant in `T`. It
+    /// keeps the guard on its thread.
     value: NonNull<T>,
     borrow: PhantomData<&'a T>,
 }

@@ -178,7 +178,7 @@ impl Semaphore {
 }
 
 impl SemaphorePermit<'_> {
-    /// Never returns the permits: there are fewer from now on.
+    /// Never returns the permits, so the semaphore has fewer from now on.
     pub fn forget(self) {
         self.semaphore.forget(self.permits);
         std::mem::forget(self);
@@ -186,7 +186,7 @@ impl SemaphorePermit<'_> {
 }
 
 impl OwnedSemaphorePermit {
-    /// Never returns the permits: there are fewer from now on.
+    /// Never returns the permits, so the semaphore has fewer from now on.
     pub fn forget(mut self) {
         self.semaphore.forget(std::mem::take(&mut self.permits));
     }

@@ -7,14 +7,15 @@ use std::time::Duration;
 
 use rustix::time::{ClockId, clock_gettime};
 
-/// The present time. About 20 ns: the clock is read without entering the kernel.
+/// Returns the present time. About 20 ns: the clock is read without entering the kernel.
 #[inline]
 pub(crate) fn nanos() -> u64 {
     let now = clock_gettime(ClockId::Monotonic);
     now.tv_sec as u64 * 1_000_000_000 + now.tv_nsec as u64
 }
 
-/// The present time, to within a tick of the kernel (1 to 10 ms) and never ahead. About 5 ns.
+/// Returns the present time, to within a tick of the kernel (1 to 10 ms) and never ahead. About 5
+/// ns.
 #[inline]
 pub(crate) fn coarse_nanos() -> u64 {
     #[cfg(target_os = "linux")]
@@ -24,7 +25,7 @@ pub(crate) fn coarse_nanos() -> u64 {
     now.tv_sec as u64 * 1_000_000_000 + now.tv_nsec as u64
 }
 
-/// The time that is left until `time`; zero if that has passed.
+/// Returns the time that is left until `time`; zero if that has passed.
 #[inline]
 pub(crate) fn until(time: u64) -> Duration {
     Duration::from_nanos(time.saturating_sub(nanos()))

@@ -1,14 +1,14 @@
 //! The only room that calls the system, but for `stack` and `locals` (memory, registers), the
 //! threads of `offload`, and the ring and the poller of `driver`.
 //!
-//! | folder | what is in it |
+//! | folder | contents |
 //! |---|---|
-//! | `unix` | what Unix systems share: the names that the other rooms use |
-//! | `linux`, `bsd` | what each has in its own way, under the same names (`native`), for `unix` |
+//! | `unix` | calls that Unix systems share: the names that the other rooms use |
+//! | `linux`, `bsd` | calls that differ, under the same names (`native`), for `unix` |
 //! | `lock` | the library's inner lock and condition variable |
-//! | `per_process` | what a child of fork(2) must not use, and has made anew |
+//! | `per_process` | values that a child of fork(2) must not use, and makes anew |
 //!
-//! A room above names no system. Here a simulated machine could stand in.
+//! The rooms above name no system. A simulated machine could take the place of this room.
 
 #[cfg(all(unix, not(target_os = "linux")))]
 mod bsd;

@@ -14,7 +14,7 @@ use std::sync::atomic::{AtomicPtr, Ordering};
 
 use super::descriptor::in_fork_children;
 
-/// See the module's comment.
+/// A value of the process; see the module's comment.
 pub(crate) struct PerProcess<T> {
     value: AtomicPtr<T>,
     /// The handler in children, which calls [`PerProcess::forget`].
@@ -23,27 +23,28 @@ pub(crate) struct PerProcess<T> {
 }
 
 impl<T: Sync + 'static> PerProcess<T> {
-    /// `forget` calls this static's [`PerProcess::forget`]: a handler has no argument.
+    /// Makes the static. `forget` must call this static's [`PerProcess::forget`], since a handler
+    /// has no argument.
     pub(crate) const fn new(forget: extern "C" fn()) -> PerProcess<T> {
         let value = AtomicPtr::new(std::ptr::null_mut());
         PerProcess { value, forget, is_registered: Once::new() }
     }
 
-    /// This process's own value, made by the first call.
+    /// Returns this process's own value, which the first call makes.
     pub(crate) fn get(&self, make: impl FnOnce() -> T) -> &'static T {
         let found = self.value.load(Ordering::Acquire);
-        // SAFETY: what is stored there was leaked.
+        // SAFETY: the stored value was leaked, so it lives for ever.
         if let Some(value) = unsafe { found.as_ref() } {
             return value;
         }
         self.is_registered.call_once(|| in_fork_children(self.forget));
         let new = Box::into_raw(Box::new(make()));
         match self.value.compare_exchange(found, new, Ordering::AcqRel, Ordering::Acquire) {
-            // SAFETY: leaked just now.
+            // SAFETY: the value was leaked just now.
             Ok(_) => unsafe { &*new },
             Err(other) => {
-                // SAFETY: made above, and known to no other thread. What another thread stored was
-                // leaked.
+                // SAFETY: made above, and known to no other thread. A value that another thread
+                // stored was leaked.
                 unsafe {
                     drop(Box::from_raw(new));
                     &*other

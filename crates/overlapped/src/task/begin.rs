@@ -49,7 +49,7 @@ pub(crate) fn checkpoint(here: Here) -> Result<(), CannotWait> {
         return Err(CannotWait::Unwinding);
     }
     if is_doomed(here, me) {
-        return Err(meet_kill(here));
+        return Err(deliver_or_report_kill(here));
     }
     if me.no_switch.get() > 0 {
         return Err(CannotWait::NoSwitch);
@@ -66,7 +66,7 @@ pub(crate) fn checkpoint_without_error(here: Here) -> Result<(), CannotWait> {
         return Err(CannotWait::Unwinding);
     }
     if is_doomed(here, me) && (me.kill_errors.get() == 0 || me.last_drops.get()) {
-        return Err(meet_kill(here));
+        return Err(deliver_or_report_kill(here));
     }
     if me.no_switch.get() > 0 {
         return Err(CannotWait::NoSwitch);
@@ -74,9 +74,9 @@ pub(crate) fn checkpoint_without_error(here: Here) -> Result<(), CannotWait> {
     Ok(())
 }
 
-/// Unwinds, unless the tasklet is where a kill does not unwind it.
+/// Delivers a kill: unwinds, unless the tasklet is in a state in which kills return errors.
 #[cold]
-fn meet_kill(here: Here) -> CannotWait {
+fn deliver_or_report_kill(here: Here) -> CannotWait {
     let me = here.me();
     if me.last_drops.get() {
         // A destructor at the tasklet's end finishes, as one that runs while unwinding does.
@@ -86,7 +86,7 @@ fn meet_kill(here: Here) -> CannotWait {
         super::exit_now(here);
     }
     if me.outlived_kill.replace(true) && me.no_switch.get() == 0 {
-        // The tasklet was told before. In a loop that goes on, others must get their turn.
+        // The tasklet got this error before. If it goes on in a loop, others must get their turn.
         yield_turn(here);
     }
     CannotWait::Killed
@@ -119,8 +119,8 @@ pub(crate) fn deliver_kill(here: Here) {
 pub(super) enum Begin {
     /// It may wait until this time on the port's clock.
     MayWait(u64),
-    /// It is tried once. The reason is for the error; without one, the call's own limit has passed:
-    /// it bounds the waiting only, and what is there is given, as in std.
+    /// The operation is tried once. The reason is for the error. Without one, the call's own limit
+    /// has passed, which only bounds the wait: data that is there already is returned, as in std.
     TryOnce(Option<CannotWait>),
 }
 

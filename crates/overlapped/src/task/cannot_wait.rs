@@ -1,4 +1,4 @@
-//! The errors of the suspension point: why a call may not wait, or waits no longer.
+//! The errors of the suspension point: the reasons why a call may not wait, or stops waiting.
 
 use std::error::Error;
 use std::fmt;
@@ -49,8 +49,8 @@ pub enum Cancelled {
 }
 
 impl Cancelled {
-    /// Returns what ended the call that returned `error`; `None` if that was neither a kill nor a
-    /// deadline. It also looks into [`PartialOutput`](crate::process::PartialOutput).
+    /// Returns the cause of `error`, if a kill or a deadline ended the call that returned it; else
+    /// `None`. It also looks into [`PartialOutput`](crate::process::PartialOutput).
     pub fn of(error: &io::Error) -> Option<Cancelled> {
         let inner = error.get_ref()?;
         let within = || Cancelled::of(inner.source()?.downcast_ref()?);
@@ -69,14 +69,14 @@ impl fmt::Display for Cancelled {
 
 impl Error for Cancelled {}
 
-/// The error of a call that a kill ended.
+/// Returns the error of a call that a kill ended.
 #[cold]
 pub(crate) fn killed() -> io::Error {
     io::Error::other(Cancelled::Kill)
 }
 
-/// The error of a call that ended by the deadline (`timeout`), or by a socket's own limit, as in
-/// std.
+/// Returns the error of a call that ended by the deadline (`timeout`), or by a socket's own limit,
+/// as in std.
 pub(super) fn timed_out(by_deadline: bool) -> io::Error {
     if by_deadline {
         return deadline_passed();
@@ -84,20 +84,20 @@ pub(super) fn timed_out(by_deadline: bool) -> io::Error {
     io::Error::from_raw_os_error(errno::WOULD_BLOCK)
 }
 
-/// The error of a call that the deadline set by `timeout` ended.
+/// Returns the error of a call that the deadline set by `timeout` ended.
 #[cold]
 pub(crate) fn deadline_passed() -> io::Error {
     io::Error::new(io::ErrorKind::TimedOut, Cancelled::Deadline)
 }
 
-/// The error of a call that a signal handler ended.
+/// Returns the error of a call that a signal handler ended.
 #[cold]
 pub(super) fn interrupted() -> io::Error {
     io::Error::from_raw_os_error(errno::INTERRUPTED)
 }
 
-/// The error of a wait that was cancelled: by a kill, inside `kill_as_error`, by a signal handler,
-/// inside `interruptible`, or by the deadline.
+/// Returns the error of a wait that was cancelled: by a kill, inside `kill_as_error`, by a signal
+/// handler, inside `interruptible`, or by the deadline.
 #[cold]
 pub(crate) fn cancelled_wait() -> io::Error {
     match here() {

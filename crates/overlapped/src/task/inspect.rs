@@ -1,6 +1,6 @@
 //! Dumps: every tasklet with its own backtrace; and the scheduler's counters.
 //!
-//! A parked stack cannot be walked from outside. So a dump asks: the hub visits every suspended
+//! A parked stack cannot be walked from outside. So for a dump the hub visits every suspended
 //! tasklet, which writes down its own return addresses and goes on waiting. It writes at most 64,
 //! allocates nothing, and writes none with less than 16 KiB of stack left. Symbols are resolved
 //! afterwards, on the stack of the code that prints the dump.
@@ -37,7 +37,7 @@ pub struct DumpLine {
 }
 
 impl Dump {
-    /// The tasklets, the oldest first.
+    /// Returns the tasklets, the oldest first.
     pub fn lines(&self) -> &[DumpLine] {
         &self.lines
     }
@@ -170,7 +170,7 @@ pub(super) fn trace_myself(me: &Tcb) {
     let Some(mut wanted) = me.extra(|extra| extra?.trace.take()) else {
         return;
     };
-    // SAFETY: the tasklet that asked waits, with the trace alive, until every visit is over.
+    // SAFETY: the tasklet that requested it waits, with the trace alive, until every visit is over.
     let trace: &mut Trace = unsafe { wanted.as_mut() };
     let here = (&raw const trace).addr();
     if here.saturating_sub(me.guard.get().end) < TRACE_ROOM {

@@ -1,7 +1,7 @@
 //! Tasklet-local values.
 //!
 //! A value is made at the first access in each tasklet and dropped at the tasklet's end, on its own
-//! stack. Values are kept by the address of their key, which is a static.
+//! stack. Values are found by the address of their key, which is a static.
 
 use std::any::{Any, TypeId};
 use std::cell::RefCell;
@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use crate::sched::{self, assert_off_hub, here};
 
-/// A value that each tasklet has for itself. Outside a scheduler, each thread does.
+/// A value of which each tasklet has its own. Outside a scheduler, each thread has its own.
 ///
 /// ```
 /// use std::cell::Cell;
@@ -78,11 +78,11 @@ fn with_values<R>(f: impl FnOnce(&mut Values) -> R) -> R {
     }
 }
 
-/// The value by which the room `thread` knows a tasklet.
+/// The value by which the room `thread` identifies a tasklet.
 pub(crate) type Identity = Arc<dyn Any + Send + Sync>;
 
-/// Returns the calling tasklet's identity, which it keeps to its very end. `make` makes it, from
-/// its name, if it has none. `None` outside a scheduler.
+/// Returns the calling tasklet's identity, which it keeps to its very end. If it has none, `make`
+/// makes it from the tasklet's name. `None` outside a scheduler.
 pub(crate) fn identity<T: Any + Send + Sync>(
     make: impl FnOnce(Option<String>) -> Arc<T>,
 ) -> Option<Identity> {
@@ -102,7 +102,7 @@ pub(crate) fn is_first() -> bool {
     here().is_some_and(|here| here.is_first(here.me()))
 }
 
-/// Drops the calling tasklet's values. It has nothing more to do.
+/// Drops the calling tasklet's values, when it has nothing more to do.
 pub(crate) fn drop_locals() {
     if let Some(here) = here() {
         here.me().last_drops.set(true);

@@ -14,8 +14,8 @@ use crate::sched::{DEPTH_MAX, Here, NEVER, Tcb, Waiting, here};
 /// The payload with which a killed tasklet unwinds. It prints no message and ends the tasklet
 /// silently.
 ///
-/// A `catch_unwind` that catches it should resume it; a tasklet that does not has outlived that
-/// kill.
+/// A `catch_unwind` that catches it should resume it. A tasklet that goes on instead has survived
+/// that kill.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TaskletExit;
 
@@ -24,7 +24,8 @@ pub struct TaskletExit;
 pub(crate) fn exit_now(here: Here) -> ! {
     let me = here.me();
     if me.outlived_kill.replace(true) && me.no_switch.get() == 0 {
-        // It has caught a kill and gone on. In a loop that does so, others must get their turn.
+        // The tasklet caught a kill before and went on. If it does so in a loop, others must get
+        // their turn.
         yield_turn(here);
     }
     me.killed.set(false);
@@ -58,8 +59,8 @@ pub fn yield_now() {
     deliver_kill(here);
 }
 
-/// Yields in a call that goes on for long without having to wait: delivers a pending kill, and
-/// obeys the deadline. If the caller may not switch, it returns at once.
+/// Yields inside a call that takes long without having to wait: delivers a pending kill, and obeys
+/// the deadline. If the caller may not switch, it returns at once.
 ///
 /// # Errors
 /// [`Cancelled`](super::Cancelled).
@@ -79,14 +80,14 @@ pub(crate) fn cooperative_yield() -> io::Result<()> {
     Ok(())
 }
 
-/// The calls in a row that do not wait before others get a turn.
+/// The number of calls in a row that do not wait, after which others get a turn.
 const BUSY_MAX: u32 = 256;
 
 /// Counts a call that is made in loops which never wait: a try that failed, a send without a limit.
 /// Each [`BUSY_MAX`]th call since the tasklet was last switched to is a suspension point: it lets
-/// others run, on which such a loop may depend. If the caller may not switch, it goes on.
+/// others run, on which such a loop may depend. If the caller may not switch, this returns at once.
 ///
-/// It must be called where a kill could lose nothing.
+/// Call it only where a kill loses nothing, since a pending kill is delivered here.
 #[inline]
 pub(crate) fn count_busy_call() {
     let Some(here) = here() else { return };
@@ -129,7 +130,7 @@ pub fn pause() {
 /// Returns the calling tasklet.
 ///
 /// # Panics
-/// Outside a scheduler; [`in_tasklet`] tells.
+/// Outside a scheduler; check with [`in_tasklet`].
 pub fn current() -> Current {
     match here() {
         Some(here) => Current::new(here),
@@ -146,10 +147,10 @@ pub fn in_tasklet() -> bool {
 
 /// Tells whether a call that waits would block the calling tasklet, and it alone. False where such
 /// a call is refused, by an error or a panic: while unwinding, in destructors at the end of a
-/// killed tasklet, inside [`no_switch`] and in what runs as if inside of it ([`Observer`]s, wakers
-/// of futures). False outside of tasklets, where the call would block the thread. (A tasklet with
-/// [thread-locals of its own](super::Builder::own_thread_locals) waits while unwinding, too, inside
-/// [`kill_as_error`].)
+/// killed tasklet, inside [`no_switch`], and in code that is called as if inside it ([`Observer`]s,
+/// wakers of futures). False outside of tasklets, where the call would block the thread. (A tasklet
+/// with [thread-locals of its own](super::Builder::own_thread_locals) waits while unwinding, too,
+/// inside [`kill_as_error`].)
 ///
 /// A pending kill does not count: a call that waits then unwinds, or returns an error. This
 /// function never waits and never unwinds.
@@ -169,7 +170,7 @@ pub fn may_wait() -> bool {
         let me = here.me();
         let is_at_its_end = me.last_drops.get() && is_doomed(here, me);
         let is_held = std::thread::panicking() && is_held_by_panic(me);
-        // Code that takes the place of libc's functions asks, and the port may be its caller.
+        // Replacements of libc's functions call this, and the port itself may be their caller.
         let is_in_port = here.driver().try_borrow_mut().is_err();
         me.no_switch.get() == 0 && !is_at_its_end && !is_in_port && !is_held
     })
@@ -182,7 +183,7 @@ pub fn is_killed() -> bool {
     here().is_some_and(|here| here.me().killed.get() || here.is_ending())
 }
 
-/// Increments a field of the caller's block as long as it lives.
+/// Increments a field of the caller's control block; decrements it when dropped.
 struct Depth(Option<Here>, fn(&Tcb) -> &Cell<u16>);
 
 impl Depth {
@@ -276,9 +277,9 @@ pub fn kill_as_error<T>(f: impl FnOnce() -> T) -> T {
     f()
 }
 
-/// Runs `f` with waits that signal handlers end: handlers of the kinds in `handlers`, as bits.
+/// Runs `f`, whose waits may be ended by signal handlers of the kinds in `handlers` (bits).
 /// Requests from before are handled first, so that they do not end the waits of `f`. Inside another
-/// such call the outer one counts.
+/// such call, the outer one counts.
 pub(crate) fn interruptible<T>(handlers: u8, f: impl FnOnce() -> T) -> T {
     struct Outer(Option<(Here, u8)>);
     impl Drop for Outer {
@@ -310,22 +311,22 @@ pub(crate) fn ended_by_all_handlers<T>(f: impl FnOnce() -> T) -> T {
     f()
 }
 
-/// The number of the caller's scheduler, for `signal::scheduler_number`.
+/// Returns the number of the caller's scheduler, for `signal::scheduler_number`.
 pub(crate) fn scheduler_number() -> Option<u64> {
     here().map(|here| here.number())
 }
 
-/// Makes a request of the caller's scheduler, for `signal::request`.
+/// Sends a request to the caller's scheduler, for `signal::request`.
 pub(crate) fn request() -> bool {
     here().is_some_and(|here| here.request())
 }
 
 /// Runs `f` with suspension forbidden: a call in it that would wait returns an error (`WouldBlock`
-/// and its like), and one that has no error to return panics.
+/// or its like), or panics if it has no error to return.
 ///
 /// This is for code that must not be left while its neighbours run on the same thread: an
 /// initialiser of a `thread_local!`; a crate that keeps a *stack-disciplined* pointer in a
-/// thread-local (`scoped-tls`, some parsers and allocators' scopes) and expects that what is
+/// thread-local (`scoped-tls`, some parsers, scopes of allocators) and expects that the scope
 /// entered last is left first; locks that are re-entrant by thread; callbacks of C code. The
 /// [hazards](crate#hazards) list all cases.
 ///

@@ -48,9 +48,9 @@ pub(crate) fn yield_turn(here: Here) {
 }
 
 /// Leaves the stack; the caller has recorded in the control block what the tasklet waits for.
-/// Returns when the tasklet runs on. A switch that only asks for its backtrace is answered, and the
-/// wait goes on. errno belongs to the thread, so it is kept here for C code that reads it after a
-/// callback that waited.
+/// Returns when the tasklet runs on. If the hub switches here only for a backtrace, makes it, and
+/// the wait goes on. errno belongs to the thread, so it is saved here for C code that reads it
+/// after a callback that waited.
 #[inline(always)]
 pub(crate) fn leave(here: Here, me: &Tcb) {
     // SAFETY: the suspender was set when this tasklet's job began on this fiber, and lives on it.
@@ -76,22 +76,23 @@ fn answer_visits(here: Here, me: &Tcb, suspender: &Suspender) {
     }
 }
 
-/// Performs `op`, blocking the calling tasklet only; outside a scheduler, the thread. `limit`: the
-/// call's own limit (a read timeout), on the port's clock; it ends with `WouldBlock`, as std's do.
+/// Performs `op`, blocking the calling tasklet only; outside a scheduler, the thread. `limit` is
+/// the call's own limit (a read timeout), on the port's clock. A call that reaches it fails with
+/// `WouldBlock`, as in std.
 ///
 /// # Safety
 /// Until this returns, the descriptor in `op` stays open, and every pointer in it is valid for what
 /// the operation does with it and used by no other code.
 pub(crate) unsafe fn perform(op: &Op, limit: Option<u64>) -> io::Result<usize> {
     let Some(here) = here() else {
-        // SAFETY: handed on to the caller.
+        // SAFETY: the caller's promise.
         return unsafe { driver::block_on(op, limit) }.result();
     };
     let limit = limit.unwrap_or(NEVER);
     let until = match begin_operation(here, limit, true)? {
         Begin::MayWait(until) => until,
         Begin::TryOnce(why) => {
-            // SAFETY: handed on to the caller.
+            // SAFETY: the caller's promise.
             let result = unsafe { here.driver().borrow().try_now(op) }.result();
             return result.map_err(|error| match why {
                 Some(reason) => reason.explain(error),
@@ -101,23 +102,23 @@ pub(crate) unsafe fn perform(op: &Op, limit: Option<u64>) -> io::Result<usize> {
     };
     // An experiment, and false in every usual build.
     if pays_to_try(here, op) {
-        // SAFETY: handed on to the caller.
+        // SAFETY: the caller's promise.
         let outcome = in_turn(here, || unsafe { here.driver().borrow().try_now(op) });
         if !outcome.would_block() {
             return outcome.result();
         }
     }
-    // SAFETY: handed on to the caller; `submit_and_park` returns after the completion.
+    // SAFETY: the caller's promise; `submit_and_park` returns after the completion.
     let outcome = unsafe { submit_and_park(here, op, until, Driver::submit) }?;
     if here.me().cancel_requested.get() && outcome.is_cancelled() {
-        // SAFETY: handed on to the caller.
+        // SAFETY: the caller's promise.
         return unsafe { cancelled(here, op, limit) };
     }
     outcome.result()
 }
 
-/// Gives the result of an operation that the scheduler has asked to end, and that has done nothing:
-/// delivers the kill, or says what has come first.
+/// Gives the result of an operation that the scheduler cancelled before it had done anything:
+/// delivers the kill, or returns the error for what came first.
 ///
 /// # Safety
 /// As for [`perform`].
@@ -134,7 +135,7 @@ unsafe fn cancelled(here: Here, op: &Op, limit: u64) -> io::Result<usize> {
     if me.deadline.get() <= limit {
         return Err(timed_out(true));
     }
-    // SAFETY: handed on to the caller.
+    // SAFETY: the caller's promise.
     match unsafe { here.driver().borrow().try_at_limit(op) } {
         Some(outcome) => outcome.result(),
         None => Err(timed_out(false)),
@@ -146,7 +147,7 @@ unsafe fn cancelled(here: Here, op: &Op, limit: u64) -> io::Result<usize> {
 /// # Safety
 /// As for [`perform`].
 pub(crate) unsafe fn perform_now(op: &Op) -> io::Result<usize> {
-    // SAFETY: handed on to the caller.
+    // SAFETY: the caller's promise.
     unsafe { try_now(op) }.result()
 }
 
@@ -155,7 +156,7 @@ pub(crate) unsafe fn perform_now(op: &Op) -> io::Result<usize> {
 /// # Safety
 /// As for [`perform`].
 pub(crate) unsafe fn try_now(op: &Op) -> Outcome {
-    // SAFETY: handed on to the caller.
+    // SAFETY: the caller's promise.
     unsafe {
         match here() {
             Some(here) => here.driver().borrow().try_now(op),

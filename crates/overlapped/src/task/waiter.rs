@@ -7,8 +7,8 @@
 //! ```
 //!
 //! A tasklet blocks itself only; a plain thread blocks as std's locks do. A wake before the park is
-//! not lost. A wake after the wait has ended does nothing: code that hands something over decides
-//! under its own lock which waiter has it, never by the wake.
+//! not lost. A wake after the wait has ended does nothing. So code that hands a value over decides
+//! under its own lock which waiter gets it, never by the wake.
 //!
 //! A caller that waits in a queue parks inside [`with_cleanup`], and leaves the queue there.
 //!
@@ -33,15 +33,15 @@ use crate::sys::lock::{Condvar, Mutex};
 /// The end of a [`Wait`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Woken {
-    /// Its [`Waker`] ended it.
+    /// The [`Waker`] ended it.
     Yes,
-    /// The time ended it, or a kill, inside `kill_as_error`.
+    /// The limit ended it, or a kill inside `kill_as_error`.
     TimedOut,
     /// A kill ended it. The caller takes its waker back from where it put it, then calls [`leave`].
     Killed,
 }
 
-/// The right to park once. Not `Send`.
+/// The right to park once; it is not `Send`.
 #[must_use = "it waits only when parked"]
 pub(crate) struct Wait {
     parker: Parker,
@@ -53,8 +53,8 @@ enum Parker {
     Thread(Arc<Flag>),
 }
 
-/// The flag that a plain thread waits for. Not std's `park`: the token that it would take may be
-/// meant for other code in that thread.
+/// The flag that a plain thread waits for. std's `park` is not used, because the token that it
+/// would take may be meant for other code in that thread.
 #[derive(Default)]
 struct Flag {
     woken: Mutex<bool>,
@@ -105,9 +105,9 @@ pub(crate) fn with_cleanup<R>(cleanup: &impl Fn(), wait: impl FnOnce() -> R) -> 
     }
 }
 
-/// Returns when a wait of the calling tasklet ends, on the port's clock, in a call that can return
-/// that it was cancelled: the deadline (`time::timeout`), or 0 if a kill is to end the call with an
-/// error. [`NEVER`]: only the event ends the wait.
+/// Returns the time, on the port's clock, at which a wait of the calling tasklet ends, for calls
+/// that can return that they were cancelled: the deadline (`time::timeout`), or 0 if a kill is to
+/// end the call with an error. [`NEVER`]: only the event ends the wait.
 pub(crate) fn deadline() -> u64 {
     here().map_or(NEVER, |here| here.me().deadline.get().min(past_deadlines()))
 }
@@ -128,14 +128,14 @@ pub(crate) fn take_interruption() -> Option<io::Error> {
     here().filter(|here| here.me().interrupted.take()).map(|_| interrupted())
 }
 
-/// There is no deadline, but a kill ends the wait, or a signal handler.
+/// The limit of a wait that has no deadline, but that a kill or a signal handler ends.
 const UNTIL_KILLED: u64 = NEVER - 1;
 
 /// No deadline.
 pub(crate) const FOR_EVER: u64 = NEVER;
 
-/// A tasklet or a plain thread. The value names no other one in this process, even after its end:
-/// what it owns may outlive it.
+/// The identity of a tasklet or a plain thread. It is never used again in this process, since what
+/// its owner holds may outlive the owner.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Caller {
     /// The number of its scheduler, or of a plain thread.
@@ -168,7 +168,7 @@ impl Wait {
         self.park_in(|token| Waiting::Remote { token, what, can_fail }, until)
     }
 
-    /// Blocks for a lock. If the lock is held on this thread, nothing outside can end the wait.
+    /// Blocks for a lock. If the lock is held on this thread, no other thread can end the wait.
     pub(crate) fn park_for_lock(self, lock: LockWait<'_>, until: u64) -> Woken {
         let (kind, holder) = (lock.kind, NonNull::from(lock.holder));
         let count = |by: isize| {
@@ -182,8 +182,8 @@ impl Wait {
         woken
     }
 
-    /// Blocks for what a tasklet or a thread of this process must bring about. `polls`: the time
-    /// only makes the caller look again, and brings nothing about.
+    /// Blocks for an event that a tasklet or a thread of this process must bring about. `polls`: at
+    /// `until` the caller only looks again, so the timer does not count as a way out of a deadlock.
     pub(crate) fn park_for_threads(self, awaited: Awaited, until: u64, polls: bool) -> Woken {
         let polls = polls && until != NEVER;
         let count = |by: isize| {
@@ -259,7 +259,8 @@ impl Waker {
 }
 
 fn wake_tasklet(inbox: &Arc<Inbox>, token: Token) {
-    // If it has not parked yet, it is woken by a message: the inbox is read after it has.
+    // A tasklet that has not parked yet is woken by a message: its inbox is read after it has
+    // parked.
     if here()
         .filter(|here| Arc::ptr_eq(here.inbox(), inbox))
         .is_some_and(|here| here.wake_remote_wait(token))

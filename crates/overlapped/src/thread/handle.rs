@@ -37,7 +37,7 @@ where
     let body = move || {
         identity.assume();
         let ended = catch_unwind(AssertUnwindSafe(f));
-        // As of a joined thread, nothing of it is left.
+        // Nothing of it is left after a join, as with a thread.
         task::drop_locals();
         match ended {
             Err(payload) if payload.is::<TaskletExit>() => {
@@ -53,7 +53,7 @@ where
 }
 
 impl<T> JoinHandle<T> {
-    /// The tasklet, to be unparked or told apart.
+    /// Returns the tasklet's handle, to unpark or to identify it.
     pub fn thread(&self) -> &Thread {
         &self.thread
     }
@@ -62,8 +62,8 @@ impl<T> JoinHandle<T> {
     /// that calls it blocks itself only.
     ///
     /// # Errors
-    /// The payload of the tasklet's panic. If there is no result for another reason, the payload is
-    /// a [`JoinError`]: `Killed` (or it never ran), `Abandoned`; `TimedOut` at a deadline of
+    /// The payload of the tasklet's panic. If the result is missing for another reason, the payload
+    /// is a [`JoinError`]: `Killed` (or it never ran), `Abandoned`; `TimedOut` at a deadline of
     /// [`timeout`](crate::time::timeout), `Cancelled` by a kill of the caller inside
     /// [`kill_as_error`](crate::task::kill_as_error), and `WouldBlock` if the caller may not wait
     /// (unwinding, inside [`no_switch`](crate::task::no_switch)): the tasklet is detached then.

@@ -21,8 +21,8 @@
 //!   of their own](crate::Builder::own_thread_locals); [`task::Local`](crate::task::Local) is one
 //!   value for each tasklet. ([`panicking`] is right all the same: a tasklet that unwinds never
 //!   switches.)
-//! - There is no preemption: a loop that never waits keeps the thread. Calls that could have waited
-//!   let others run every few hundred times in such a loop (the failing `try_…` of
+//! - Tasklets are not preempted: a loop that never waits keeps the thread. Calls that could have
+//!   waited let others run every few hundred times in such a loop (the failing `try_…` of
 //!   [`sync`](crate::sync), `send` of [`mpsc`](crate::sync::mpsc)); loops over atomics need
 //!   [`yield_now`].
 //! - Names are the tasklets' own: the system's thread keeps its name (pthread_getname_np(3)). The

@@ -60,7 +60,7 @@ impl<'scope, 'env> Scope<'scope, 'env> {
     /// Spawns a tasklet that may borrow what outlives the scope.
     ///
     /// # Panics
-    /// Where [`Builder::spawn_scoped`] returns an error.
+    /// If [`Builder::spawn_scoped`] returns an error.
     #[track_caller]
     pub fn spawn<F, T>(&'scope self, f: F) -> ScopedJoinHandle<'scope, T>
     where
@@ -116,7 +116,7 @@ impl<'scope, T> ScopedJoinHandle<'scope, T> {
         ScopedJoinHandle { tasklet, thread: Thread::of(identity) }
     }
 
-    /// The tasklet, to be unparked or told apart.
+    /// Returns the tasklet's handle, to unpark or to identify it.
     pub fn thread(&self) -> &Thread {
         &self.thread
     }
@@ -124,8 +124,8 @@ impl<'scope, T> ScopedJoinHandle<'scope, T> {
     /// Waits until the tasklet has ended, and returns its result.
     ///
     /// # Errors
-    /// The payload of the tasklet's panic. If there is no result for another reason, the payload is
-    /// a [`JoinError`].
+    /// The payload of the tasklet's panic. If the result is missing for another reason, the payload
+    /// is a [`JoinError`].
     pub fn join(self) -> super::Result<T> {
         self.tasklet.join().map_err(|error| -> Box<dyn Any + Send> {
             match error {

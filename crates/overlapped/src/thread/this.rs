@@ -44,7 +44,7 @@ struct Token {
     waker: Option<Waker>,
 }
 
-/// The next tasklet's number. A tasklet gets one when it is first asked for.
+/// The next tasklet's number. A tasklet gets one at the first use.
 static NEXT: AtomicU64 = AtomicU64::new(1);
 
 impl Identity {
@@ -61,7 +61,7 @@ impl Identity {
     /// Returns the identity of the calling tasklet.
     fn here() -> Option<Arc<Identity>> {
         let identity = task::identity(|name| {
-            // The first tasklet stands for the thread that called `run`.
+            // The first tasklet has the identity of the thread that called `run`.
             let thread = || std::thread::current().name().map(str::to_owned);
             Identity::new(name.or_else(|| thread().filter(|_| task::is_first())))
         })?;
@@ -118,7 +118,7 @@ impl Thread {
         Thread(Target::Tasklet(identity))
     }
 
-    /// Makes the token available, if it is not, and so ends one [`park`], now or later.
+    /// Makes the token available, if it is not, which ends one [`park`], now or later.
     pub fn unpark(&self) {
         match &self.0 {
             Target::Tasklet(identity) => identity.unpark(),

@@ -7,8 +7,8 @@
 //! ```
 //!
 //! The handler reads lists and blocks of its own thread, which it may have interrupted anywhere.
-//! `sched/observer/describe` says why that is sound. What it cannot show: where suspended tasklets
-//! are in their code, which only they can tell (`task::dump`).
+//! `sched/observer/describe` says why that is sound. It cannot show where suspended tasklets are in
+//! their code, which only they can find out (`task::dump`).
 
 use std::io;
 use std::os::fd::{AsFd, AsRawFd};
@@ -30,11 +30,11 @@ use crate::sys::thread::system_call_of;
 /// The time within which a thread must answer.
 const ANSWER_MAX: Duration = Duration::from_secs(2);
 
-/// Has all tasklets dumped whenever `signal` comes, until the process ends. Calls for the same
-/// signal are one.
+/// Dumps all tasklets whenever `signal` comes, until the process ends. A second call for the same
+/// signal has no effect.
 ///
 /// # Errors
-/// A signal that cannot be waited for; for want of descriptors or a thread.
+/// The signal cannot be waited for, or no descriptor or thread is available.
 pub(crate) fn dump_on(signal: i32) -> io::Result<()> {
     static SIGNALS: Mutex<Vec<i32>> = Mutex::new(Vec::new());
     let mut signals = SIGNALS.lock();
@@ -49,7 +49,7 @@ pub(crate) fn dump_on(signal: i32) -> io::Result<()> {
     Ok(())
 }
 
-/// The signal with this name, with or without `SIG`, or with this number.
+/// Returns the signal with this name, with or without `SIG`, or with this number.
 pub(crate) fn signal_of(text: &str) -> Option<i32> {
     let name = text.to_ascii_uppercase();
     let is_it = |&signal: &i32| {
@@ -76,11 +76,11 @@ fn listen(mut listener: Listener) {
 fn dump() {
     let numbers = registered();
     if numbers.is_empty() {
-        return say("no scheduler runs that is to be dumped");
+        return say("no scheduler is registered for dumps");
     }
     for (thread, answer) in numbers.into_iter().filter_map(ask) {
         let Some(snapshot) = answer else {
-            say(&format!("thread '{thread}' does not answer: it lets no SIGURG through"));
+            say(&format!("thread '{thread}' does not answer: it blocks SIGURG"));
             continue;
         };
         let (count, list) = (snapshot.page.tasklets, tasklets(&snapshot));
@@ -95,8 +95,8 @@ fn dump() {
     }
 }
 
-/// The tasklet that a thread of this process runs, and its place in the code. `None`: it runs none,
-/// its scheduler is in no registry, or it lets no SIGURG through.
+/// Returns the tasklet that a thread of this process runs, and its place in the code. `None` if it
+/// runs none, is not registered, or blocks SIGURG.
 pub(crate) fn running_on(thread: u64) -> Option<Stalled> {
     const ANSWER_MAX: Duration = Duration::from_millis(100);
     let system_call = system_call_of(thread);
@@ -115,7 +115,7 @@ fn registered() -> Vec<u64> {
     registry().entries.iter().map(|entry| entry.number).collect()
 }
 
-/// The answer of a scheduler's thread, and that thread's name; `None` if it has ended.
+/// Returns the answer of a scheduler's thread, and that thread's name; `None` if it has ended.
 fn ask(number: u64) -> Option<(Box<str>, Option<Box<Snapshot>>)> {
     let _asking = asking();
     let registry = registry();
@@ -127,7 +127,7 @@ fn ask(number: u64) -> Option<(Box<str>, Option<Box<Snapshot>>)> {
     Some((thread, if asked { snapshot::answer(ANSWER_MAX) } else { None }))
 }
 
-/// The pages of all threads, without the traces of running tasklets.
+/// Returns the pages of all threads, without the traces of running tasklets.
 #[cfg(all(test, not(miri)))]
 pub(crate) fn pages() -> Vec<String> {
     let answers = registered().into_iter().filter_map(ask).filter_map(|(_, answer)| answer);

@@ -12,16 +12,17 @@
 //!
 //! Dumps by signal (dump.rs) ask in the same way, from a thread of their own.
 //!
-//! One thread per process, which begins with the first scheduler that wants to be watched, and ends
-//! after the last. It sleeps for a quarter of the shortest limit, so a time that it measures is too
-//! short by that much at most, and never too long. A moment when the whole process stood still is
-//! not counted. What takes long is the teller's: symbols, and the program's own code.
+//! The watchdog is one thread per process. It begins with the first scheduler that is to be
+//! watched, and ends after the last. It sleeps for a quarter of the shortest limit, so a time that
+//! it measures is too short by that much at most, and never too long. A time in which the whole
+//! process stood still is not counted. Work that takes long is the teller's: symbols, and the
+//! program's own code.
 //!
 //! **Why the handler only copies.** Walking a stack at an arbitrary instruction may need locks that
 //! the interrupted code holds, and trusts tables that do not describe every instruction (a switch's
-//! least of all): a wrong step would read anywhere. From a copy a wrong step is a short trace. The
-//! list of tasklets is another matter: its order of writing is the scheduler's own to keep
-//! (`sched/observer/describe`).
+//! least of all): a wrong step would read anywhere. In a copy, a wrong step only makes the trace
+//! short. The list of tasklets can be read in the handler, because the scheduler writes it in an
+//! order that allows it (`sched/observer/describe`).
 //!
 //! **The registry's lock** is held while a pulse is read and while a thread is signalled, so both
 //! are there: a scheduler leaves the registry under that lock before it ends. It is not held while
@@ -72,12 +73,12 @@ use tell::{News, Teller};
 #[derive(Debug, Default)]
 pub(crate) struct Pulse {
     count: AtomicU64,
-    /// The time when the first tasklet ended that others have outlived; 0: not yet.
+    /// The time when the first tasklet ended and others lived on; 0: not yet.
     first_ended_at: AtomicU64,
 }
 
 impl Pulse {
-    /// Counts a tasklet that begins to run, or stops.
+    /// Counts a start or a stop of a tasklet.
     #[inline(always)]
     pub(crate) fn beat(&self) {
         self.count.store(self.count() + 1, Relaxed);
@@ -89,7 +90,7 @@ impl Pulse {
         self.count.store(self.count() + 2, Relaxed);
     }
 
-    /// The number of times that a tasklet began to run.
+    /// Returns the number of times that a tasklet began to run.
     pub(crate) fn switches(&self) -> u64 {
         self.count().div_ceil(2)
     }
@@ -126,11 +127,11 @@ struct Entry {
     limit: u64,
     /// The program's function for its stalls.
     on_stall: Option<OnStall>,
-    /// Its pulse at the last look.
+    /// The count of its pulse at the last look.
     count: u64,
-    /// The first time at which it was that.
+    /// The time at which that count was seen first.
     since: u64,
-    /// The last time at which it was that.
+    /// The time at which that count was seen last.
     seen: u64,
     /// The time of the next report.
     tell_at: u64,
@@ -142,7 +143,7 @@ struct Entry {
     thread: Box<str>,
 }
 
-/// The limit of a scheduler that is only to be dumped.
+/// The limit of a scheduler that is registered only for dumps.
 const NO_LIMIT: u64 = u64::MAX;
 
 // SAFETY: the pulse is read by any thread, and it is there as long as the entry is.
@@ -158,7 +159,8 @@ struct Registry {
 static REGISTRY: Mutex<Registry> =
     Mutex::new(Registry { entries: Vec::new(), is_watching: false, numbers: 0 });
 
-/// Held while a thread is asked, and until it has answered: there is one place for answers.
+/// Locks questions. The lock is held from a question until its answer, since there is one place for
+/// answers.
 fn asking() -> MutexGuard<'static, ()> {
     static ASKING: Mutex<()> = Mutex::new(());
     ASKING.lock()
@@ -168,12 +170,12 @@ fn registry() -> MutexGuard<'static, Registry> {
     REGISTRY.lock()
 }
 
-/// Has the calling thread's scheduler watched until the result is dropped: a tasklet that runs for
-/// longer than `limit` is reported, and all are shown by a dump. `lookup` is called on this thread,
+/// Registers the calling thread's scheduler until the result is dropped. A tasklet that runs for
+/// longer than `limit` is reported, and dumps show all tasklets. `lookup` is called on this thread,
 /// in a signal handler.
 ///
 /// # Errors
-/// For want of a thread.
+/// No thread could be started.
 ///
 /// # Safety
 /// `pulse` stays where it is until the result is dropped, which this thread does. `lookup` is
@@ -226,7 +228,7 @@ const LOOKS_NS: (u64, u64) = (1_000_000, 1_000_000_000);
 /// The time within which a thread must answer.
 const ANSWER_MAX: Duration = Duration::from_millis(100);
 
-/// The life of the watchdog's thread, until no scheduler is left to be watched.
+/// Runs the watchdog's thread until no scheduler is left to be watched.
 fn watch() {
     let _sigpipe = sigpipe::block();
     let teller = Teller::start();
@@ -234,7 +236,7 @@ fn watch() {
     let mut pause = 0;
     loop {
         let now = clock::nanos();
-        // No thread ran, this one neither: the process was stopped, or the machine is overloaded.
+        // This thread did not run either: the process was stopped, or the machine is overloaded.
         let stood_still = now - last > 4 * pause.max(LOOKS_NS.0);
         let asking = asking();
         let mut registry = registry();
@@ -248,7 +250,7 @@ fn watch() {
         for entry in &mut registry.entries {
             findings.extend(look(entry, now, stood_still));
             if findings.last().is_some_and(Finding::has_asked) {
-                // There is one place for answers: the next one is asked at the next look.
+                // There is one place for answers, so the next thread is asked at the next look.
                 break;
             }
         }
@@ -265,13 +267,15 @@ fn watch() {
     }
 }
 
-/// News that is worth telling.
+/// A finding that is worth a report.
 enum Finding {
-    /// Its thread has been asked. It waits in a system call, if that is known.
+    /// A tasklet holds its thread, which has been asked for a trace. `system_call`: the thread
+    /// waits in it.
     Lasts { number: u64, count: u64, nanos: u64, system_call: Option<i64> },
     /// The tasklet has given way after this time at least.
     Over { id: u64, nanos: u64, on_stall: Option<OnStall> },
-    /// The first tasklet has ended and others have not. The thread has been asked who they are.
+    /// The first tasklet has ended and others have not. The thread has been asked for a list of
+    /// them.
     Remains { nanos: u64 },
 }
 
@@ -281,14 +285,14 @@ impl Finding {
     }
 }
 
-/// One look at one scheduler.
+/// Looks at one scheduler once.
 fn look(entry: &mut Entry, now: u64, stood_still: bool) -> Option<Finding> {
-    // SAFETY: the scheduler takes its entry away, under the lock that the caller holds, before its
-    // pulse goes.
+    // SAFETY: a scheduler removes its entry before its pulse is freed, under the lock that the
+    // caller holds.
     let pulse = unsafe { &*entry.pulse };
     let count = pulse.count();
     if count.is_multiple_of(2) || count != entry.count {
-        // It has given way at any time since it was seen to hold its thread.
+        // The tasklet gave way at some time after it was last seen to hold its thread.
         let (nanos, on_stall) = (entry.seen - entry.since, entry.on_stall);
         let over = entry.told.take().map(|id| Finding::Over { id, nanos, on_stall });
         (entry.count, entry.since, entry.seen) = (count, now, now);
@@ -304,16 +308,17 @@ fn look(entry: &mut Entry, now: u64, stood_still: bool) -> Option<Finding> {
         return None;
     }
     let nanos = now - entry.since;
-    // Again when it has lasted twice as long.
+    // The next report comes when the stall has lasted twice as long.
     entry.tell_at = now.saturating_add(nanos.max(1));
-    // Before the question, whose signal interrupts the call.
+    // This is read before the question, whose signal interrupts the call.
     let system_call = system_call_of(entry.target.number());
     // SAFETY: the entry is in the registry, so its thread has not left its scheduler.
     let asked = unsafe { snapshot::ask(entry.target, false) };
     asked.then_some(Finding::Lasts { number: entry.number, count, nanos, system_call })
 }
 
-/// Finds out whether the first tasklet has ended longer ago than the limit, and others go on. Once.
+/// Finds out, once, whether the first tasklet has ended longer ago than the limit while others go
+/// on.
 fn look_for_remains(entry: &mut Entry, pulse: &Pulse, now: u64) -> Option<Finding> {
     let nanos = now.saturating_sub(pulse.first_ended_at()?);
     if entry.told_of_remains || nanos < entry.limit {
@@ -325,7 +330,7 @@ fn look_for_remains(entry: &mut Entry, pulse: &Pulse, now: u64) -> Option<Findin
     asked.then_some(Finding::Remains { nanos })
 }
 
-/// Notes the tasklet that is reported, and puts the report together.
+/// Records the tasklet that is reported, and puts the report together.
 fn news_of(finding: Finding, answer: Option<Box<Snapshot>>) -> Option<News> {
     match finding {
         Finding::Over { id, nanos, on_stall } => {
@@ -344,7 +349,7 @@ fn news_of(finding: Finding, answer: Option<Box<Snapshot>>) -> Option<News> {
             drop(registry);
             let time = Duration::from_nanos(nanos);
             let Some(snapshot) = answer else { return Some(News::NoAnswer { time }) };
-            // Else it has given way in the meantime.
+            // Without a tasklet in the answer, it has given way in the meantime.
             let stalled = Stalled::new(snapshot, time, system_call, is_again)?;
             Some(News::Lasts { stalled, on_stall })
         }

@@ -1,11 +1,11 @@
-//! Text that can be put together in a signal handler: no allocation, no formatting machinery, which
-//! might need more room than a handler's stack has.
+//! Text that can be put together in a signal handler: without allocation, and without std's
+//! formatting, which might need more room than a handler's stack has.
 
 /// A sink for a description.
 pub(crate) trait Text {
     fn push(&mut self, text: &str);
 
-    /// A number in decimal.
+    /// Appends a number in decimal.
     fn push_number(&mut self, mut number: u64) {
         let mut digits = [0; 20];
         let mut first = digits.len();
@@ -20,7 +20,7 @@ pub(crate) trait Text {
         self.push(std::str::from_utf8(&digits[first..]).unwrap_or_default());
     }
 
-    /// An address, as `{:p}` writes it.
+    /// Appends an address, as `{:p}` writes it.
     fn push_address(&mut self, address: usize) {
         const DIGITS: &str = "0123456789abcdef";
         let len = (usize::BITS - address.leading_zeros()).div_ceil(4).max(1);
@@ -41,11 +41,11 @@ impl Text for String {
 /// Bytes on a [`Page`].
 const PAGE: usize = 64 << 10;
 
-/// Text of limited length; what does not fit on it is left off.
+/// Text of limited length; the rest is cut off.
 pub(crate) struct Page {
     bytes: [u8; PAGE],
     len: usize,
-    /// The number of tasklets, also of those that are not on it.
+    /// The number of tasklets, including those that are not on the page.
     pub(crate) tasklets: usize,
 }
 
@@ -60,7 +60,7 @@ impl Page {
         self.len == PAGE
     }
 
-    /// The text on it.
+    /// Returns the text on the page.
     pub(super) fn text(&self) -> String {
         String::from_utf8_lossy(&self.bytes[..self.len]).into_owned()
     }
@@ -91,7 +91,7 @@ mod tests {
     }
 
     #[test]
-    fn what_does_not_fit_on_a_page_is_left_off() {
+    fn text_beyond_the_end_of_a_page_is_cut_off() {
         let mut page = Box::new(Page::EMPTY);
         page.push(&"x".repeat(PAGE - 1));
         assert!(!page.is_full());

@@ -9,7 +9,7 @@ use super::unwind;
 use crate::foreign::{names, quietly};
 use crate::sys::terminal::write_to_stderr;
 
-/// Tells the subscriber of `tracing`; where there is none that wants warnings, standard error.
+/// Warns the subscriber of `tracing`. If none wants warnings, writes to standard error.
 pub(super) fn warn(text: &str) {
     let is_heard = quietly(|| {
         let is_heard = tracing::enabled!(tracing::Level::WARN);
@@ -26,14 +26,14 @@ pub(super) fn warn(text: &str) {
 /// Warns as [`warn`] does, from a thread of its own: for callers that may neither wait nor run the
 /// user's code.
 pub(crate) fn warn_aside(text: Arc<str>) {
-    let told = Arc::clone(&text);
+    let copy = Arc::clone(&text);
     let name = "overlapped-warn".to_owned();
-    if std::thread::Builder::new().name(name).spawn(move || warn(&told)).is_err() {
+    if std::thread::Builder::new().name(name).spawn(move || warn(&copy)).is_err() {
         say(&text);
     }
 }
 
-/// Reports as [`warn`] does, what is no more than a note.
+/// Reports a note as [`warn`] reports a warning.
 pub(super) fn note(text: &str) {
     let is_heard = quietly(|| {
         tracing::info!("{text}");
@@ -44,13 +44,13 @@ pub(super) fn note(text: &str) {
     }
 }
 
-/// Writes a line to standard error. Not through std's stream, whose lock the reported thread may
-/// hold.
+/// Writes a line to standard error, not through std's stream: the reported thread may hold its
+/// lock.
 pub(super) fn say(text: &str) {
     write_to_stderr(format!("overlapped: {text}\n").as_bytes());
 }
 
-/// Every tasklet, a line for each, the oldest first.
+/// Lists every tasklet, one line each, the oldest first.
 pub(super) fn tasklets(snapshot: &Snapshot) -> String {
     let page = snapshot.page.text();
     let mut text: String = page.lines().rev().map(|line| format!("\n  {line}")).collect();
@@ -60,9 +60,10 @@ pub(super) fn tasklets(snapshot: &Snapshot) -> String {
     text
 }
 
-/// The trace of the tasklet that holds the thread: one line for each function, innermost first.
+/// Returns the trace of the tasklet that holds the thread: one line for each function, innermost
+/// first.
 pub(super) fn trace(snapshot: &Snapshot) -> String {
-    // A bug in there costs the trace, not the watchdog.
+    // A bug in the unwinder costs the trace, not the watchdog.
     let addresses = catch_unwind(AssertUnwindSafe(|| unwind::walk(snapshot))).unwrap_or_default();
     let mut text = String::new();
     for address in addresses {

@@ -1,4 +1,4 @@
-//! Asking a thread where it is: a signal, whose handler copies registers and stack.
+//! Snapshots of other threads: a signal makes a thread's handler copy its registers and stack.
 //!
 //! There is one place for answers, and one thread that asks. The place's states:
 //!
@@ -38,7 +38,7 @@ pub(crate) struct Held {
     pub(crate) name_len: usize,
     /// The call that spawned it.
     pub(crate) spawned_at: &'static Location<'static>,
-    /// The two ends of its stack.
+    /// The first and the last address of its stack.
     pub(crate) stack: (usize, usize),
 }
 
@@ -51,7 +51,7 @@ pub(crate) struct Lookup {
     pub(crate) all: fn(&mut Page),
 }
 
-/// Words of a stack that are copied.
+/// The most words of a stack that are copied.
 const WORDS_MAX: usize = 8 << 10;
 const NAME_MAX: usize = 128;
 
@@ -69,7 +69,7 @@ pub(super) struct Snapshot {
     name_len: usize,
     words: [usize; WORDS_MAX],
     words_len: usize,
-    /// Every tasklet, where that was asked for.
+    /// Every tasklet, if the question wanted all.
     pub(super) page: Page,
 }
 
@@ -92,13 +92,13 @@ impl Snapshot {
         Box::new(Snapshot::EMPTY)
     }
 
-    /// The tasklet's name.
+    /// Returns the tasklet's name.
     pub(super) fn name(&self) -> Option<String> {
         let name = &self.name[..self.name_len];
         (!name.is_empty()).then(|| String::from_utf8_lossy(name).into_owned())
     }
 
-    /// The word at `address`, if it was copied.
+    /// Returns the word at `address`, if it was copied.
     pub(super) fn word(&self, address: usize) -> Option<usize> {
         let offset = address.checked_sub(self.sp)?;
         let is_aligned = offset.is_multiple_of(size_of::<usize>());
@@ -116,15 +116,15 @@ const PHASE: u64 = 3;
 
 struct Place {
     state: AtomicU64,
-    /// The thread that is asked.
+    /// The number of the thread that is asked.
     asked: AtomicU64,
-    /// It is to show all its tasklets.
+    /// Set if the thread is to list all its tasklets.
     wants_all: AtomicBool,
     snapshot: UnsafeCell<Snapshot>,
 }
 
 // SAFETY: the snapshot is the handler's while WRITING, and the asking thread's when WRITTEN; each
-// state is brought about by the one who leaves the memory to the next.
+// transition is made by the side that gives the memory up.
 unsafe impl Sync for Place {}
 
 static PLACE: Place = Place {
@@ -139,7 +139,8 @@ impl Place {
         self.state.load(Ordering::Acquire) & PHASE
     }
 
-    /// The next phase of the same question.
+    /// Advances the same question from the state `from` to the phase `to`. Returns false if the
+    /// state was another.
     fn advance(&self, from: u64, to: u64) -> bool {
         let next = (from & !PHASE) | to;
         self.state.compare_exchange(from, next, Ordering::AcqRel, Ordering::Acquire).is_ok()
@@ -147,7 +148,7 @@ impl Place {
 }
 
 static LOOKUP: OnceLock<Lookup> = OnceLock::new();
-/// The action of SIGURG before; set before our handler can run.
+/// The previous action of SIGURG; set before our handler can run.
 static PREVIOUS: OnceLock<libc::sigaction> = OnceLock::new();
 
 /// A thread that can be asked.
@@ -164,14 +165,14 @@ impl Target {
         Target { thread, number: this_number() }
     }
 
-    /// The kernel's number of the thread.
+    /// Returns the kernel's number for the thread.
     pub(super) fn number(self) -> u64 {
         self.number
     }
 }
 
-/// The calling thread's number, by the kernel: a tasklet with thread-locals of its own has another
-/// pthread_self. Async-signal-safe.
+/// Returns the kernel's number for the calling thread, because a tasklet with thread-locals of its
+/// own has another pthread_self. Async-signal-safe.
 fn this_number() -> u64 {
     thread::number() as u64
 }
@@ -208,8 +209,8 @@ pub(crate) fn is_handler(address: usize) -> bool {
     address == on_signal as *const () as usize
 }
 
-/// Asks a thread where it is, and with `all` who is there; whether it was asked. [`answer`] must
-/// follow.
+/// Asks a thread for a snapshot; with `all`, also for a list of its tasklets. Returns whether it
+/// was asked; then [`answer`] must follow.
 ///
 /// # Safety
 /// The thread has not ended.
@@ -225,7 +226,7 @@ pub(super) unsafe fn ask(target: Target, all: bool) -> bool {
     sent || !PLACE.advance(question, FREE)
 }
 
-/// The answer, if it comes in time: a thread may block the signal, or wait for a processor.
+/// Returns the answer, if it comes in time: a thread may block the signal, or wait for a processor.
 pub(super) fn answer(limit: Duration) -> Option<Box<Snapshot>> {
     let until = clock::nanos() + limit.as_nanos() as u64;
     while PLACE.phase() != WRITTEN && clock::nanos() < until {
@@ -235,7 +236,7 @@ pub(super) fn answer(limit: Duration) -> Option<Box<Snapshot>> {
     if question & PHASE == ASKED && PLACE.advance(question, FREE) {
         return None;
     }
-    // The handler has begun: it takes microseconds.
+    // The handler has begun, and takes only microseconds.
     while PLACE.phase() != WRITTEN {
         std::thread::yield_now();
     }
@@ -249,8 +250,8 @@ pub(super) fn answer(limit: Duration) -> Option<Box<Snapshot>> {
     Some(copy)
 }
 
-/// The handler. Async-signal-safe: it copies, and calls what was there before for signals that
-/// are not ours. No call in it sets errno.
+/// Handles the signal. Async-signal-safe: it copies, and calls the previous handler for signals
+/// that are not ours. No call in it sets errno.
 extern "C" fn on_signal(signal: c_int, info: *mut libc::siginfo_t, context: *mut c_void) {
     let question = PLACE.state.load(Ordering::Acquire);
     let is_ours = question & PHASE == ASKED
@@ -265,7 +266,7 @@ extern "C" fn on_signal(signal: c_int, info: *mut libc::siginfo_t, context: *mut
     PLACE.advance((question & !PHASE) | WRITING, WRITTEN);
 }
 
-/// Copies what was interrupted.
+/// Copies the interrupted state.
 fn write(snapshot: &mut Snapshot, context: &libc::ucontext_t) {
     (snapshot.pc, snapshot.sp, snapshot.fp, snapshot.lr) = thread::registers(context);
     (snapshot.held, snapshot.name_len, snapshot.words_len) = (None, 0, 0);
@@ -284,20 +285,20 @@ fn write(snapshot: &mut Snapshot, context: &libc::ucontext_t) {
             *byte = unsafe { held.name.add(at).read() };
         }
     }
-    // Elsewhere it is on a handler's stack, or half way in a switch.
+    // Otherwise the thread is on a handler's stack, or in the middle of a switch.
     if !(start..end).contains(&snapshot.sp) || !snapshot.sp.is_multiple_of(align_of::<usize>()) {
         return;
     }
     let first: *const usize = std::ptr::with_exposed_provenance(snapshot.sp);
     snapshot.words_len = ((end - snapshot.sp) / size_of::<usize>()).min(WORDS_MAX);
     for (at, word) in snapshot.words[..snapshot.words_len].iter_mut().enumerate() {
-        // SAFETY: within the used part of a stack that this thread is on. Others may be writing to
-        // what stands there; it is only shown.
+        // SAFETY: the word lies in the used part of the stack that this thread is on. Other threads
+        // may write to it meanwhile; its value is only shown.
         *word = unsafe { first.add(at).read_volatile() };
     }
 }
 
-/// Does what would have happened without us.
+/// Calls the previous handler.
 fn chain(signal: c_int, info: *mut libc::siginfo_t, context: *mut c_void) {
     let Some(previous) = PREVIOUS.get() else { return };
     // By default the signal does nothing.

@@ -1,4 +1,4 @@
-//! Stalls that the watchdog finds, for programs that are told of them.
+//! Stalls that the watchdog finds, as the program's function gets them.
 
 use std::fmt;
 use std::panic::Location;
@@ -8,12 +8,12 @@ use std::time::Duration;
 use super::report::trace;
 use super::snapshot::Snapshot;
 
-/// A tasklet that holds its thread, by [`Config::on_stall`](crate::Config::on_stall).
+/// A tasklet that holds its thread, reported to [`Config::on_stall`](crate::Config::on_stall).
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Stall {
-    /// It has held its thread for longer than the limit, so that nobody else there could run. Told
-    /// again when that has lasted twice as long.
+    /// It has held its thread for longer than the limit, so that no other tasklet could run there.
+    /// Reported again when that has lasted twice as long.
     Lasts(Stalled),
     /// It has given way.
     #[non_exhaustive]
@@ -28,9 +28,9 @@ pub enum Stall {
 /// The tasklet that a thread runs, and its place in the code.
 #[non_exhaustive]
 pub struct Stalled {
-    /// Its number.
+    /// The tasklet's number.
     pub tasklet: u64,
-    /// Its name.
+    /// The tasklet's name.
     pub name: Option<String>,
     /// The call that spawned it.
     pub spawned_at: &'static Location<'static>,
@@ -39,15 +39,15 @@ pub struct Stalled {
     /// The number of the system call in which its thread waits. `None`: it computes, or `/proc`
     /// does not say.
     pub system_call: Option<i64>,
-    /// The time has been told before, a shorter one.
+    /// Set if the same stall was reported before, with a shorter time.
     pub is_again: bool,
     snapshot: Box<Snapshot>,
-    /// The backtrace, once it has been asked for.
+    /// The backtrace, once [`Stalled::trace`] was called.
     trace: OnceLock<String>,
 }
 
 impl Stalled {
-    /// `None`: the thread ran no tasklet when it answered.
+    /// Makes a report from a thread's answer. `None` if the thread ran no tasklet when it answered.
     pub(super) fn new(
         snapshot: Box<Snapshot>,
         time: Duration,
@@ -60,9 +60,9 @@ impl Stalled {
         Some(Stalled { tasklet, name, spawned_at, time, system_call, is_again, snapshot, trace })
     }
 
-    /// A backtrace: one line for each function, the innermost first, each after a line break. Looks
-    /// up symbols the first time, which takes milliseconds, or hundreds of them where a program's
-    /// debugging information is large.
+    /// Returns a backtrace: one line for each function, the innermost first, each after a line
+    /// break. Looks up symbols the first time, which takes milliseconds, or hundreds of them where
+    /// a program's debugging information is large.
     pub fn trace(&self) -> String {
         self.trace.get_or_init(|| trace(&self.snapshot)).clone()
     }
@@ -97,13 +97,13 @@ impl fmt::Display for Stalled {
     }
 }
 
-/// The words for it.
-pub(super) const HAS_HELD: &str = "has held its thread, so that nobody else there could run, for";
+/// The wording of a stall, between the tasklet and the time.
+pub(super) const HAS_HELD: &str = "has held its thread, so that no other could run there, for";
 
-/// A function that is told of stalls, and tells whether they are to be logged all the same.
+/// A program's function for stalls. It returns whether the stall is to be logged all the same.
 pub(crate) type OnStall = fn(&Stall) -> bool;
 
-/// The name of a system call that may wait. Others are known by their numbers.
+/// Returns the name of a system call that may wait. Others are known by their numbers.
 #[cfg(target_os = "linux")]
 fn call_name(number: i64) -> Option<&'static str> {
     macro_rules! named {
@@ -139,7 +139,7 @@ fn call_name(number: i64) -> Option<&'static str> {
     )
 }
 
-/// Elsewhere nothing tells the number.
+/// Returns nothing: other systems do not show the number.
 #[cfg(not(target_os = "linux"))]
 fn call_name(_: i64) -> Option<&'static str> {
     None

@@ -1,8 +1,8 @@
 //! The teller: a thread that reports the watchdog's findings.
 //!
-//! Symbols take hundreds of milliseconds where a program has all its debugging information, and
-//! the program's own function may take any time. The watchdog goes on looking meanwhile, so that
-//! the times it measures are right.
+//! Symbols take hundreds of milliseconds where a program has all its debugging information, and the
+//! program's own function may take any time. Meanwhile the watchdog goes on looking, so that its
+//! times are right.
 
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread;
@@ -26,14 +26,14 @@ pub(super) enum News {
     Remains { time: Duration, answer: Option<Box<Snapshot>> },
 }
 
-/// The way to the teller, which ends when this is dropped.
+/// The handle to the teller, which ends when the handle is dropped.
 pub(super) struct Teller {
-    /// `None`: there was no thread to be had.
+    /// `None`: no thread could be started.
     news: Option<SyncSender<News>>,
 }
 
 impl Teller {
-    /// The news that may wait to be told. Each has a copy of a stack.
+    /// The most reports that may wait. Each holds a copy of a stack.
     const WAITING_MAX: usize = 8;
 
     pub(super) fn start() -> Teller {
@@ -46,11 +46,11 @@ impl Teller {
         Teller { news: started.then_some(sender) }
     }
 
-    /// Has it reported. Waits where too many reports wait already.
+    /// Hands a finding to the teller. Waits if too many reports wait already.
     pub(super) fn tell(&self, news: Option<News>) {
         let Some(news) = news else { return };
         match &self.news {
-            // The teller ends after this: it panics nowhere.
+            // The send cannot fail: the teller outlives this handle, and never panics.
             Some(teller) => drop(teller.send(news)),
             None => tell(news),
         }
@@ -70,7 +70,7 @@ fn tell(news: News) {
             }
         }
         News::NoAnswer { time } => {
-            warn(&format!("a tasklet {HAS_HELD} {time:.1?}; its thread lets no SIGURG through"));
+            warn(&format!("a tasklet {HAS_HELD} {time:.1?}; its thread blocks SIGURG"));
         }
         News::Lasts { stalled, on_stall } => {
             let stall = Stall::Lasts(stalled);
@@ -90,7 +90,7 @@ fn tell(news: News) {
     }
 }
 
-/// Tells the program, and whether the log is to be told.
+/// Calls the program's function. Returns whether the stall is to be logged.
 fn is_logged(on_stall: Option<OnStall>, stall: &Stall) -> bool {
     on_stall.and_then(|on_stall| quietly(|| on_stall(stall))).unwrap_or(true)
 }

@@ -1,4 +1,4 @@
-//! Questions at any instruction, by the thousand.
+//! Tests that ask a thread at arbitrary instructions, hundreds of times.
 
 use std::cell::Cell;
 use std::panic::Location;
@@ -29,7 +29,7 @@ fn all(page: &mut Page) {
     page.push_number(7);
 }
 
-/// Whatever has locks, tables and registers of its own.
+/// Runs code that has locks, tables and registers of its own.
 #[inline(never)]
 fn works(kept: &mut Vec<String>) {
     kept.push(format!("{:?}", std::time::Instant::now()));
@@ -38,7 +38,7 @@ fn works(kept: &mut Vec<String>) {
     kept.truncate(50);
 }
 
-/// A process of its own: the first one to install a lookup keeps it.
+/// In a process of its own, since the first installed lookup stays.
 #[test]
 fn a_thread_can_be_asked_at_any_instruction() {
     alone("watchdog::tests::a_thread_can_be_asked_at_any_instruction", ask_at_any_instruction);
@@ -116,7 +116,7 @@ fn who_waits_is_not_even_asked() {
         thread: "".into(),
     };
     for now in 0..100_u64 {
-        assert!(look(&mut entry, now * 50, false).is_none(), "nobody runs");
+        assert!(look(&mut entry, now * 50, false).is_none(), "no tasklet runs");
     }
     let mut now = 10_000;
     for _ in 0..100 {
@@ -132,13 +132,13 @@ fn who_waits_is_not_even_asked() {
     entry.tell_at = u64::MAX;
     now += 400;
     assert!(look(&mut entry, now, false).is_none());
-    // Gone, nobody knows when: it has lasted for what was seen, at least.
+    // The tasklet is gone, it is unknown since when: it ran at least for the time that was seen.
     now += 600;
     pulse.beat();
     let over = look(&mut entry, now, false);
     assert!(matches!(over, Some(Finding::Over { id: 3, nanos: 400, .. })));
     assert!(look(&mut entry, now + 1_000, false).is_none());
-    // The process stood still with somebody running: the limit begins anew.
+    // The process stood still while a tasklet ran: the limit begins anew.
     pulse.beat();
     assert!(look(&mut entry, now + 2_000, false).is_none());
     assert!(look(&mut entry, now + 9_000, true).is_none());

@@ -1,4 +1,4 @@
-//! From a copy of a stack to the addresses of its frames.
+//! The walk from a copy of a stack to the addresses of its frames.
 //!
 //! framehop does the walking, by the tables that the compiler has made for unwinding, which every
 //! loaded module carries. They are copied, too: a library may be unloaded at any time.
@@ -13,7 +13,7 @@ use framehop::{
 
 use super::snapshot::Snapshot;
 
-/// The most frames that are told.
+/// The most frames in a trace.
 const FRAMES_MAX: usize = 64;
 
 /// Addresses for looking up symbols, innermost first.
@@ -43,11 +43,11 @@ fn registers(snapshot: &Snapshot) -> UnwindRegsNative {
     UnwindRegsNative::new(snapshot.lr as u64, snapshot.sp as u64, snapshot.fp as u64)
 }
 
-/// The loaded modules, with their unwinding tables.
+/// Returns the loaded modules, with their unwinding tables.
 fn modules() -> Vec<Module<Vec<u8>>> {
     let mut modules = Vec::<Module<Vec<u8>>>::new();
     // SAFETY: `take_module` has the signature that is asked for, and gets a pointer to the vector,
-    // which nobody else uses meanwhile.
+    // which no other code uses meanwhile.
     unsafe { libc::dl_iterate_phdr(Some(take_module), (&raw mut modules).cast()) };
     modules
 }
@@ -80,13 +80,13 @@ unsafe fn module(info: &libc::dl_phdr_info) -> Option<Module<Vec<u8>>> {
         // SAFETY: within a loaded and readable part of the module.
         unsafe { std::slice::from_raw_parts::<u8>(start, (range.end - range.start) as usize) }
     };
-    // Its place is relative to itself, in four bytes: what linkers write.
+    // The address is relative to its own place, in four bytes, as linkers write it.
     const RELATIVE: u8 = 0x1b;
     let &[_version, RELATIVE, _, _, a, b, c, d, ..] = bytes(&index) else {
         return None;
     };
     let start = (index.start + 4).wrapping_add_signed(i32::from_le_bytes([a, b, c, d]).into());
-    // Its length is written nowhere; it does not go beyond the part that it is in.
+    // The length is written nowhere; the table does not reach beyond its segment.
     let part = loaded.iter().map(|h| h.p_vaddr..h.p_vaddr + h.p_filesz);
     let end = part.into_iter().find(|part| part.contains(&start))?.end;
     let text = loaded.iter().find(|h| h.p_flags & libc::PF_X != 0).map(|h| range(h));

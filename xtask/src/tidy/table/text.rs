@@ -61,13 +61,7 @@ pub const NOT_FIRST: &[&str] = &[
 /// xtask tidy` tells which others could be entered.
 pub const CLEAN: &[&str] = &[
     "crates/cli/",
-    "crates/overlapped/src/sched/",
-    "crates/overlapped/src/task/",
-    "crates/overlapped/src/chan/",
-    "crates/overlapped/src/sync/",
-    "crates/overlapped/src/thread/",
-    "crates/overlapped/src/time.rs",
-    "crates/overlapped/src/switch/",
+    "crates/overlapped/src/",
     "crates/serve/",
     "crates/ureq/",
     "crates/wire/",

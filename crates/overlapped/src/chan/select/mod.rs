@@ -3,10 +3,10 @@
 //! [`Select`] collects the alternatives, each with a closure for its result, and waits. The
 //! [`select!`](crate::select!) macro writes the same with bodies in place of closures.
 //!
-//! What is offered stays with the caller unless it happens: a value to be sent and a handle to be
-//! joined are given as `&mut Option<…>`, and taken out only then. So nothing is lost when another
-//! alternative wins. An alternative whose option is `None` takes no part, which switches it off in
-//! a loop.
+//! The caller keeps the values of alternatives that do not happen: a value to be sent or a handle
+//! to be joined is given as `&mut Option<…>`, and taken out only if its alternative wins. So
+//! nothing is lost when another one wins. An alternative whose option is `None` takes no part,
+//! which switches it off in a loop.
 
 mod arms;
 mod syntax;
@@ -30,16 +30,16 @@ use arms::{Arm, Join, Passive, Recv, Send};
 /// one, after [`biased`](Select::biased). If none can, the tasklet waits for all of them, and the
 /// first that becomes possible happens.
 ///
-/// A meeting in a channel is as good as a plain one: first come, first served among plain waiters
-/// and selects alike, with the channel's [`Handover`](super::Handover); observers see it; while it
-/// waits, [`balance`](Channel::balance) counts each of a select's alternatives. Two selects meet as
-/// well, even if each offers to send and to receive. An alternative on a closing channel happens
-/// with `Closed`.
+/// A meeting in a channel follows the rules of plain calls: first come, first served among plain
+/// waiters and selects alike, with the channel's [`Handover`](super::Handover); observers see it;
+/// while it waits, [`balance`](Channel::balance) counts each of a select's alternatives. Two
+/// selects meet as well, even if each offers to send and to receive. An alternative on a closing
+/// channel happens with `Closed`.
 ///
 /// A kill, a deadline set by [`timeout`](crate::time::timeout) and a deadlock report end the wait
 /// as they end others. An alternative that waits for a descriptor is an operation in flight: when
 /// another one wins, it is cancelled, and the select returns after its end. Such a select goes to
-/// the end of the ready queue a moment later, whatever the channel's handover prefers.
+/// the end of the ready queue a moment later, regardless of the channel's handover.
 ///
 /// Outside a scheduler no tasklet could send, receive or end, so only descriptors and times are
 /// waited for, with the whole thread.
@@ -100,8 +100,8 @@ impl<'a, R> Select<'a, R> {
         self.arm(Recv::new(&channel.core, f))
     }
 
-    /// Sends the value in `value` to a receiver, and leaves `None` there. `f` is told that it
-    /// happened, or gets the value back in [`SendError::Closed`]. With `None` it takes no part.
+    /// Sends the value in `value` to a receiver, and leaves `None` there. `f` gets `Ok` when it
+    /// happened, or the value back in [`SendError::Closed`]. With `None` it takes no part.
     ///
     /// ```
     /// use overlapped::{run, spawn, Channel, Select};
@@ -159,7 +159,7 @@ impl<'a, R> Select<'a, R> {
         self.arm(Passive::new(Timer::new(deadline_in(duration)), |_| f()))
     }
 
-    /// Happens by itself at `instant`: for a time that several selects in a loop share.
+    /// Happens by itself at `instant`, a time that several selects in a loop may share.
     pub fn at(self, instant: Instant, f: impl FnOnce() -> R + 'a) -> Select<'a, R> {
         self.arm(Passive::new(Timer::new(instant.to_nanos()), |_| f()))
     }

@@ -1,7 +1,8 @@
 //! `select!`: the alternatives of [`Select`](super::Select) with bodies in place of closures.
 
 /// Waits for one of several alternatives and runs its body: [`Select`](crate::Select) in the syntax
-/// of crossbeam's `select!`. It gives `Result<R, WaitError>`, where `R` is the type of the bodies.
+/// of crossbeam's `select!`. Its value is a `Result<R, WaitError>`, where `R` is the type of the
+/// bodies.
 ///
 /// | alternative | bound to the pattern |
 /// |---|---|
@@ -12,10 +13,10 @@
 /// | `after(duration) => body`, `at(instant) => body` | |
 /// | `default => body`, the last one | run if nothing can happen at once |
 ///
-/// The bodies stand outside of any closure: `?`, `break` and `return` work in them, and they may
-/// all use the same variables. `option` is a variable that holds `Some` value to send, or `Some`
-/// handle to join, until it has happened; with `None` the alternative takes no part. `biased;` at
-/// the beginning is [`Select::biased`](crate::Select::biased).
+/// The bodies are outside of any closure: `?`, `break` and `return` work in them, and they may all
+/// use the same variables. `option` is a variable that holds `Some` value to send, or `Some` handle
+/// to join, until it has happened; with `None` the alternative takes no part. `biased;` at the
+/// beginning is [`Select::biased`](crate::Select::biased).
 ///
 /// ```
 /// use overlapped::{run, select, spawn, Channel, time::Duration};
@@ -100,7 +101,7 @@ macro_rules! __select {
     (@body $how:tt [$($arms:tt)*] $head:tt $body:expr) => {
         $crate::__select!(@arms $how [$($arms)* { slot $head ($body) }])
     };
-    // All alternatives are known.
+    // The list of alternatives is complete.
     (@wait $how:tt $wait:ident [$({
         $slot:ident ($kind:ident $args:tt $p:tt) $body:tt
     })*] $({ $($default:tt)* })?) => {{

@@ -38,12 +38,13 @@ pub(super) unsafe fn try_once(fs: &Fs) -> i32 {
     }
 }
 
-/// The readiness for which it waits; `None` where it ends by itself, whatever errno it ends with.
+/// Returns the readiness for which the operation waits; `None` if it ends by itself, with whatever
+/// errno.
 pub(super) fn interest(fs: &Fs) -> Option<Interest> {
     match fs {
         Fs::Read { .. } | Fs::ReadVectored { .. } => Some(Interest::Readable),
         Fs::Write { .. } | Fs::WriteVectored { .. } => Some(Interest::Writable),
-        // It has two sides: the caller knows which one to wait for.
+        // A splice has two sides, and only the caller knows which one to wait for.
         Fs::Splice { .. }
         | Fs::Sync { .. }
         | Fs::SetLen { .. }
@@ -58,7 +59,7 @@ pub(super) fn interest(fs: &Fs) -> Option<Interest> {
     }
 }
 
-/// Tells whether it is to fail where it would wait: a splice without a side on a disk.
+/// Tells whether the operation fails instead of waiting: a splice without a side on a disk.
 pub(super) fn is_nonblocking(fs: &Fs) -> bool {
     match *fs {
         Fs::Splice { on_disk, .. } => !on_disk,

@@ -6,14 +6,14 @@
 //! [`block_on`] are three loops around the same two calls.
 //!
 //! "Without waiting" holds for descriptors in blocking mode, too (the public port is given such):
-//! sockets by `MSG_DONTWAIT`; pipes by `RWF_NOWAIT`, and where a file cannot do that (terminals)
-//! by poll(2) first. `accept` and `connect` know no such flag: there the descriptor must be
-//! `O_NONBLOCK`. Regular files, directories and block devices are always ready in poll(2)'s
-//! sense: the calling thread performs operations on them, and may wait for the disk.
+//! sockets by `MSG_DONTWAIT`; pipes by `RWF_NOWAIT`, and where a file cannot do that (terminals) by
+//! poll(2) first. `accept` and `connect` have no such flag, so their descriptor must be
+//! `O_NONBLOCK`. Regular files, directories and block devices are always ready in poll(2)'s sense:
+//! the calling thread performs operations on them, and may wait for the disk.
 //!
 //! Only the driver calls these functions: [`Driver::try_now`](super::Driver::try_now),
-//! [`driver::try_now`](super::try_now) and [`driver::block_on`](super::block_on) are what others
-//! see of them.
+//! [`driver::try_now`](super::try_now) and [`driver::block_on`](super::block_on) are their front
+//! for other rooms.
 
 mod fs;
 mod net;
@@ -25,7 +25,7 @@ use crate::sys::errno::is_under_way;
 use crate::sys::readiness::{Interest, poll, poll_bits, poll_entries, poll_now};
 use crate::sys::socket::transfer::connect_result;
 
-/// Tries `op` once without waiting; *would block* where it would wait. A connect that is under way
+/// Tries `op` once without waiting; *would block* if it would wait. A connect that is under way
 /// answers that, too: it goes on in the kernel.
 ///
 /// # Safety
@@ -36,8 +36,8 @@ pub(super) unsafe fn try_now(op: &Op) -> Outcome {
     if is_unfinished(op, outcome) { Outcome::WOULD_BLOCK } else { outcome }
 }
 
-/// Performs `op` to its end, blocking the thread; *would block* where the time `limit` (on the
-/// port's clock) comes first, as std's sockets say it. `nonblocking` in `op` is honoured.
+/// Performs `op` to its end, blocking the thread. Returns *would block*, as std's sockets do, if
+/// the time `limit` (on the port's clock) comes first. `nonblocking` in `op` is obeyed.
 ///
 /// # Safety
 /// As for [`try_now`].
@@ -83,13 +83,13 @@ pub(super) fn is_nonblocking(op: &Op) -> bool {
     }
 }
 
-/// Gives the readiness for which an [unfinished](is_unfinished) operation waits.
+/// Returns the readiness for which an [unfinished](is_unfinished) operation waits.
 #[inline]
 pub(super) fn interest(op: &Op) -> Interest {
     readiness(op).expect("only an operation that waits for readiness is unfinished")
 }
 
-/// Gives the readiness for which `op` may wait; `None` where it ends by itself.
+/// Returns the readiness for which `op` may wait; `None` where it ends by itself.
 #[inline]
 fn readiness(op: &Op) -> Option<Interest> {
     match op {
@@ -136,7 +136,7 @@ pub(super) unsafe fn retry(op: &Op) -> Outcome {
     unsafe { end_of_stream(op) }.unwrap_or(outcome)
 }
 
-/// Gives the outcome of a transfer on a socket at its own limit: bytes that have come by then, or
+/// Returns the outcome of a transfer on a socket at its own limit: bytes that have come by then, or
 /// the end.
 ///
 /// # Safety

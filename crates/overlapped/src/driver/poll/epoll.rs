@@ -1,10 +1,11 @@
-//! Epoll, asked directly: one system call a wait, where the portable poller makes five.
+//! Epoll, called directly: one system call per wait, where the portable poller makes five.
 //!
 //! Timeouts have milliseconds in epoll_wait(2), and nanoseconds only in epoll_pwait2(2), which
-//! older kernels and many sandboxes do not have. So a wait is made in two: its milliseconds by
-//! epoll_wait(2), and what is left of it by ppoll(2) on the epoll itself.
+//! older kernels and many sandboxes do not have. So a wait has two parts: whole milliseconds by
+//! epoll_wait(2), and the rest by ppoll(2) on the epoll itself.
 //!
-//! A notification is a write to an eventfd, registered for changes: nobody ever reads it.
+//! A notification is a write to an eventfd that is registered for changes, so it need never be
+//! read.
 
 use std::io;
 use std::os::fd::{BorrowedFd, OwnedFd, RawFd};
@@ -18,7 +19,7 @@ use rustix::io::Errno;
 use super::queues::Wanted;
 use crate::sys::clock;
 
-/// Registrations belong to the file and may stay when nobody waits: see the room's comment.
+/// Registrations belong to the file and may stay when no operation waits: see the room's comment.
 pub(super) const STAYS: bool = true;
 
 /// The events that one wait takes at most; the rest comes with the next one.
@@ -60,7 +61,7 @@ impl Events {
         let reads = EventFlags::IN | EventFlags::RDHUP | EventFlags::PRI | ends;
         let writes = EventFlags::OUT | ends;
         self.0.iter().filter(|event| event.data.u64() != NOTIFIED).map(move |event| {
-            // The structure is packed: its fields are copied before they are looked at.
+            // The structure is packed, so its fields are copied before they are used.
             let (data, flags) = (event.data, event.flags);
             Event {
                 fd: data.u64() as RawFd,
@@ -102,13 +103,13 @@ impl Poller {
         }
     }
 
-    /// Removes the registration of `fd`, where there is one.
+    /// Removes the registration of `fd`, if it has one.
     ///
     /// # Safety
     /// `fd` is open.
     pub(super) unsafe fn disarm(&self, fd: RawFd) {
-        // SAFETY: the caller's promise. It fails where the number stands for another file by now:
-        // then it has no registration, and what fires for the old file finds nobody.
+        // SAFETY: the caller's promise. The call fails if the number names another file by now.
+        // Then that file has no registration, and events of the old file find no waiter.
         let _ = epoll::delete(&self.epoll, unsafe { BorrowedFd::borrow_raw(fd) });
     }
 
@@ -123,7 +124,7 @@ impl Poller {
                 found => break found,
             }
         };
-        // Before the senders' messages are looked at.
+        // Cleared before the senders' messages are read.
         self.pending.swap(false, Ordering::AcqRel);
         Ok(found?)
     }
@@ -147,7 +148,8 @@ impl Poller {
         let last = match poll(&mut entry, Some(&timespec(rest))) {
             Ok(0) => return Ok(()),
             Ok(_) => NO_TIME,
-            // The process may have no descriptors at all (RLIMIT_NOFILE of 0): too late, then.
+            // The process may not open descriptors at all (RLIMIT_NOFILE of 0): then the wait ends
+            // up to 1 ms too late.
             Err(Errno::INVAL) => timespec(Duration::from_millis(1)),
             Err(errno) => return Err(errno),
         };

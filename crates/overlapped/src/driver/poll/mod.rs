@@ -8,19 +8,18 @@
 //!   │          ▲ would wait
 //!   └─▶ fresh ─┴─ tried by the next wait ─────────────────────────────────▶ out
 //!
-//!       cancel, wherever it stands ─▶ done (ECANCELED) ───────────────────▶ out
+//!       cancel, in whichever queue ─▶ done (ECANCELED) ───────────────────▶ out
 //! ```
 //!
-//! Receives are left *fresh* while tries at once find nothing (`speculative.rs`): that saves the
-//! try in vain, and the registration wherever the data has come by the next wait. Messages with
+//! Receives are left *fresh* while immediate tries find nothing (`speculative.rs`). That saves a
+//! useless try, and also the registration if the data has come by the next wait. Messages with
 //! their length in front, 50 connections, 16 messages at a time: 1.98 → 2.57 million a second.
 //!
 //! Each descriptor has two queues, for readers and for writers, with any number of waiters, served
 //! in order until one would wait again. A registration is armed exactly while a queue of its
-//! descriptor is not empty. It is armed for one event, which disarms it; where the last waiter
-//! leaves without one, it is deleted. Both happen before the last waiter's completion is handed
-//! out, because a caller that has its completion may close the descriptor, and a closed one never
-//! fires.
+//! descriptor is not empty. It is armed for one event, which disarms it; if the last waiter leaves
+//! without an event, it is deleted. All that happens before the last waiter's completion is
+//! returned, because the caller may then close the descriptor, and a closed one never fires.
 //!
 //! ```text
 //!            first waiter            event               next waiter
@@ -32,24 +31,25 @@
 //! A disarmed registration stays, so that the next wait costs one call instead of two (a round trip
 //! over loopback TCP: four calls instead of five, a fifth less processor time). Nothing here
 //! remembers it. Epoll knows a registration by file *and* number and drops it with the file's last
-//! descriptor, so arming asks the system: modify, and where there is none, add. A number that
-//! stands for another file by now has none, whoever closed it, and wherever duplicates live on.
-//! Other pollers know numbers only: there the registration is deleted after each wait.
+//! descriptor. So arming asks the system: it modifies the registration, or adds one if the system
+//! has none. A number that names another file by now has none, even if duplicates of the old
+//! descriptor live on. Other pollers know numbers only, so the registration is deleted after each
+//! wait there.
 //!
-//! A number can be put to another use under its waiters (`rustix::stdio::dup2_stdin` is a safe
-//! call). Then they are tried again with what it stands for, when the old file or the new one fires
-//! and when another waiter comes; and they can be cancelled as ever.
+//! A number can come to name another file while operations wait on it (`rustix::stdio::dup2_stdin`
+//! is a safe call). Then they are tried again on the new file, when the old file or the new one
+//! fires and when another operation begins to wait. They can be cancelled as ever.
 //!
 //! Only `submit` and `wait` touch an operation's memory, on this thread. So `drain` need not wait:
 //! it empties the queues.
 //!
-//! After fork(2) the child's copy shares the parent's epoll instance: it leaves it alone.
+//! After fork(2) the child's copy shares the parent's epoll instance, so it leaves that alone.
 //!
-//! Regular files are done in place, in `submit`: they are always ready, so readiness has nothing
-//! to offer, and the pool for blocking work may not be given borrowed memory.
+//! Operations on regular files are made in place, in `submit`. Such files are always ready, so
+//! readiness does not help, and the pool for blocking work must not be given borrowed memory.
 //!
-//! Why not let epoll refuse such descriptors: it does (EPERM), but the first try never says "would
-//! wait" for them, so none gets that far.
+//! Epoll refuses such descriptors (EPERM), but the first try never says "would wait" for them, so
+//! none gets that far.
 
 #[cfg(any(target_os = "linux", target_os = "android"))]
 mod epoll;
@@ -79,7 +79,7 @@ use system::{Events, STAYS};
 
 pub(crate) struct Poll {
     poller: Arc<Poller>,
-    /// Room for what one wait finds.
+    /// Room for the events of one wait.
     events: Events,
     /// The descriptors that it has found; empty between two waits.
     fired: Vec<RawFd>,
@@ -88,11 +88,11 @@ pub(crate) struct Poll {
     /// Receives that the next wait tries for the first time.
     fresh: Vec<Waiter>,
     speculation: Speculation,
-    /// Where each waiting token stands.
+    /// The queue of each waiting token.
     places: FxHashMap<Token, (RawFd, Interest)>,
-    /// Completions to be handed out by the next wait.
+    /// Completions that the next wait returns.
     done: Vec<Completion>,
-    /// Which process opened it.
+    /// The process that opened it.
     process: u32,
 }
 
@@ -135,7 +135,7 @@ impl Poll {
         }
     }
 
-    /// Has `op` wait until its descriptor is ready.
+    /// Queues `op` until its descriptor is ready.
     ///
     /// # Safety
     /// As for [`Driver::submit`](super::Driver::submit).
@@ -143,11 +143,12 @@ impl Poll {
         let (fd, interest) = (op.fd(), direct::interest(op));
         let queues = self.waiting.entry(fd).or_default();
         queues.of(interest).push_back(Waiter { token, op: *op });
-        // Those who wait already may wait for a file that the number stood for before.
+        // Earlier waiters may wait for another file, which the number named before; so it is armed
+        // again.
         let armed = queues.armed.take();
         // SAFETY: the descriptor is open until the completion of the waiter just queued.
         if let Err(error) = unsafe { arm(&self.poller, fd, queues) } {
-            // Nobody else is hurt: a registration that was there is still there.
+            // Other waiters lose nothing: a registration that was there is still there.
             queues.armed = armed;
             queues.of(interest).pop_back();
             if queues.is_empty() {
@@ -166,7 +167,7 @@ impl Poll {
 
     pub(super) fn cancel(&mut self, token: Token) {
         let Some((fd, interest)) = self.places.remove(&token) else {
-            // In neither place: it has completed, and that decides.
+            // If it is in neither place, it has completed, and its result stands.
             if let Some(place) = self.fresh.iter().position(|waiter| waiter.token == token) {
                 self.fresh.remove(place);
                 self.done.push(Completion { token, outcome: Outcome::CANCELLED });
@@ -199,7 +200,7 @@ impl Poll {
         result
     }
 
-    /// Tries what was left at its submission.
+    /// Tries the receives that were left untried at their submission.
     fn try_fresh(&mut self) {
         let mut fresh = std::mem::take(&mut self.fresh);
         for Waiter { token, op } in fresh.drain(..) {
@@ -216,11 +217,11 @@ impl Poll {
         self.fresh = fresh;
     }
 
-    /// Tries again what has become ready.
+    /// Tries operations again whose descriptors have become ready.
     fn serve(&mut self) {
         let Poll { events, waiting, places, done, .. } = self;
         for event in events.iter() {
-            // Without waiters: a registration that could not be deleted.
+            // Without waiters, this is a registration that could not be deleted.
             let Some(queues) = waiting.get_mut(&event.fd) else { continue };
             queues.fired();
             let readable = event.readable.then_some(Interest::Readable);
@@ -239,9 +240,9 @@ impl Poll {
                     queue.pop_front();
                 }
             }
-            // It was ready, and yet somebody waits on: urgent data, or a queue of errors, makes a
-            // descriptor ready for good, and receives take neither. Unless only changes count from
-            // now on, every wait would return at once.
+            // The descriptor was ready, and yet an operation still waits: urgent data, or a queue
+            // of errors, makes a descriptor ready for good, and receives take neither. Unless only
+            // changes count from now on, every wait would return at once.
             if reported.into_iter().any(|interest| !queues.of(interest).is_empty()) {
                 queues.only_changes();
             }
@@ -285,18 +286,20 @@ impl Poll {
     }
 
     pub(super) fn has_work(&self) -> bool {
-        // The poller cannot say without being asked; busy tasklets must not keep others waiting.
+        // Only a system call could tell. True if in doubt, since busy tasklets must not keep others
+        // waiting.
         !self.done.is_empty() || !self.fresh.is_empty() || !self.waiting.is_empty()
     }
 
-    /// Gives the poller, for notifiers.
+    /// Returns the poller, for notifiers.
     pub(super) fn poller(&self) -> &Arc<Poller> {
         &self.poller
     }
 
     pub(super) fn drain(&mut self, out: &mut Vec<Completion>) {
         if self.process != std::process::id() {
-            // Never the last owner, so that the poller's own destructor does not run either.
+            // The child must never be the last owner, so that the poller's own destructor does not
+            // run either.
             std::mem::forget(Arc::clone(&self.poller));
             return;
         }
@@ -330,7 +333,8 @@ unsafe fn arm(poller: &Poller, fd: RawFd, queues: &mut Queues) -> io::Result<()>
     Ok(())
 }
 
-/// What may be tried later as well: it finds more then, and nobody waits for its effect.
+/// Tells whether `op` may be tried later as well: a receive finds more then, and its effect is not
+/// urgent.
 fn is_receive(op: &Op) -> bool {
     matches!(op, Op::Net(Net::Recv { .. } | Net::RecvMsg { .. }))
 }

@@ -65,13 +65,13 @@ impl Poller {
         }
     }
 
-    /// Removes the registration of `fd`, where there is one.
+    /// Removes the registration of `fd`, if it has one.
     ///
     /// # Safety
     /// `fd` is open.
     pub(super) unsafe fn disarm(&self, fd: RawFd) {
-        // SAFETY: the caller's promise. It fails where the number stands for another file by now:
-        // then it has no registration, and what fires for the old file finds nobody.
+        // SAFETY: the caller's promise. The call fails if the number names another file by now.
+        // Then that file has no registration, and events of the old file find no waiter.
         let _ = self.0.delete(unsafe { BorrowedFd::borrow_raw(fd) });
     }
 

@@ -1,4 +1,4 @@
-//! The waiters of one descriptor, and what the poller has been told about it.
+//! The waiters of one descriptor, and the state of its registration.
 
 use std::collections::VecDeque;
 
@@ -10,7 +10,8 @@ pub(super) struct Waiter {
     pub(super) op: Op,
 }
 
-/// Waiters in the order in which they came. Nearly always there is one: it needs no allocation.
+/// Waiters in the order in which they came. Nearly always there is just one, which needs no
+/// allocation.
 #[derive(Default)]
 pub(super) struct Queue {
     /// Empty only if the queue is.
@@ -45,7 +46,7 @@ impl Queue {
         }
     }
 
-    /// Removes the waiter for `token`; tells whether there was one.
+    /// Removes the waiter for `token`. Returns whether there was one.
     pub(super) fn remove(&mut self, token: Token) -> bool {
         if self.first.as_ref().is_some_and(|waiter| waiter.token == token) {
             self.pop_front();
@@ -74,7 +75,7 @@ pub(super) struct Queues {
     readers: Queue,
     writers: Queue,
     only_changes: bool,
-    /// What the poller reports next; `None` after a one-shot has fired.
+    /// The events for which the registration is armed; `None` after a one-shot has fired.
     pub(super) armed: Option<Wanted>,
 }
 
@@ -98,7 +99,7 @@ impl Queues {
         }
     }
 
-    /// The poller has reported the descriptor.
+    /// Records that the poller has reported the descriptor.
     pub(super) fn fired(&mut self) {
         if !self.only_changes {
             self.armed = None;
@@ -109,7 +110,7 @@ impl Queues {
         self.only_changes = true;
     }
 
-    /// Everybody.
+    /// Removes all waiters.
     pub(super) fn take(&mut self) -> impl Iterator<Item = Waiter> {
         self.readers.take().chain(self.writers.take())
     }

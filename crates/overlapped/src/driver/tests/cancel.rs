@@ -25,7 +25,7 @@ fn is_asking(harness: &Harness) -> bool {
 }
 
 #[test]
-fn whatever_waits_can_be_cancelled() {
+fn every_waiting_operation_can_be_cancelled() {
     everywhere(|harness| {
         let (ours, _peer) = pair();
         let fd = ours.as_raw_fd();
@@ -41,7 +41,7 @@ fn whatever_waits_can_be_cancelled() {
             Op::Fs(Fs::Read { fd: pipe.as_raw_fd(), buf, len, offset: None }),
             Op::ready(fd, Interest::Readable),
         ] {
-            // At once, and after the kernel has seen it.
+            // Cancelled at once, and after the kernel has seen the operation.
             for settled in [false, true] {
                 // SAFETY: descriptors and memory live until the operation's end.
                 let token = unsafe { harness.start(op) };
@@ -60,7 +60,7 @@ fn whatever_waits_can_be_cancelled() {
 }
 
 #[test]
-fn any_number_may_wait_on_one_descriptor_and_each_can_be_cancelled() {
+fn any_number_can_wait_on_one_descriptor_and_each_can_be_cancelled() {
     everywhere(|harness| {
         let (ours, mut peer) = pair();
         let fd = ours.as_raw_fd();
@@ -123,7 +123,7 @@ fn no_received_byte_is_lost_to_a_race_with_cancel() {
             let token = unsafe { harness.start(op) };
             harness.turn(Duration::ZERO);
             steps[0].store(round, Ordering::Release);
-            // Before, during and after the write; then a few steps this way or that.
+            // The cancel comes before, during or after the write, shifted by a few spins.
             match round / 2 % 4 {
                 0 => {}
                 1 => reach(&steps[1], round),
@@ -171,11 +171,11 @@ fn no_received_byte_is_lost_to_a_race_with_cancel() {
     });
 }
 
-/// The ring tries an operation for 128 wakes, and gives it up then: an accept looks at `O_NONBLOCK`
-/// on its worker. The driver starts it again, so a competitor that is quicker every time is never
-/// seen.
+/// The ring tries an operation for 128 wakes and then gives it up: an accept goes to a worker,
+/// which obeys `O_NONBLOCK`. The driver starts it again, so the caller never sees that a competitor
+/// was quicker every time.
 #[test]
-fn an_operation_that_finds_nothing_time_and_again_does_not_end() {
+fn an_operation_that_is_beaten_every_time_does_not_end() {
     everywhere(|harness| {
         let listener = listener();
         let addr = listener.local_addr().unwrap();

@@ -38,7 +38,7 @@ fn names_come_and_go() {
         assert_eq!(whole(harness, Fs::MakeDir { path: dir.as_ptr(), mode: 0o700 }), -libc::EEXIST);
         let fd = whole(harness, make);
         assert!(fd >= 0, "{}: {fd}", harness.kind);
-        // SAFETY: just opened; no other code knows it.
+        // SAFETY: the descriptor was just opened; no other code knows it.
         let file = unsafe { OwnedFd::from_raw_fd(fd) };
         assert_eq!(whole(harness, make), -libc::EEXIST);
         let slices = [IoSlice::new(b"some "), IoSlice::new(b"text")];
@@ -77,7 +77,7 @@ fn names_come_and_go() {
 /// Limits the size of this process's files.
 fn limit_sizes(bytes: u64) {
     let limit = libc::rlimit { rlim_cur: bytes, rlim_max: libc::RLIM_INFINITY };
-    // SAFETY: a structure that is read from.
+    // SAFETY: the call only reads from the structure.
     assert_eq!(unsafe { libc::setrlimit(libc::RLIMIT_FSIZE, &limit) }, 0);
 }
 
@@ -120,17 +120,17 @@ fn a_write_that_is_cut_short_moves_the_cursor_behind_what_was_written() {
     });
 }
 
-/// An open that waits for ever, on a worker of the ring.
+/// Calls `test` with an open that waits for ever, on a worker of the ring.
 fn with_open_that_waits(test: impl Fn(&mut Harness, Op)) {
     everywhere(|harness| {
         let folder = tempfile::tempdir().unwrap();
         let path = c(&folder.path().join("fifo"));
-        // SAFETY: a path that ends in a zero byte.
+        // SAFETY: the path ends in a zero byte.
         assert_eq!(unsafe { libc::mkfifo(path.as_ptr(), 0o600) }, 0);
         // With O_CREAT the ring leaves the open to a worker from the start.
         let flags = libc::O_WRONLY | libc::O_CREAT | libc::O_CLOEXEC;
         let open = Op::Fs(Fs::Open { path: path.as_ptr(), flags, mode: 0o600 });
-        // Elsewhere opens are made in place.
+        // The other backends open files in place.
         if harness.driver.waits_for_disks(&open) {
             test(harness, open);
         }

@@ -13,7 +13,7 @@ use crate::time::sleep;
 
 const PAUSE: Duration = Duration::from_millis(50);
 
-/// The hint's offset from the beginning of a ring's memory, and its value.
+/// Returns the hint's offset from the beginning of a ring's memory, and its value.
 fn hint() -> (usize, u32) {
     const IORING_SQ_TASKRUN: u32 = 4;
     // `io_uring_params`: at 40 begin the queue's offsets, the fifth of which is that of its flags.
@@ -82,7 +82,7 @@ fn a_stale_hint_does_not_end_all_waits() {
     });
 }
 
-/// Gives the processor time of the calling thread.
+/// Returns the processor time of the calling thread.
 fn processor_time() -> Duration {
     let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
     // SAFETY: a place for the result, which lives through the call.
@@ -105,7 +105,7 @@ fn idle_with_stale_hint() -> Duration {
 #[test]
 fn an_idle_scheduler_sleeps_in_spite_of_a_stale_hint() {
     let (tx, rx) = std::sync::mpsc::channel();
-    // This runs on a thread of its own, which is left behind where it does not end.
+    // This runs on a thread of its own, which is left behind if it does not end.
     std::thread::spawn(move || {
         let run = Config::new()
             .port(PortChoice::Uring)

@@ -1,4 +1,4 @@
-//! Each operation, and the traps that give wrong data silently.
+//! Tests of each operation, and of the traps that give wrong data silently.
 
 use std::io::{IoSlice, IoSliceMut, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream, UdpSocket};
@@ -116,7 +116,7 @@ fn a_send_to_a_full_socket_waits_and_may_come_out_short() {
         let (ours, mut peer) = pair();
         let bytes = vec![7; 64 << 20];
         let fd = ours.as_raw_fd();
-        // A first send takes what fits. (The ring finishes it as a short one, too.)
+        // A first send takes the bytes that fit. (The ring finishes it as a short one, too.)
         let count = whole(harness, send(fd, &bytes));
         assert!(count > 0 && (count as usize) < bytes.len(), "{}: {count}", harness.kind);
         let (buf, len) = (bytes.as_ptr(), clamp(bytes.len()));
@@ -367,7 +367,7 @@ fn lengths_above_two_gigabytes_are_no_false_end_of_file() {
     everywhere(|harness| {
         let (reader, mut writer) = std::io::pipe().unwrap();
         writer.write_all(b"abc").unwrap();
-        // Address space only: the kernel touches what it writes.
+        // Address space only: the kernel commits just the pages that it writes.
         let len = 1 << 32;
         // SAFETY: a fresh private mapping, unmapped below, used by the kernel only.
         let memory = unsafe {
@@ -388,7 +388,7 @@ fn lengths_above_two_gigabytes_are_no_false_end_of_file() {
 #[test]
 fn no_socket_and_no_pipe_raises_sigpipe() {
     alone("driver::tests::ops::no_socket_and_no_pipe_raises_sigpipe", || {
-        // SAFETY: a valid signal and disposition.
+        // SAFETY: the signal and the disposition are valid.
         unsafe { libc::signal(libc::SIGPIPE, libc::SIG_DFL) };
         let rounds = super::pressure::rounds(200, 10_000);
         everywhere(|harness| {
@@ -451,7 +451,7 @@ fn a_queue_of_errors_does_not_make_waiting_busy() {
         ours.connect(peer.local_addr().unwrap()).unwrap();
         let (fd, on) = (ours.as_raw_fd(), 1 as libc::c_int);
         let (place, len) = ((&raw const on).cast(), size_of_val(&on) as u32);
-        // SAFETY: an option of that type.
+        // SAFETY: the option has that type.
         let set = unsafe { libc::setsockopt(fd, libc::SOL_IP, libc::IP_RECVERR, place, len) };
         assert_eq!(set, 0);
         let address = peer.local_addr().unwrap();
@@ -510,7 +510,7 @@ fn outside_a_scheduler_an_operation_blocks_the_thread_or_times_out() {
 }
 
 #[test]
-fn what_has_come_before_the_end_is_given_first() {
+fn bytes_from_before_the_end_are_returned_first() {
     let (ours, mut theirs) = UnixStream::pair().unwrap();
     theirs.write_all(b"x").unwrap();
     drop(theirs);

@@ -1,4 +1,4 @@
-//! Full queues, many operations, leaving in the middle, and being woken.
+//! Tests of full queues, many operations, a drop in the middle, and wake-ups.
 
 use std::io::Write;
 use std::net::TcpStream;
@@ -12,7 +12,7 @@ use crate::sys::address::SocketAddrBuf;
 use crate::sys::readiness::Interest;
 use testkit::{alone, open_descriptors};
 
-/// Gives `few` in everyday runs, `all` where OVERLAPPED_TORTURE is set.
+/// Returns `few` in everyday runs, `all` where OVERLAPPED_TORTURE is set.
 pub(super) fn rounds(few: usize, all: usize) -> usize {
     if std::env::var_os("OVERLAPPED_TORTURE").is_some() { all } else { few }
 }
@@ -173,7 +173,8 @@ fn a_notifier_ends_a_wait_from_another_thread() {
     });
 }
 
-/// P13, on the port's level: what was left before a notification is seen after the wake-up.
+/// P13, on the port's level: a message that was left before a notification is seen after the
+/// wake-up.
 #[test]
 fn no_notification_is_lost() {
     use std::sync::atomic::{AtomicUsize, Ordering};

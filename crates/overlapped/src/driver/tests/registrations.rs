@@ -1,6 +1,6 @@
-//! Descriptors change hands behind a port's back: closed, used again, duplicated. An
-//! operation on a number waits for the file that the number stands for now. (A poller's
-//! registrations may outlive a wait.)
+//! Descriptors that are closed, used again or duplicated without the port's knowledge. An operation
+//! on a number waits for the file that the number names now. (A poller's registrations may outlive
+//! a wait.)
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -26,7 +26,7 @@ unsafe fn receive(harness: &mut Harness, fd: RawFd, byte: &mut [u8; 1]) -> Token
 fn again(ours: TcpStream) -> (TcpStream, TcpStream) {
     let (fresh, peer) = pair();
     let number = ours.as_raw_fd();
-    // SAFETY: `ours` owns the number, before and after: only what it stands for changes.
+    // SAFETY: `ours` owns the number, before and after: only the file that it names changes.
     assert_eq!(unsafe { libc::dup2(fresh.as_raw_fd(), number) }, number);
     (ours, peer)
 }
@@ -56,7 +56,7 @@ fn a_number_used_again_waits_for_its_own_file_while_a_duplicate_of_the_old_one_l
 }
 
 #[test]
-fn whoever_left_without_an_event_leaves_nothing_that_fires() {
+fn a_waiter_that_left_without_an_event_leaves_nothing_that_fires() {
     everywhere(|harness| {
         let (bystander, mut bystanders_peer) = pair();
         let mut bystanders_byte = [0];
@@ -97,7 +97,7 @@ fn one_descriptor_is_waited_for_again_and_again_in_both_directions() {
             if round % 2 == 0 {
                 harness.turn(Duration::ZERO);
             }
-            // SAFETY: no memory; `ours` lives.
+            // SAFETY: no memory is involved, and `ours` lives.
             let room = unsafe { harness.start(Op::ready(fd, Interest::Writable)) };
             assert_eq!(harness.end(room), 0, "{}", harness.kind);
             if round % 3 == 0 {
@@ -129,7 +129,7 @@ fn whom_an_event_brings_nothing_gets_the_next_one() {
     });
 }
 
-/// The file that a number is made to stand for behind the port's back: safe calls do so with the
+/// The file that a number is made to name without the port's knowledge: safe calls do so with the
 /// standard streams (`rustix::stdio::dup2_stdin`).
 #[derive(Debug, Clone, Copy)]
 enum Instead {
@@ -138,7 +138,7 @@ enum Instead {
     Nothing,
 }
 
-/// Makes `number` stand for another file, which stays open in the result.
+/// Makes `number` name another file, which stays open in the result.
 fn replace(number: RawFd, by: Instead) -> Box<dyn std::any::Any> {
     let put = |fd: RawFd| {
         // SAFETY: the test owns the number, before and after.
@@ -168,7 +168,7 @@ fn cancel_under_a_replaced_number(harness: &mut Harness, by: Instead) {
     let (reader, mut writer) = std::io::pipe().unwrap();
     let (old, number) = (reader.try_clone().unwrap(), reader.into_raw_fd());
     let ready = Op::ready(number, Interest::Readable);
-    // SAFETY: there is no memory; that the number does not stay is what is tested.
+    // SAFETY: no memory is involved; the test is about a number that does not stay.
     let token = unsafe { harness.start(ready) };
     assert!(harness.is_waiting(token));
     let kept = replace(number, by);
@@ -186,9 +186,9 @@ fn cancel_under_a_replaced_number(harness: &mut Harness, by: Instead) {
 }
 
 #[test]
-fn whoever_waits_for_a_number_that_is_put_to_another_use_can_be_cancelled() {
+fn an_operation_on_a_number_that_names_another_file_by_now_can_be_cancelled() {
     let name = "driver::tests::registrations::\
-                whoever_waits_for_a_number_that_is_put_to_another_use_can_be_cancelled";
+                an_operation_on_a_number_that_names_another_file_by_now_can_be_cancelled";
     alone(name, || {
         for by in [Instead::Pipe, Instead::File, Instead::Nothing] {
             everywhere(|harness| cancel_under_a_replaced_number(harness, by));
@@ -197,12 +197,12 @@ fn whoever_waits_for_a_number_that_is_put_to_another_use_can_be_cancelled() {
 }
 
 #[test]
-fn whoever_waits_for_a_numbers_old_file_does_not_keep_others_from_its_new_one() {
+fn a_waiter_for_a_numbers_old_file_does_not_block_waiters_for_its_new_one() {
     everywhere(|harness| {
         let (reader, _writer) = std::io::pipe().unwrap();
         let (fresh, mut writer) = std::io::pipe().unwrap();
         let ready = Op::ready(reader.as_raw_fd(), Interest::Readable);
-        // SAFETY: there is no memory, and the number is open to the end.
+        // SAFETY: no memory is involved, and the number is open to the end.
         let old = unsafe { harness.start(ready) };
         assert!(harness.is_waiting(old));
         // SAFETY: `reader` owns the number, before and after.

@@ -1,5 +1,5 @@
-//! Splices: they move, they end, they never wait for a pipe or a socket, and their wait for a file
-//! can be cancelled.
+//! Tests of splices: they move bytes, they end, they never wait for a pipe or a socket, and their
+//! wait for a file can be cancelled.
 
 use std::fs::File;
 use std::io::{Read, Seek, Write};
@@ -15,7 +15,7 @@ fn splice(from: impl AsFd, to: impl AsFd, len: u32, on_disk: bool) -> Op {
 }
 
 fn whole(harness: &mut Harness, op: Op) -> i32 {
-    // SAFETY: every caller keeps the descriptors until this returns; there is no memory.
+    // SAFETY: every caller keeps the descriptors until this returns; no memory is involved.
     let token = unsafe { harness.start(op) };
     harness.end(token)
 }
@@ -85,7 +85,7 @@ fn a_cancelled_splice_has_moved_or_not_and_its_bytes_are_somewhere() {
         let (mut reader, writer) = std::io::pipe().unwrap();
         let mut from = file(&[7; 10_000]);
         for round in 0..50u64 {
-            // SAFETY: the descriptors live until the operation's end; there is no memory.
+            // SAFETY: the descriptors live until the operation's end; no memory is involved.
             let token = unsafe { harness.start(splice(&from, &writer, 100, true)) };
             if round % 2 == 0 {
                 harness.turn(Duration::ZERO);

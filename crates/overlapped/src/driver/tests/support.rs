@@ -104,7 +104,7 @@ impl Drop for Harness {
     }
 }
 
-/// Gives all opcodes, so that every ring operation is forced to its fallback.
+/// Returns all opcodes, so that every ring operation is forced to its fallback.
 pub(super) fn without_everything() -> Opcodes {
     USED.iter().fold(Opcodes::default().with(MESSAGE), |set, (code, _)| set.with(*code))
 }

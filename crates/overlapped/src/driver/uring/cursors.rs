@@ -6,9 +6,9 @@
 //! stays where it was, so the next write overwrites those bytes instead of following them: they
 //! are lost without an error. The same happens to transfers past the page cache (`O_DIRECT`).
 //!
-//! So this room notes the cursor's position before such a transfer. If the cursor still stands
-//! there when some bytes have been moved, this room moves it. Others have no turn at the cursor
-//! before the transfer's completion is handed out.
+//! So this room notes the cursor's position before such a transfer. If the cursor is still there
+//! when some bytes have been transferred, this room moves it. No other operation gets the cursor
+//! before the transfer's completion is returned.
 
 use std::collections::HashMap;
 use std::io::SeekFrom;
@@ -64,15 +64,15 @@ impl Stand {
         if seek(file, SeekFrom::Current(0)).is_ok_and(|now| now != before) {
             return;
         }
-        // Appended bytes end where the file does.
+        // The cursor after an append is at the file's end.
         let appends = writes && flags(file).is_ok_and(|flags| flags & libc::O_APPEND != 0);
         let to = if appends { SeekFrom::End(0) } else { SeekFrom::Start(before + moved) };
-        // A file that could be asked where it is can also be told.
+        // A seek on a file whose position could be read does not fail.
         let _ = seek(file, to);
     }
 }
 
-/// Gives the descriptor of a transfer at its file's cursor, and whether it writes. (Splices move
+/// Returns the descriptor of a transfer at its file's cursor, and whether it writes. (Splices move
 /// the cursor themselves.)
 #[inline]
 fn at_cursor(fs: &Fs) -> Option<(Raw, bool)> {

@@ -2,7 +2,7 @@
 //! ring reads.
 //!
 //! A message (`MSG_RING` without a ring of one's own, Linux 6.13) costs the ring's thread less. The
-//! eventfd is for older kernels, and for a day on which a message is refused.
+//! eventfd is for older kernels, and in case a message is refused one day.
 
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
@@ -21,7 +21,7 @@ pub(in crate::driver) struct EventFd {
     fd: OwnedFd,
     /// A duplicate, so that the number is the ring's for as long as any thread may notify it.
     ring: OwnedFd,
-    /// Whether the kernel takes messages.
+    /// Set if the kernel supports messages between rings.
     takes_messages: AtomicBool,
     /// A notification is on its way, and the ring has not noticed it yet.
     pending: AtomicBool,
@@ -45,7 +45,7 @@ impl EventFd {
         if self.takes_messages.load(Ordering::Relaxed) {
             match send_message(self.ring.as_fd(), NOTIFIED) {
                 Ok(()) => return Ok(()),
-                // Anything else may work the next time.
+                // Any other error may be gone the next time.
                 Err(error) if error.raw_os_error() == Some(libc::EINVAL) => {
                     self.takes_messages.store(false, Ordering::Relaxed);
                 }
@@ -66,7 +66,7 @@ impl EventFd {
         self.pending.swap(false, Ordering::AcqRel);
     }
 
-    /// Gives the eventfd's number, for the ring's read.
+    /// Returns the eventfd's number, for the ring's read.
     pub(super) fn raw(&self) -> RawFd {
         self.fd.as_raw_fd()
     }

@@ -11,7 +11,7 @@
 //! Ownership: the memory in an entry is the submitter's, valid until the completion is in `out`.
 //! Two kinds of entry are the backend's own, recognised by the top bit of their user data: cancels,
 //! and the read of the eventfd through which notifiers end a wait. Both are counted, and reaped
-//! like everything else. Where the kernel has `MSG_RING` without a ring (6.13), notifiers use that
+//! like everything else. If the kernel has `MSG_RING` without a ring (6.13), notifiers use that
 //! instead. The read stays in flight, for notifiers whose message is refused.
 //!
 //! Operations that the kernel lacks go another way: tried by a plain system call, polled for in
@@ -51,8 +51,8 @@ use user_data::{CANCEL, INTERNAL, NOTIFIED, WAKE};
 /// The longest sleep while the kernel does not take what is queued.
 const HELD_BACK: Duration = Duration::from_millis(1);
 
-/// Nanoseconds after which an operation that has been asked to end, and has not, is asked again. (A
-/// cancel misses an operation that a worker is just about to take up.)
+/// Nanoseconds after which a cancel is repeated if its operation has not ended. (A cancel misses an
+/// operation that a worker is just about to take up.)
 const ASK_AGAIN: u64 = 10_000_000;
 
 /// Loads of the ring's memory between two readings of the clock.
@@ -70,7 +70,8 @@ pub(crate) struct Uring {
     ops: Vec<Option<(Token, Op)>>,
     /// Operations that the ring only polls for: see [`Uring::submit_polled`].
     polled: FxHashSet<Token>,
-    /// Cancelled and not completed; when they are asked again.
+    /// Operations that were cancelled and have not completed. Their cancels are repeated at
+    /// `ask_at`.
     asked: FxHashSet<Token>,
     ask_at: u64,
     /// Completions that may not be the end of their operations; empty between two waits.
@@ -78,7 +79,8 @@ pub(crate) struct Uring {
     /// The positions of files' cursors before the transfers in flight.
     cursors: Cursors,
     spin: Spin,
-    /// For callers that try receives before they submit them. The ring itself does not.
+    /// The decision for callers that try receives before they submit them. The ring itself does not
+    /// try.
     speculation: Speculation,
     wake: Arc<EventFd>,
     /// The place for the eventfd's count, which the kernel writes. From `Box::into_raw`; freed
@@ -214,8 +216,7 @@ impl Uring {
         self.note_asked(token);
     }
 
-    /// Asks operations that have not ended again, where it is time; gives the longest wait until
-    /// the next time.
+    /// Repeats the cancels that are due. Returns the longest wait until the next ones are due.
     #[cold]
     fn ask_again(&mut self) -> Duration {
         if clock::until(self.ask_at) == Duration::ZERO {
@@ -321,20 +322,20 @@ impl Uring {
         Ok(())
     }
 
-    /// Has the kernel clear a hint that may be stale.
+    /// Makes the kernel clear a hint that may be stale.
     ///
-    /// The kernel queues work for this thread *before* it sets the hint. Where this thread runs
-    /// the work in between, the hint comes late and stays, because only running work clears it: a
-    /// busy scheduler would enter the kernel at each poll, and a spin would always end at once.
-    /// A notification that this thread sends to itself is queued, with its hint set, before the
-    /// call returns.
+    /// The kernel queues work for this thread *before* it sets the hint. If this thread runs the
+    /// work in between, the hint comes late and stays, because only running work clears it: a busy
+    /// scheduler would enter the kernel at each poll, and a spin would always end at once. A
+    /// notification that this thread sends to itself is queued, with its hint set, before the call
+    /// returns.
     #[cold]
     fn clear_hint(&mut self) -> io::Result<()> {
         self.wake.notify()?;
         self.ring.submit_and_get(self.ring.hints().queued, false, None).map(drop)
     }
 
-    /// Polls, and waits for at most `timeout` where that finds nothing.
+    /// Polls the ring, and waits for at most `timeout` if that finds nothing.
     fn sleep(&mut self, timeout: Option<Duration>) -> io::Result<()> {
         if self.spin(timeout, || false) {
             return self.poll();
@@ -429,13 +430,13 @@ impl Uring {
         !is_quiet || self.ring.has_completions() || !self.backlog.is_empty()
     }
 
-    /// Gives the ring's shared part, for notifiers.
+    /// Returns the ring's shared part, for notifiers.
     pub(super) fn event(&self) -> &Arc<EventFd> {
         &self.wake
     }
 
     pub(super) fn drain(&mut self, out: &mut Vec<Completion>) {
-        // A copy in a child of fork(2): neither the ring nor the operations are its own.
+        // This is a copy in a child of fork(2), which owns neither the ring nor the operations.
         if self.ring.is_foreign() {
             return;
         }

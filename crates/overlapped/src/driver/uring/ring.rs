@@ -28,14 +28,14 @@ const WORKERS: [u32; 2] = [32, 64];
 /// The kernel refuses times that overflow its clock.
 const LONG: Duration = Duration::from_secs(1 << 30);
 
-/// The opcodes without which there is no port at all, by name.
+/// The opcodes that a port cannot do without, by name.
 const NEEDED: [(u8, &str); 3] = [
     (opcode::PollAdd::CODE, "POLL_ADD"),
     (opcode::AsyncCancel::CODE, "ASYNC_CANCEL"),
     (opcode::Read::CODE, "READ"),
 ];
 
-/// The opcodes that are used where the kernel has them.
+/// The opcodes that are used if the kernel has them.
 pub(in crate::driver) const USED: [(u8, &str); 23] = [
     (opcode::Accept::CODE, "ACCEPT"),
     (opcode::Connect::CODE, "CONNECT"),
@@ -62,7 +62,7 @@ pub(in crate::driver) const USED: [(u8, &str); 23] = [
     (opcode::AsyncCancel::CODE, "ASYNC_CANCEL"),
 ];
 
-/// The work of an `enter`, as the submission queue shows it without one.
+/// The work that waits for an `enter`, as the queues' memory shows it.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Hints {
     /// Entries to submit.
@@ -82,7 +82,7 @@ pub(in crate::driver) struct Ring {
     /// The descriptor as `enter` wants it: registered index or plain number.
     enter_fd: RawFd,
     enter_flags: u32,
-    /// Opcodes that the kernel lacks, or that a test wants to be lacking.
+    /// Opcodes that the kernel lacks, or that a test takes away.
     missing: Opcodes,
     /// Rings belong to their thread.
     thread: PhantomData<*const ()>,
@@ -124,7 +124,7 @@ impl Ring {
         self.io.params()
     }
 
-    /// Gives the descriptor to which other threads send messages.
+    /// Returns the descriptor to which other threads send messages.
     pub(super) fn fd(&self) -> BorrowedFd<'_> {
         // SAFETY: the ring's own descriptor, open as long as the ring is.
         unsafe { BorrowedFd::borrow_raw(self.io.as_raw_fd()) }
@@ -135,7 +135,7 @@ impl Ring {
         self.process != std::process::id()
     }
 
-    /// Queues `entry` for the next `enter`; false where the queue is full.
+    /// Queues `entry` for the next `enter`. Returns false if the queue is full.
     ///
     /// # Safety
     /// The same as of [`Driver::submit`](crate::driver::Driver::submit): memory and descriptor in
@@ -162,7 +162,7 @@ impl Ring {
         !unsafe { self.io.completion_shared() }.is_empty()
     }
 
-    /// Gives the completions to take. Those that are taken make room for the kernel when the view
+    /// Returns the completions to take. Those that are taken make room for the kernel when the view
     /// ends.
     #[inline]
     pub(super) fn completions(&mut self) -> cqueue::CompletionQueue<'_> {
@@ -175,8 +175,8 @@ impl Ring {
         unsafe { self.enter(submit, 0, 0, std::ptr::null(), 0) }
     }
 
-    /// Submits `submit` entries, has due completions produced, and waits where `sleep` says so:
-    /// for the first one, at most `timeout`.
+    /// Submits `submit` entries and produces due completions. With `sleep`, waits for the first
+    /// one, for at most `timeout`.
     pub(super) fn submit_and_get(
         &mut self,
         submit: u32,
@@ -228,8 +228,8 @@ impl Ring {
 
 impl Drop for Ring {
     fn drop(&mut self) {
-        // In a child of fork(2) the ring's memory is not mapped (DONTFORK), and something else
-        // may stand at its addresses by now: unmapping it would hit that. So leave it.
+        // In a child of fork(2) the ring's memory is not mapped (DONTFORK), and its addresses may
+        // be used for something else by now, which unmapping would hit. So leave it.
         if self.is_foreign() {
             return;
         }
@@ -260,7 +260,7 @@ fn build(config: &PortConfig) -> io::Result<IoUring> {
     }
 }
 
-/// Says what is missing, where something is that there is no way around.
+/// Returns an error that names a missing feature, if one is missing that has no substitute.
 fn check(io: &IoUring, probe: &Probe) -> io::Result<()> {
     let params = io.params();
     let features = [
@@ -291,13 +291,14 @@ struct RegisterFd {
 }
 
 impl RegisterFd {
-    /// At any free index.
+    /// Makes the argument that registers `fd` at any free index.
     fn any(fd: RawFd) -> RegisterFd {
         RegisterFd { offset: u32::MAX, reserved: 0, data: fd as u64 }
     }
 }
 
-/// The index at which the ring `fd` stands from now on (io_uring_register(2)).
+/// Registers the ring `fd`. Returns the index under which it is known from now on
+/// (io_uring_register(2)).
 fn register_fd(fd: RawFd, argument: &mut RegisterFd) -> io::Result<RawFd> {
     const IORING_REGISTER_RING_FDS: u32 = 20;
     register(fd, IORING_REGISTER_RING_FDS, argument)?;

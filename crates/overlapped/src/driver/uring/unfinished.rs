@@ -5,7 +5,7 @@
 //! polled:    try ── would wait ──▶ poll in the ring ── ready ──▶ try again ──▶ out
 //!                                     ▲                              │ would wait
 //!                                     └──────────────────────────────┘
-//! given up:  EINTR, ERESTARTSYS, ECANCELED, EAGAIN ── nobody has cancelled it ──▶ started again
+//! given up:  EINTR, ERESTARTSYS, ECANCELED, EAGAIN ── not cancelled ────────────▶ started again
 //!                                                  └─ cancelled ──▶ out: ECANCELED
 //! ```
 //!
@@ -13,9 +13,9 @@
 //! Some operations look at `O_NONBLOCK` there, and answer that they would wait. A signal can
 //! interrupt a worker. None of that is an end, so callers never see it.
 //!
-//! An operation that has been cancelled ends with whatever its completion says. Only one that has
-//! done nothing ends as cancelled; it is never started again, or a cancel that comes between two
-//! polls would be lost.
+//! An operation that has been cancelled ends with the result of its completion, and as cancelled
+//! only if it has done nothing. It is never started again, or a cancel that comes between two polls
+//! would be lost.
 
 use super::{Uring, prepare};
 use crate::driver::direct;
@@ -23,7 +23,7 @@ use crate::op::{Completion, Op, Outcome, Submitted, Token};
 use crate::sys::errno;
 
 impl Uring {
-    /// Starts what the ring does not do by itself: [`Op::Wait`], whose result is not the
+    /// Starts operations that the ring does not do by itself: [`Op::Wait`], whose result is not the
     /// kernel's, and operations whose opcode is missing.
     ///
     /// # Safety
@@ -57,8 +57,8 @@ impl Uring {
         unsafe { self.push(entry) };
     }
 
-    /// Hands out those of the unfinished completions that are the end of their operations after
-    /// all, and starts or polls for the others again.
+    /// Appends those of the unfinished completions that are the end of their operations after all,
+    /// and starts or polls for the others again.
     #[cold]
     pub(super) fn finish_or_go_on(&mut self, out: &mut Vec<Completion>) {
         let mut unfinished = std::mem::take(&mut self.unfinished);
@@ -98,7 +98,7 @@ impl Uring {
         self.unfinished = unfinished;
     }
 
-    /// Gives the end of an operation whose poll has ended with `polled`, or `None`.
+    /// Returns the end of an operation whose poll has ended with `polled`, or `None`.
     fn end_of_poll(&self, token: Token, polled: Outcome) -> Option<Outcome> {
         if polled.is_cancelled() {
             return None;
@@ -115,8 +115,8 @@ impl Uring {
         (!direct::is_unfinished(op, outcome)).then_some(outcome)
     }
 
-    /// Gives the end of an operation of the ring's own whose outcome may mean that the kernel has
-    /// given it up; `None` where it has.
+    /// Returns the end of an operation of the ring's own whose outcome may mean that the kernel has
+    /// given it up; `None` if it has.
     fn end_of_given_up(&self, token: Token, outcome: Outcome) -> Option<Outcome> {
         if outcome.is_cancelled() {
             return None;

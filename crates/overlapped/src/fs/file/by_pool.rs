@@ -101,7 +101,7 @@ impl File {
         }
     }
 
-    /// Has one job do the transfer, or its first [`COPY_MAX`] bytes. Returns the bytes moved, and
+    /// Makes one job do the transfer, or its first [`COPY_MAX`] bytes. Returns the bytes moved, and
     /// the turn.
     ///
     /// # Safety

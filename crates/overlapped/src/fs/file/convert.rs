@@ -28,7 +28,7 @@ impl From<OwnedFd> for File {
 /// A job whose caller has left may still hold the descriptor: it has not begun, or its tasklet was
 /// given up. Then this returns a duplicate: the number differs, the open file is the same. At the
 /// limit of descriptors it waits for the job to end, which blocks only the calling tasklet. Neither
-/// a kill nor a deadline ends that wait, since there is no error to return.
+/// a kill nor a deadline ends that wait, since the call has no error to return.
 impl From<File> for OwnedFd {
     fn from(file: File) -> OwnedFd {
         let mut fd = file.fd;

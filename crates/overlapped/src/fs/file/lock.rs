@@ -98,7 +98,7 @@ impl File {
     /// Takes the exclusive lock, unless another holder has a lock.
     ///
     /// # Errors
-    /// [`TryLockError`] tells why.
+    /// [`TryLockError`] says why.
     pub fn try_lock(&self) -> Result<(), TryLockError> {
         count_try(self.take_now(Lock::Exclusive))
     }
@@ -106,7 +106,7 @@ impl File {
     /// Takes a shared lock, unless another holder has the exclusive lock.
     ///
     /// # Errors
-    /// [`TryLockError`] tells why.
+    /// [`TryLockError`] says why.
     pub fn try_lock_shared(&self) -> Result<(), TryLockError> {
         count_try(self.take_now(Lock::Shared))
     }

@@ -15,9 +15,9 @@ const SECTOR: u64 = 512;
 
 /// The outcome of a read of the page cache.
 pub(super) enum Cached {
-    /// It has read this many bytes, and there are no more to be had.
+    /// The call has read this many bytes, and no more will come.
     All(usize),
-    /// It has read this many bytes, and the rest is on the disk.
+    /// The call has read this many bytes, and the rest is on the disk.
     Part(usize),
 }
 
@@ -31,7 +31,7 @@ pub(super) unsafe fn read(fd: RawFd, memory: Memory, offset: Option<u64>) -> io:
     loop {
         let Memory::Into(buf, len) = memory else { unreachable!("the caller's promise") };
         if len == 0 {
-            // Of these calls, only read(2) and pread(2) tell that a folder is not a file. Neither
+            // Only read(2) and pread(2) of these calls report that a folder is not a file. Neither
             // waits.
             // SAFETY: the caller's promise.
             let read = in_place(|| unsafe { perform_now(&memory.op(fd, offset)) })?;

@@ -7,8 +7,8 @@
 //! | a tasklet; the port does not | pool | (page cache, then) pool |
 //!
 //! The ring does not move the cursor after a transfer past the cache (`O_DIRECT`), so such a
-//! transfer gets an offset, and the file moves its cursor itself. What is appended has no offset
-//! beforehand, and goes to the pool.
+//! transfer gets an offset, and the file moves its cursor itself. Appended data has no offset
+//! beforehand, so it is written by the pool.
 
 use crate::task::blocking::DiskCall;
 
@@ -33,7 +33,7 @@ pub(super) enum Strategy {
     InPlace,
     /// By the port. `cache_first`: a plain call first reads what the page cache has.
     Port { cache_first: bool },
-    /// By the port, at the offset where the cursor stands; the cursor is moved afterwards.
+    /// By the port, at the cursor's offset; the cursor is moved afterwards.
     PortAtCursorOffset,
     /// By a thread of the pool. `cache_first`: as above.
     Pool { cache_first: bool },
@@ -47,7 +47,8 @@ impl Facts {
             let appends = self.append && !self.is_read;
             return match may_wait && port_does && !appends {
                 true => Strategy::PortAtCursorOffset,
-                // Also for a caller that may not wait: the pool's memory is aligned.
+                // This holds for a caller that may not wait, too, since the pool's memory is
+                // aligned.
                 false => Strategy::Pool { cache_first: false },
             };
         }
@@ -95,7 +96,7 @@ mod tests {
                 READ,
                 Facts { at_cursor: true, ..READ },
                 Facts { at_cursor: true, call: busy, ..READ },
-                // Only a plain call still tells that a folder is not a file.
+                // Only a plain call still reports that a folder is not a file.
                 Facts { slice_len: Some(0), call: busy, ..READ },
             ],
         );

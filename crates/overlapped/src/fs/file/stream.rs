@@ -99,7 +99,7 @@ impl Write for &File {
         unsafe { self.transfer(Memory::FromSlices(bufs.as_ptr().cast(), bufs.len()), None) }
     }
 
-    /// Does nothing, as std's: there is no buffer. [`File::sync_all`] waits for the disk.
+    /// Does nothing, as in std, since a file has no buffer. [`File::sync_all`] waits for the disk.
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
     }

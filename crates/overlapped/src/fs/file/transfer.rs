@@ -36,11 +36,11 @@ impl File {
     /// Until this returns, the memory is valid for the reads or writes that the transfer makes, and
     /// used by no other code.
     pub(super) unsafe fn transfer(&self, memory: Memory, offset: Option<u64>) -> io::Result<usize> {
-        // As pread(2); the ring would take −1 for the cursor.
+        // The same error as pread(2)'s; the ring would take −1 for the cursor.
         if offset.is_some_and(|offset| i64::try_from(offset).is_err()) {
             return Err(io::Error::from_raw_os_error(libc::EINVAL));
         }
-        // SAFETY: handed on to the caller, for each of them.
+        // SAFETY: the caller's promise, for each of them.
         unsafe {
             match self.kind()? {
                 FileKind::Disk { direct, append } => {
@@ -187,7 +187,7 @@ impl File {
         let (fd, nonblocking) = (self.fd.as_raw_fd(), false);
         let mut message = Message::over(slices.cast_mut(), count);
         let message = &raw mut message;
-        // SAFETY: the caller's promise; the header stands on this frame until both return.
+        // SAFETY: the caller's promise; the header lies in this frame until both return.
         unsafe {
             if is_read {
                 let message = message.cast();
@@ -202,7 +202,7 @@ impl File {
     /// # Safety
     /// As for [`perform`], for the memory in `op`, whose descriptor is this file's.
     unsafe fn receive(&self, op: Net) -> io::Result<usize> {
-        // SAFETY: handed on to the caller; the borrow of `self` keeps the descriptor open.
+        // SAFETY: the caller's promise; the borrow of `self` keeps the descriptor open.
         unsafe { perform(&Op::Net(op), None) }
     }
 
@@ -214,8 +214,8 @@ impl File {
     }
 }
 
-/// Goes on with a transfer of which `done` bytes have been moved. If there are any, a kill waits:
-/// they are to be returned.
+/// Continues a transfer of which `done` bytes have been moved. If that is not 0, a kill waits,
+/// because the bytes must be returned.
 pub(super) fn shield_if_moved<R>(done: usize, more: impl FnOnce() -> R) -> R {
     if done > 0 { shield(more) } else { more() }
 }

@@ -9,7 +9,7 @@ use super::{Metadata, RawStat};
 impl MetadataExt for Metadata {
     fn as_raw_stat(&self) -> &RawStat {
         self.raw.get_or_init(|| {
-            // SAFETY: a C struct of integers, for which all bits zero is a value.
+            // SAFETY: this is a C struct of integers, for which all bits zero is a value.
             let mut stat: RawStat = unsafe { std::mem::zeroed() };
             // The types of the fields differ from processor to processor.
             stat.st_dev = self.dev();

@@ -57,7 +57,7 @@ use transfer::{Transfer, once, receive, send_by};
 ///     let (mut tx, rx) = std::os::unix::net::UnixStream::pair().unwrap();
 ///     let reader = overlapped::spawn(move || {
 ///         let mut buf = [0; 8];
-///         // SAFETY: the buffer stands on this frame, and is not touched meanwhile.
+///         // SAFETY: the buffer lies in this frame, and is not touched meanwhile.
 ///         let n = unsafe { raw::recv(rx.as_fd(), buf.as_mut_ptr(), buf.len(), 0, None) }.unwrap();
 ///         buf[..n].to_vec()
 ///     });
@@ -300,8 +300,7 @@ pub unsafe fn accept4(
         from = its_address;
         socket
     } else {
-        // SAFETY: the address stands on this frame; `perform` returns after the terminal
-        // completion.
+        // SAFETY: the address lies in this frame; `perform` returns after the terminal completion.
         raw::accepted(unsafe { perform(&op, limit) }?, flags)?
     };
     if !address.is_null() {
@@ -337,7 +336,7 @@ pub unsafe fn connect(
         let call = move |interruptible: &_| raw::connect(&socket, &to, interruptible);
         return on_own_thread("a connection", limit, call);
     }
-    // SAFETY: the address stands on this frame, the borrow keeps the descriptor open.
+    // SAFETY: the address lies in this frame; the borrow keeps the descriptor open.
     let connected = unsafe { perform(&op, limit) }.map(drop);
     match connected.as_ref().map_err(io::Error::raw_os_error) {
         // An earlier call has begun the connection: this call waits for its end.
@@ -368,8 +367,7 @@ pub unsafe fn connect(
 /// too, and its result decides. `done` converts the result.
 ///
 /// # Errors
-/// The call's own, `EINTR` after a signal handler, [`Cancelled`]; an error if no thread is to be
-/// had.
+/// The call's own, `EINTR` after a signal handler, [`Cancelled`]; an error if no thread can be had.
 ///
 /// ```
 /// use std::os::fd::AsRawFd;

@@ -20,7 +20,7 @@ const IN_VAIN_PAUSE: Duration = Duration::from_millis(1);
 /// A transfer on a socket.
 pub(super) struct Transfer<'a, A> {
     pub(super) fd: BorrowedFd<'a>,
-    /// One try, by a plain call; returns the result in the kernel's form.
+    /// The function that makes one try, by a plain call; returns the result in the kernel's form.
     pub(super) attempt: A,
     /// The try as an operation, if the port knows its flags.
     pub(super) once: Option<Op>,
@@ -36,8 +36,8 @@ pub(super) enum WaitBy {
 }
 
 impl<A: Fn() -> i32> Transfer<'_, A> {
-    /// Tries, and waits if the try would wait. A receive is tried if it is likely to find
-    /// something. `limit` is asked for if the call has to wait.
+    /// Tries the transfer, and waits if the try would wait. A receive is tried if it is likely to
+    /// find something. `limit` is called if the call has to wait.
     ///
     /// # Safety
     /// As in the comment of the module above.

@@ -79,7 +79,8 @@ impl Stdin {
         self.lock().lines()
     }
 
-    /// Tells whether it is a terminal. std has this in the trait `IsTerminal`, which is sealed.
+    /// Tells whether the stream is a terminal. std has this in the trait `IsTerminal`, which is
+    /// sealed.
     pub fn is_terminal(&self) -> bool {
         terminal::is_terminal(self.as_fd())
     }

@@ -134,8 +134,8 @@ macro_rules! writer {
                 $locked().lock_or_refuse().map($lock).map_err(refused)
             }
 
-            /// Tells whether it is a terminal. std has this in the trait `IsTerminal`, which is
-            /// sealed.
+            /// Tells whether the stream is a terminal. std has this in the trait `IsTerminal`,
+            /// which is sealed.
             pub fn is_terminal(&self) -> bool {
                 terminal::is_terminal(self.as_fd())
             }

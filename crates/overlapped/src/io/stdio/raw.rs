@@ -1,9 +1,9 @@
 //! Reads and writes the three descriptors themselves, without a buffer.
 //!
 //! Other processes share the open files behind them, so no flag is ever set on those. Files, pipes
-//! and sockets need no flag: the port asks for each operation not to block. A terminal is opened
-//! once more. If that is refused, it is polled for readiness before each attempt, and a reader in
-//! another process can then still make an attempt block.
+//! and sockets need no flag, since the port makes each operation non-blocking by itself. A terminal
+//! is opened once more. If that is refused, it is polled for readiness before each attempt, and a
+//! reader in another process can then still make an attempt block.
 //!
 //! A descriptor that is closed reads as the end of input, and bytes written to it are discarded, as
 //! in std.
@@ -24,7 +24,7 @@ use crate::task::wait::{perform, perform_now};
 /// The process is exiting: a call may not wait as a tasklet any more.
 static EXITING: AtomicBool = AtomicBool::new(false);
 
-/// Has every call block the thread from now on.
+/// Makes every call block the thread from now on.
 pub(super) fn begin_exit() {
     EXITING.store(true, Relaxed);
 }
@@ -32,7 +32,7 @@ pub(super) fn begin_exit() {
 /// One of the three descriptors.
 pub(super) struct Raw {
     fd: RawFd,
-    /// The device that was behind it at the last look, and its terminal if it is one.
+    /// The device that was behind the descriptor at the last check, and its terminal if it is one.
     device: Option<(Identity, Option<Terminal>)>,
 }
 
@@ -50,8 +50,8 @@ impl Raw {
         unsafe { BorrowedFd::borrow_raw(self.fd) }
     }
 
-    /// Returns the terminal behind the descriptor, if there is one. It looks each time: a program
-    /// may put another file there.
+    /// Returns the terminal behind the descriptor, if there is one. It checks each time, since a
+    /// program may put another file there.
     fn terminal(&mut self) -> Option<&Terminal> {
         let found = terminal::candidate(self.fd())?;
         if self.device.as_ref().is_none_or(|(known, _)| *known != found) {
@@ -81,7 +81,7 @@ impl Raw {
         };
         let fd = own.as_ref().map_or(shared, |own| own.as_fd().as_raw_fd());
         loop {
-            // SAFETY: no memory; the descriptor is ours, or see `fd`.
+            // SAFETY: no memory is involved; the descriptor is ours, or see `fd`.
             unsafe { perform(&Op::ready(fd, interest), None) }?;
             // SAFETY: the caller's promise.
             match unsafe { perform_now(&op(fd)) } {
@@ -125,7 +125,7 @@ impl Read for Raw {
 impl Write for Raw {
     fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
         let (len, all) = (clamp(buf.len()), buf.len());
-        // Returns at once: there is no reason to wait for a terminal.
+        // Returns at once: a terminal need not be waited for.
         if all == 0 {
             return Ok(0);
         }
@@ -137,7 +137,7 @@ impl Write for Raw {
 
     fn write_vectored(&mut self, bufs: &[IoSlice<'_>]) -> io::Result<usize> {
         let all = total_len(bufs);
-        // Returns at once: there is no reason to wait for a terminal.
+        // Returns at once: a terminal need not be waited for.
         if all == 0 {
             return Ok(0);
         }

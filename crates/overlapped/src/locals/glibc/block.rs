@@ -1,4 +1,4 @@
-//! One block, and what a tasklet finds and leaves there.
+//! One block: its fields when a tasklet begins on it, and the destructors when the tasklet ends.
 //!
 //! The work of glibc for a new thread (`allocate_stack`, `start_thread`) and at its end is done
 //! here for a tasklet, field by field:
@@ -7,7 +7,7 @@
 //! |---|---|---|
 //! | header (x86-64) | its own address; random words of its creator | the same |
 //! | thread-locals | initial values | the same, but for libc's own: see [`Block::renew`] |
-//! | number | its own | its thread's |
+//! | thread number | its own | its thread's |
 //! | list of threads | enters it | linked to itself: fork(2) takes it out in the child |
 //! | robust mutexes | none, known to the kernel | none, not known to it |
 //! | stack | its own | the tasklet's: `pthread_getattr_np` tells the truth |
@@ -22,8 +22,8 @@ use super::layout::{DTV, DtvEntry, KEYS_IN_TABLE, Key, LIBC_MAX, Layout, Value};
 use super::pointer;
 use super::setxid::set_home;
 
-/// A block that no thread is on. One that is dropped is forgotten, not freed: references to what is
-/// in it may live.
+/// A block that no thread is on. A block that is dropped is forgotten, not freed, since references
+/// into it may still be alive.
 pub(crate) struct Block(pub(super) usize);
 
 /// The value that the kernel writes to an area of rseq(2) that is not registered.
@@ -34,9 +34,10 @@ const LC_GLOBAL_LOCALE: usize = usize::MAX;
 const ROUNDS_MAX: usize = 4;
 
 impl Block {
-    /// Lays a new one; `None`: there is no memory.
+    /// Allocates a new block; `None` if no memory is left.
     pub(super) fn new(layout: &Layout) -> Option<Result<Block, &'static str>> {
-        // SAFETY: what pthread_create calls: null has it allocate the block, which is the caller's.
+        // SAFETY: pthread_create makes the same call. Null makes the function allocate the block,
+        // which is the caller's.
         let pointer = unsafe { (layout.allocate)(null_mut()) } as usize;
         if pointer == 0 {
             return None;
@@ -45,8 +46,8 @@ impl Block {
         if !block.is_laid_as_expected(layout) {
             return Some(Err("this glibc is not as expected: the block has another size"));
         }
-        // SAFETY: all in the new block, by what `layout` knows of it. Thread-locals that come later
-        // shall find zeros in their places.
+        // SAFETY: all places lie in the new block, by what `layout` knows of it. Thread-locals that
+        // come later must find zeros there.
         unsafe {
             block.at::<u8>(layout.fixed.0).write_bytes(0, layout.fixed.1);
             (layout.initialise)(pointer as *mut c_void, true);
@@ -60,14 +61,13 @@ impl Block {
         Some(Ok(block))
     }
 
-    /// Tells whether what glibc allocated begins where it should, so that all that is written lies
-    /// inside.
+    /// Tells whether glibc's allocation begins where it should, so that all writes lie inside it.
     fn is_laid_as_expected(&self, layout: &Layout) -> bool {
         let place = match cfg!(target_arch = "x86_64") {
             true => self.0 + layout.descriptor_len,
             false => self.0 - layout.descriptor_len - size_of::<usize>(),
         };
-        // SAFETY: glibc notes there what it got from malloc.
+        // SAFETY: glibc stores there the address that malloc returned.
         let allocated = unsafe { *(place as *const usize) };
         let first = match cfg!(target_arch = "x86_64") {
             true => self.0 - layout.fixed.1,
@@ -87,7 +87,7 @@ impl Block {
                 let from = (home + range.start) as *const u8;
                 self.at::<u8>(range.start as isize).copy_from_nonoverlapping(from, range.len());
             }
-            // There are other threads, as far as this one knows: so locks are locks.
+            // The block says that the process has other threads, so that libc's locks really lock.
             *self.at::<u32>(24) = 1;
         }
         let _ = layout;
@@ -95,7 +95,7 @@ impl Block {
 
     #[cfg(target_arch = "aarch64")]
     unsafe fn write_header(&self, layout: &Layout) {
-        // There are other threads, as far as this one knows: so locks are locks.
+        // The block says that the process has other threads, so that libc's locks really lock.
         // SAFETY: the caller's new block.
         unsafe { *(self.descriptor(layout) as *mut u32) = 1 };
     }
@@ -114,9 +114,9 @@ impl Block {
     pub(super) fn renew(&self, layout: &Layout) {
         let mut kept = [0_u8; LIBC_MAX];
         let (place, len) = (self.at::<u8>(layout.libc.0), layout.libc.1);
-        // SAFETY: nobody is on the block, and nobody has references into it: its last tasklet has
-        // ended. The dtv has as many entries as the one before the first says; each has what malloc
-        // gave, or null.
+        // SAFETY: no code is on the block or has references into it, since its last tasklet has
+        // ended. The dtv has as many entries as the one before the first says; each holds an
+        // address from malloc, or null.
         unsafe {
             kept.as_mut_ptr().copy_from_nonoverlapping(place, len);
             let dtv = *self.at::<*mut DtvEntry>(DTV as isize);
@@ -133,11 +133,11 @@ impl Block {
         }
     }
 
-    /// Makes it a block of the calling thread, for a tasklet with this stack.
+    /// Makes the block one of the calling thread's, for a tasklet with this stack.
     pub(super) fn enter(&self, layout: &Layout, stack: Range<usize>) {
         let (me, home) = (self.descriptor(layout), layout.descriptor(pointer::read()));
         let at = |offset: usize| (me + offset) as *mut usize;
-        // SAFETY: fields of the two descriptors.
+        // SAFETY: the accesses are to fields of the two descriptors.
         unsafe {
             *at(layout.tid).cast::<i32>() = *((home + layout.tid) as *const i32);
             for link in [layout.list, layout.list + 8] {
@@ -157,13 +157,13 @@ impl Block {
         }
     }
 
-    /// Calls `f` on it. errno is 0 first.
+    /// Calls `f` on the block, with errno set to 0.
     ///
     /// # Safety
     /// The caller is on its thread's own block, which `enter` was called on. `f` does not unwind.
     #[inline(always)]
     pub(crate) unsafe fn run(&self, f: impl FnOnce()) {
-        // SAFETY: handed on to the caller.
+        // SAFETY: the caller's promise.
         unsafe {
             let home = pointer::read();
             pointer::with(self.0, || {
@@ -179,7 +179,7 @@ impl Block {
 /// Runs what a thread runs at its end, in the same order, for a caller on a tasklet's block: the
 /// destructors of thread-locals, then those of the values of pthread_setspecific.
 pub(super) fn run_destructors(layout: &Layout) {
-    // SAFETY: what glibc calls at a thread's end.
+    // SAFETY: glibc makes the same call at a thread's end.
     unsafe { (layout.run_destructors)() };
     let me = layout.descriptor(pointer::read());
     let tables = (me + layout.specific) as *const [*mut [Value; KEYS_IN_TABLE]; KEYS_IN_TABLE];
@@ -189,14 +189,14 @@ pub(super) fn run_destructors(layout: &Layout) {
         }
     }
     let of_process: libc::locale_t = std::ptr::without_provenance_mut(LC_GLOBAL_LOCALE);
-    // SAFETY: what libc keeps shall be a new thread's: the locale, and the error of dlopen.
+    // SAFETY: libc's state must be that of a new thread: the locale, and the error of dlopen.
     unsafe {
         libc::uselocale(of_process);
         libc::dlerror();
     }
 }
 
-/// Takes out and destroys every value; whether there was one.
+/// Takes out and destroys every value. Returns whether there was one.
 fn destroy_values(
     layout: &Layout,
     tables: *const [*mut [Value; KEYS_IN_TABLE]; KEYS_IN_TABLE],
@@ -209,8 +209,8 @@ fn destroy_values(
             continue;
         }
         for second in 0..KEYS_IN_TABLE {
-            // SAFETY: as above. The keys' table is libc's and has a place for each value; one that
-            // is deleted meanwhile is looked at as libc itself looks at it.
+            // SAFETY: as above. The keys' table is libc's and has a place for each value; a key
+            // that is deleted meanwhile is read as libc itself reads it.
             unsafe {
                 let value = &raw mut (*table)[second];
                 let data = std::mem::replace(&mut (*value).data, null_mut());

@@ -8,8 +8,8 @@
 //! ```
 //!
 //! The symbols are those that glibc exports to its own parts and to debuggers (`GLIBC_PRIVATE`;
-//! `_thread_db_…` for libthread_db). Those of one release are not promised to the next, so all of
-//! them are looked for by name, and what they say is compared with what the calling thread has.
+//! `_thread_db_…` for libthread_db). A later release may lack some of them, so all are looked up by
+//! name, and their values are compared with the calling thread's.
 
 use std::ffi::{CStr, c_void};
 use std::mem::{MaybeUninit, transmute};
@@ -17,7 +17,7 @@ use std::ptr::null_mut;
 
 use super::pointer;
 
-/// The values of pthread_setspecific in one table: the first one stands in the descriptor.
+/// The values of pthread_setspecific in one table: the first table lies in the descriptor.
 pub(super) const KEYS_IN_TABLE: usize = 32;
 /// The most bytes of thread-locals that libc itself may have.
 pub(super) const LIBC_MAX: usize = 1024;
@@ -28,19 +28,19 @@ pub(super) const COPIED: [std::ops::Range<usize>; 2] = [
     72..80, // feature_1: what the program has been built with (CET)
 ];
 
-/// One entry of the dtv: where a module's thread-locals are. The one before the first has the count
-/// of entries.
+/// One entry of the dtv: the address of a module's thread-locals. The entry before the first holds
+/// the number of entries.
 #[repr(C)]
 pub(super) struct DtvEntry {
     pub(super) place: usize,
-    /// The memory to free, where the module was opened later.
+    /// The memory to free, if the module was opened later.
     pub(super) to_free: *mut c_void,
 }
 
 /// One value of pthread_setspecific.
 #[repr(C)]
 pub(super) struct Value {
-    /// Which of the keys that had this number it belongs to.
+    /// The generation of the key to which the value belongs: numbers are used again.
     pub(super) sequence: usize,
     pub(super) data: *mut c_void,
 }
@@ -61,7 +61,7 @@ type Plain = unsafe extern "C" fn();
 /// glibc, as far as blocks are concerned. Offsets are from the descriptor unless said.
 pub(super) struct Layout {
     pub(super) allocate: Allocate,
-    /// The second argument is new in 2.35; older ones do not look at it.
+    /// The second argument is new in 2.35; older releases ignore it.
     pub(super) initialise: Initialise,
     pub(super) deallocate: Deallocate,
     /// Runs the destructors of thread-locals, of Rust's and of C++'s.
@@ -70,18 +70,18 @@ pub(super) struct Layout {
     pub(super) keys: *const Key,
     pub(super) descriptor_len: usize,
     pub(super) tid: usize,
-    /// Links it into the list of threads, where it is a thread's.
+    /// The links of the list of threads.
     pub(super) list: usize,
-    /// Tables of [`Value`]s; the first of them stands right before.
+    /// Tables of [`Value`]s; the first table lies right before this field.
     pub(super) specific: usize,
     pub(super) robust_head: usize,
     /// The stack's lowest address, then its size.
     pub(super) stack: usize,
     /// The state of getaddrinfo.
     pub(super) resolver: usize,
-    /// From the thread pointer: the pointer to what getaddrinfo keeps.
+    /// From the thread pointer: the pointer to getaddrinfo's state.
     pub(super) resolver_pointer: isize,
-    /// From the thread pointer: what the kernel writes the processor's number to.
+    /// From the thread pointer: the area to which the kernel writes the processor's number.
     pub(super) rseq: Option<isize>,
     /// From the thread pointer: libc's own thread-locals, and their size.
     pub(super) libc: (isize, usize),
@@ -95,19 +95,20 @@ unsafe impl Send for Layout {}
 // SAFETY: as above; nothing is written through it.
 unsafe impl Sync for Layout {}
 
-/// The offset from the thread pointer at which the dtv's place is noted.
+/// The offset from the thread pointer to the address of the dtv.
 #[cfg(target_arch = "x86_64")]
 pub(super) const DTV: usize = 8;
 #[cfg(target_arch = "aarch64")]
 pub(super) const DTV: usize = 0;
 
 impl Layout {
-    /// The descriptor of the block with this thread pointer.
+    /// Returns the descriptor of the block with this thread pointer.
     pub(super) fn descriptor(&self, pointer: usize) -> usize {
         if cfg!(target_arch = "x86_64") { pointer } else { pointer - self.descriptor_len }
     }
 
-    /// Looks at the calling thread, which must be on its own block, and at another one.
+    /// Finds the layout from the calling thread, which must be on its own block, and from a second
+    /// thread.
     pub(super) fn find() -> Result<Layout, String> {
         if symbol(c"__asan_init").or(symbol(c"__tsan_init")).or(symbol(c"__msan_init")).is_ok() {
             return Err("a sanitizer knows threads by their blocks".to_owned());
@@ -158,11 +159,11 @@ impl Layout {
         Ok(layout)
     }
 
-    /// Compares with what the calling thread has.
+    /// Compares the layout with the calling thread's block.
     fn compare_with_this_thread(&self) -> Result<(), String> {
         let pointer = pointer::read();
         let me = self.descriptor(pointer);
-        // SAFETY: they only read, and gettid has no conditions.
+        // SAFETY: these calls only read, and gettid has no conditions.
         let (myself, tid) = unsafe { (libc::pthread_self() as usize, libc::gettid()) };
         // SAFETY: fields of this thread's descriptor, by what glibc says of it.
         let (noted, table) =
@@ -170,7 +171,7 @@ impl Layout {
         let key_len = number(c"_thread_db_sizeof_pthread_key_struct")?;
         let value_len = number(c"_thread_db_sizeof_pthread_key_data")?;
         #[cfg(target_arch = "x86_64")]
-        // SAFETY: the header of this thread's block.
+        // SAFETY: the read is in the header of this thread's block.
         let header = unsafe { [*(pointer as *const usize), *((pointer + 16) as *const usize)] };
         #[cfg(target_arch = "aarch64")]
         let header = [pointer; 2];
@@ -198,7 +199,7 @@ impl Layout {
     }
 }
 
-/// A symbol of libc's.
+/// Returns a symbol of libc's.
 fn symbol(name: &CStr) -> Result<Symbol, String> {
     // SAFETY: a string that ends with 0, and the pseudo-handle of all that the program has loaded.
     let found = unsafe { libc::dlsym(libc::RTLD_DEFAULT, name.as_ptr()) };
@@ -211,13 +212,13 @@ fn symbol(name: &CStr) -> Result<Symbol, String> {
     Ok(found)
 }
 
-/// A size, as glibc tells debuggers.
+/// Returns a size that glibc publishes for debuggers.
 fn number(name: &CStr) -> Result<usize, String> {
     // SAFETY: these symbols are 32-bit constants.
     Ok(unsafe { *symbol(name)?.cast::<u32>() } as usize)
 }
 
-/// The offset of a field, as glibc tells debuggers: bits, count, offset.
+/// Returns the offset of a field. glibc publishes it for debuggers: bits, count, offset.
 fn field(name: &CStr) -> Result<usize, String> {
     // SAFETY: these symbols are three 32-bit constants.
     Ok(unsafe { *symbol(name)?.cast::<[u32; 3]>() }[2] as usize)
@@ -238,15 +239,15 @@ fn resolver_pointer() -> Result<isize, String> {
     Ok(place.wrapping_sub(pointer::read()) as isize)
 }
 
-/// The area of rseq(2), where libc has one.
+/// Returns the area of rseq(2), where libc has one.
 fn rseq() -> Option<isize> {
     let (place, len) = (symbol(c"__rseq_offset").ok()?, symbol(c"__rseq_size").ok()?);
-    // SAFETY: <sys/rseq.h>: a ptrdiff_t and an unsigned int.
+    // SAFETY: by <sys/rseq.h> these are a ptrdiff_t and an unsigned int.
     let (offset, _) = unsafe { (*place.cast::<isize>(), *len.cast::<u32>()) };
     (offset != 0).then_some(offset)
 }
 
-/// libc's own thread-locals: where, from the thread pointer, and their size.
+/// Returns the offset of libc's own thread-locals from the thread pointer, and their size.
 fn libc_locals() -> Result<(isize, usize), String> {
     struct Search {
         function: usize,
@@ -261,7 +262,7 @@ fn libc_locals() -> Result<(isize, usize), String> {
     ) -> libc::c_int {
         // SAFETY: the loader's, for the time of the call; the search is the caller's.
         let (info, search) = unsafe { (&*info, &mut *search.cast::<Search>()) };
-        // SAFETY: so many headers stand there.
+        // SAFETY: the loader says that this many headers are there.
         let headers = unsafe { std::slice::from_raw_parts(info.dlpi_phdr, info.dlpi_phnum.into()) };
         let has_function = headers.iter().any(|header| {
             let start = (info.dlpi_addr + header.p_vaddr) as usize;
@@ -276,7 +277,7 @@ fn libc_locals() -> Result<(isize, usize), String> {
         has_function.into()
     }
     let mut search = Search { function: symbol(c"__call_tls_dtors")? as usize, found: None };
-    // SAFETY: `look` takes what it is given here.
+    // SAFETY: `look` expects a `Search`, which it is given here.
     unsafe { libc::dl_iterate_phdr(Some(look), (&raw mut search).cast()) };
     // SAFETY: no conditions.
     let errno = unsafe { libc::__errno_location() } as usize;
@@ -297,7 +298,7 @@ struct Shown {
     robust_head: usize,
 }
 
-/// The size of that stack. No other field has it.
+/// The size of that stack, a number that no other field holds.
 const STACK: usize = 0x5_3000;
 
 fn shown_by_a_thread(descriptor_len: usize) -> Result<Shown, String> {
@@ -305,7 +306,7 @@ fn shown_by_a_thread(descriptor_len: usize) -> Result<Shown, String> {
         (libc::PROT_READ | libc::PROT_WRITE, libc::MAP_PRIVATE | libc::MAP_ANONYMOUS);
     let mut shown = Shown { descriptor_len, memory: 0, stack: 0, resolver: 0, robust_head: 0 };
     // SAFETY: a new mapping, which is the thread's stack until it has been joined. The thread gets
-    // `shown`, which nobody else looks at meanwhile.
+    // `shown`, which no other code uses meanwhile.
     let error = unsafe {
         let memory = libc::mmap(null_mut(), STACK, rights, flags, -1, 0);
         if memory == libc::MAP_FAILED {
@@ -326,7 +327,7 @@ fn shown_by_a_thread(descriptor_len: usize) -> Result<Shown, String> {
         error
     };
     if error != 0 {
-        return Err("no thread can be started, to look at one".to_owned());
+        return Err("no thread can be started, whose fields could be found".to_owned());
     }
     let word = size_of::<usize>();
     let is_inside = |offset: usize, len| {
@@ -338,14 +339,14 @@ fn shown_by_a_thread(descriptor_len: usize) -> Result<Shown, String> {
     if fits { Ok(shown) } else { Err("this glibc's threads are not as expected".to_owned()) }
 }
 
-/// Runs in that thread.
+/// The main function of that thread.
 extern "C" fn show(shown: *mut c_void) -> *mut c_void {
-    // SAFETY: the creator's, which waits.
+    // SAFETY: `shown` is the creator's, which waits.
     let shown = unsafe { &mut *shown.cast::<Shown>() };
     // SAFETY: no conditions.
     let me = unsafe { libc::pthread_self() } as usize;
     let words = shown.descriptor_len / size_of::<usize>();
-    // SAFETY: this thread's descriptor, which has that size.
+    // SAFETY: the words are those of this thread's descriptor, which has that size.
     let words = unsafe { std::slice::from_raw_parts(me as *const usize, words) };
     let mut pairs =
         words.windows(2).enumerate().filter(|(_, pair)| **pair == [shown.memory, STACK]);
@@ -353,7 +354,7 @@ extern "C" fn show(shown: *mut c_void) -> *mut c_void {
         shown.stack = at * size_of::<usize>();
     }
     if let Ok(ask) = symbol(c"__res_state") {
-        // SAFETY: it takes nothing and gives a pointer.
+        // SAFETY: the function takes nothing and returns a pointer.
         let state = unsafe { transmute::<*mut c_void, extern "C" fn() -> usize>(ask) }();
         shown.resolver = state.wrapping_sub(me);
     }
@@ -361,8 +362,9 @@ extern "C" fn show(shown: *mut c_void) -> *mut c_void {
     null_mut()
 }
 
-/// The head of a thread's list of robust mutexes, from its descriptor. The list is empty, so it
-/// leads to itself, both ways: previous one, next one, where a mutex has its lock, none under way.
+/// Returns the head of a thread's list of robust mutexes, from its descriptor. The list is empty,
+/// so it leads to itself, both ways: previous one, next one, where a mutex has its lock, none under
+/// way.
 fn robust_head(words: &[usize], me: usize) -> Option<usize> {
     const WORD: usize = size_of::<usize>();
     let mut heads = words.windows(4).enumerate().filter_map(|(at, words)| {
@@ -375,6 +377,6 @@ fn robust_head(words: &[usize], me: usize) -> Option<usize> {
     let (mut told, mut len) = (0_usize, 0_usize);
     // SAFETY: get_robust_list(2) writes both.
     let asked = unsafe { libc::syscall(libc::SYS_get_robust_list, 0, &raw mut told, &raw mut len) };
-    // Emulators have no such call.
+    // Emulators do not have the call.
     (asked != 0 || (told == me + found && len == 3 * WORD)).then_some(found)
 }

@@ -1,4 +1,4 @@
-//! Blocks as glibc lays them.
+//! Blocks as glibc lays them out.
 
 mod block;
 mod layout;
@@ -16,7 +16,7 @@ pub(crate) use pool::Pool;
 static LAYOUT: OnceLock<Result<Layout, String>> = OnceLock::new();
 
 /// Tells whether tasklets can have thread-locals of their own here, and why not. The first call
-/// tries it out, on the calling thread's own block, with a thread that is joined.
+/// tries a block, on the calling thread's own, with a thread that is joined.
 pub(crate) fn available() -> Result<(), &'static str> {
     let found = LAYOUT.get_or_init(|| {
         if let Some(refusal) = pointer::refusal() {
@@ -33,7 +33,7 @@ pub(crate) fn available() -> Result<(), &'static str> {
     }
 }
 
-/// The layout that [`available`] has found.
+/// Returns the layout that [`available`] has found.
 fn layout() -> &'static Layout {
     match LAYOUT.get() {
         Some(Ok(layout)) => layout,
@@ -41,7 +41,7 @@ fn layout() -> &'static Layout {
     }
 }
 
-/// Runs the destructors of the tasklet's thread-locals that the caller is on the block of, as at a
+/// Runs the destructors of the thread-locals on the tasklet's block that the caller is on, as at a
 /// thread's end.
 #[cold]
 pub(crate) fn run_destructors() {
@@ -53,7 +53,7 @@ pub(crate) fn run_destructors() {
 pub(crate) struct Home(usize);
 
 impl Home {
-    /// The one that the caller is on.
+    /// Returns the block that the caller is on.
     pub(crate) fn of_thread() -> Home {
         match pointer::refusal() {
             None => Home(pointer::read()),
@@ -61,14 +61,14 @@ impl Home {
         }
     }
 
-    /// Calls `f` there, for a caller on a tasklet's block.
+    /// Calls `f` on the thread's block, for a caller on a tasklet's block.
     ///
     /// # Safety
     /// This is the block of the thread that the caller is on. `f` does not unwind. It may leave the
     /// stack, and come back on the thread's own block.
     #[inline(always)]
     pub(crate) unsafe fn at_home(self, f: impl FnOnce()) {
-        // SAFETY: handed on to the caller.
+        // SAFETY: the caller's promise.
         unsafe { pointer::with(self.0, f) };
     }
 
@@ -79,7 +79,7 @@ impl Home {
     /// touches no thread-local after it has come back.
     #[inline(always)]
     pub(crate) unsafe fn past_home(self, f: impl FnOnce()) {
-        // SAFETY: handed on to the caller.
+        // SAFETY: the caller's promise.
         unsafe { pointer::keep(f) };
     }
 }

@@ -17,7 +17,7 @@ pub(super) fn refusal() -> Option<&'static str> {
     None
 }
 
-/// The register's value.
+/// Returns the register's value.
 #[inline(always)]
 pub(super) fn read() -> usize {
     let pointer;
@@ -31,14 +31,15 @@ pub(super) fn read() -> usize {
     pointer
 }
 
-/// Sets the register. Not `nomem`: what is read and written before stays before.
+/// Sets the register. The assembly is not `nomem`, so that memory accesses before it stay before
+/// it.
 ///
 /// # Safety
-/// `pointer` is that of a block, which nobody else uses. What runs until it is set back may have
-/// no address of a thread-local from before: see [`with`].
+/// `pointer` is that of a block that no other code uses. Code that runs until it is set back must
+/// hold no address of a thread-local from before: see [`with`].
 #[inline(always)]
 pub(super) unsafe fn write(pointer: usize) {
-    // SAFETY: handed on to the caller; the instructions are allowed, as for `read`.
+    // SAFETY: the caller's promise; the instructions are allowed, as for `read`.
     unsafe {
         #[cfg(target_arch = "x86_64")]
         asm!("wrfsbase {}", in(reg) pointer, options(nostack, preserves_flags));
@@ -63,7 +64,7 @@ pub(super) unsafe fn with(pointer: usize, f: impl FnOnce()) {
     // SAFETY: the caller's promise; [`call`] is a function of its own.
     unsafe { write(pointer) };
     call(f);
-    // SAFETY: it was there before, on this thread.
+    // SAFETY: this pointer was in the register before, on this thread.
     unsafe { write(before) };
 }
 
@@ -76,7 +77,7 @@ pub(super) unsafe fn with(pointer: usize, f: impl FnOnce()) {
 pub(super) unsafe fn keep(f: impl FnOnce()) {
     let before = read();
     call(f);
-    // SAFETY: it was there before, on this thread.
+    // SAFETY: this pointer was in the register before, on this thread.
     unsafe { write(before) };
 }
 

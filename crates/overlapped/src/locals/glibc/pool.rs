@@ -1,8 +1,9 @@
 //! Blocks that wait for their next tasklets.
 //!
-//! Each scheduler has a pool. What nobody took for a second, and what is left at its end, goes to
-//! the process's, which the pools of other runs take from. There a few are kept; the rest is
-//! retired by a thread that is started for that, since each takes as long as a thread's life.
+//! Each scheduler has a pool. Blocks that no tasklet took for a second, and those that are left at
+//! the scheduler's end, go to the pool of the process, from which the pools of other runs take. A
+//! few are kept there. A thread that is started for that retires the rest, since each takes as long
+//! as a thread's life.
 
 use std::ops::Range;
 use std::sync::{Mutex, MutexGuard, TryLockError};
@@ -24,7 +25,7 @@ static SHARED: Mutex<Shared> = Mutex::new(Shared { idle: Vec::new(), is_retiring
 
 struct Shared {
     idle: Vec<Block>,
-    /// There is a thread that retires what is not kept.
+    /// A thread is retiring the blocks that are not kept.
     is_retiring: bool,
 }
 
@@ -37,10 +38,10 @@ pub(crate) struct Pool {
 }
 
 impl Pool {
-    /// A block for a tasklet with this stack, with the thread-locals of a new thread. The caller is
-    /// on its thread's own block.
+    /// Returns a block for a tasklet with this stack, with the thread-locals of a new thread. The
+    /// caller is on its thread's own block.
     ///
-    /// Ends the process where there is no memory for one, as any allocation does.
+    /// Ends the process if no memory is left for one, as any allocation does.
     pub(crate) fn take(&mut self, stack: Range<usize>) -> Block {
         let layout = layout();
         let used = self.idle.pop().or_else(|| SHARED.try_lock().ok()?.idle.pop());
@@ -60,7 +61,7 @@ impl Pool {
         block
     }
 
-    /// Takes one back, after its destructors have run. Nobody is on it.
+    /// Takes a block back, after its destructors have run. No code is on it.
     pub(crate) fn give(&mut self, block: Block) {
         self.idle.push(block);
     }
@@ -70,7 +71,7 @@ impl Pool {
         self.idle.len() > KEPT
     }
 
-    /// Gives away the blocks that nobody took since the last call, beyond those that are kept.
+    /// Gives away the blocks that no tasklet took since the last call, beyond those that are kept.
     pub(crate) fn trim(&mut self) {
         let surplus = self.low_water.saturating_sub(KEPT);
         if surplus > 0 {
@@ -88,18 +89,18 @@ impl Drop for Pool {
     }
 }
 
-/// Gives blocks to the process. Where its pool is not to be had they are lost.
+/// Gives blocks to the process. They are lost if the lock of its pool cannot be had.
 fn give_away(blocks: impl Iterator<Item = Block>) {
     let Some(mut shared) = lock() else { return };
     shared.idle.extend(blocks);
     if shared.idle.len() > KEPT_BY_PROCESS && !shared.is_retiring {
         let thread = std::thread::Builder::new().name("overlapped-locals".to_owned());
-        // Where no thread can be started, they stay until one can.
+        // If no thread can be started, they stay until one can.
         shared.is_retiring = thread.spawn(retire_surplus).is_ok();
     }
 }
 
-/// Runs in a thread of its own.
+/// Retires blocks, in a thread of its own.
 fn retire_surplus() {
     while let Some(mut shared) = lock() {
         if shared.idle.len() <= KEPT_BY_PROCESS {

@@ -1,4 +1,4 @@
-//! The end of a block: what a thread gives back when it dies.
+//! The end of a block, by the death of a thread that is on it.
 //!
 //! libc keeps things for each thread that nothing exported frees: malloc's cache, buffers of
 //! strerror and of the resolver. It frees them where a thread ends, from the thread-locals that the
@@ -21,8 +21,8 @@ pub(super) fn retire(layout: &Layout, block: Block) {
     let mut thread = 0;
     // SAFETY: the sets are written before they are read. The thread inherits that no signal reaches
     // it: a handler would find thread-locals of a tasklet that has ended. It takes the block, on
-    // which nobody is, and is over before that is freed. Where no thread can be started, what libc
-    // keeps is lost.
+    // which no code is, and has ended before the block is freed. If no thread can be started,
+    // libc's memory is leaked.
     unsafe {
         let (mut all, mut before) = (MaybeUninit::uninit(), MaybeUninit::uninit());
         libc::sigfillset(all.as_mut_ptr());
@@ -35,14 +35,15 @@ pub(super) fn retire(layout: &Layout, block: Block) {
     }
 }
 
-/// The thread's share.
+/// The arguments of the thread.
 struct Dying<'a> {
     pointer: usize,
     layout: &'a Layout,
 }
 
-/// The thread: its end is the block's. Its own end is here: what others have put into its own block
-/// when it began (allocators and sanitizers do) would stay there for the next thread on its stack.
+/// The main function of the thread, whose end is the block's. Destructors of the thread's own block
+/// run here: values that allocators and sanitizers put there at its start would otherwise stay for
+/// the next thread on its stack.
 extern "C" fn die(dying: *mut c_void) -> *mut c_void {
     // SAFETY: `retire` waits.
     let Dying { pointer, layout } = unsafe { &*dying.cast::<Dying<'_>>() };
@@ -54,7 +55,7 @@ extern "C" fn die(dying: *mut c_void) -> *mut c_void {
 #[inline(never)]
 fn end_on(pointer: usize) {
     let mine = pointer::read();
-    // SAFETY: `retire` waits, and nobody else is on the block. Nothing here or in `die` uses a
+    // SAFETY: `retire` waits, and no other code is on the block. Nothing here or in `die` uses a
     // thread-local afterwards, and glibc's `start_thread`, which that returns to, reads the thread
     // pointer anew each time.
     unsafe { pointer::write(pointer) };

@@ -1,5 +1,5 @@
-//! A block is tried out before any tasklet gets one: what is found there must be what a new thread
-//! would find, and its destructors must run.
+//! The trial of a block before any tasklet gets one. Code on it must find the state of a new
+//! thread, and its destructors must run.
 
 use std::cell::Cell;
 use std::ffi::c_void;
@@ -12,7 +12,7 @@ use super::retire::retire;
 
 /// Destructors that have run: of a thread-local, of a key's value.
 static DESTROYED: AtomicUsize = AtomicUsize::new(0);
-/// Initial, so that it differs from what a block that was merely cleared has.
+/// A value that differs from zero, which a block that was merely cleared would have.
 const INITIAL: usize = 0x1357_9bdf;
 
 struct Probe(Cell<usize>);
@@ -32,10 +32,11 @@ extern "C" fn destroy(_: *mut c_void) {
     DESTROYED.fetch_add(0x100, Relaxed);
 }
 
-/// The first thing on the block that was not as expected, if any.
+/// The first unexpected finding on the block, if any.
 type Found = Result<(), &'static str>;
 
-/// Tries a block out, twice: new, and used again. The caller is on its thread's own block.
+/// Tries a block twice: when it is new, and when it is used again. The caller is on its thread's
+/// own block.
 pub(super) fn pass(layout: &Layout) -> Result<(), String> {
     PLAIN.set(1);
     let found = match Block::new(layout) {
@@ -62,7 +63,7 @@ fn rounds(layout: &Layout, block: &Block) -> Found {
         if round > 0 {
             block.renew(layout);
         }
-        // The stack is only looked at.
+        // The stack is only read.
         let stack = 0x10_0000..0x18_0000;
         block.enter(layout, stack.clone());
         DESTROYED.store(0, Relaxed);
@@ -81,19 +82,19 @@ fn rounds(layout: &Layout, block: &Block) -> Found {
         };
         found = found.and(seen).and(home);
     }
-    // SAFETY: the key was made above, and nobody has values for it any more.
+    // SAFETY: the key was made above, and no block has values for it any more.
     unsafe { libc::pthread_key_delete(key) };
     found
 }
 
-/// On the block.
+/// Examines the block that the caller is on.
 #[inline(never)]
 fn look(layout: &Layout, key: libc::pthread_key_t, stack: (usize, usize)) -> Found {
     // SAFETY: no conditions.
     if unsafe { libc::pthread_self() } as usize != layout.descriptor(super::pointer::read()) {
         return Err("pthread_self is another one");
     }
-    // SAFETY: errno's place, which is the caller's.
+    // SAFETY: the address is that of the caller's own errno.
     if unsafe { *libc::__errno_location() } != 0 {
         return Err("errno is not 0");
     }
@@ -102,7 +103,7 @@ fn look(layout: &Layout, key: libc::pthread_key_t, stack: (usize, usize)) -> Fou
     }
     PLAIN.set(2);
     PROBE.with(|probe| probe.0.set(2));
-    // SAFETY: the key lives; the value is never looked at.
+    // SAFETY: the key lives; the value is never dereferenced.
     let value = unsafe {
         if !libc::pthread_getspecific(key).is_null() {
             return Err("a key has a value");

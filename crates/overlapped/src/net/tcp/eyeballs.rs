@@ -10,10 +10,10 @@
 //! An attempt is a connect that is under way in the kernel, on a socket of this frame. The caller
 //! waits for all of them in one operation, on the descriptor of a poller that watches them, so no
 //! memory is in flight and no further tasklet is needed. An attempt that has lost ends when its
-//! socket is closed: there is no operation to reap. A kill or a deadline ends the wait, and the
+//! socket is closed, with no operation to reap. A kill or a deadline ends the wait, and the
 //! attempts end with the frame.
 //!
-//! The resolver returns both families at once (getaddrinfo), so there is no second answer to wait
+//! The resolver returns both families at once (getaddrinfo), so no second answer needs to be waited
 //! for (section 3).
 
 use std::io;
@@ -48,7 +48,7 @@ pub(super) fn connect<T>(
     }
     match Watch::new() {
         Ok(watch) => race(&addrs, watch).map(wrap),
-        // No descriptor is left for a poller; perhaps there is one for a socket.
+        // No descriptor is left for a poller, but one may be left for a socket.
         Err(_) => first_of(addrs, connect),
     }
 }

@@ -79,7 +79,8 @@ impl UnixDatagram {
         self.connect_addr(&SocketAddr::from_pathname(path)?)
     }
 
-    /// As [`connect`](UnixDatagram::connect), to an address, which may be an abstract name.
+    /// Connects, like [`connect`](UnixDatagram::connect), to an address, which may be an abstract
+    /// name.
     ///
     /// # Errors
     /// Those of connect(2).

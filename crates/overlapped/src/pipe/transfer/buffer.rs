@@ -12,7 +12,7 @@ use crate::task::wait::{perform, perform_now};
 use crate::task::{cooperative_yield, unblock_to_end};
 use crate::time::deadline_in;
 
-/// The first size of the buffer: one that waits for a silent source should be small.
+/// The first size of the buffer, which is small because many buffers may wait for silent sources.
 const SIZE: usize = 8 << 10;
 
 /// The size that it grows to if the source fills it.
@@ -21,7 +21,8 @@ const SIZE_MAX: usize = 64 << 10;
 /// The bytes that a pool thread reads and writes between files at a time.
 const PART: usize = 256 << 10;
 
-/// A buffer whose bytes `start..end` are in transit. They go where they can when it is dropped.
+/// A buffer whose bytes `start..end` are in transit. When it is dropped, they go back to the source
+/// or on to the sink.
 struct Buffer<'a> {
     memory: Vec<u8>,
     start: usize,

@@ -29,7 +29,7 @@ impl<'a> End<'a> {
         Ok(End { fd, kind, limit, cursor: None })
     }
 
-    /// Has transfers take their turn at the cursor, if this is a file. Anything else that was
+    /// Makes transfers take their turn at the cursor, if this is a file. Anything else that was
     /// opened as one (a FIFO) may wait for ever, and must not make others wait for their turn as
     /// long.
     pub(crate) fn in_turn(self, state: &'a State) -> End<'a> {

@@ -85,7 +85,7 @@ impl TransferError {
     }
 
     /// Returns the bytes that follow: the source does not have them any more, and the sink does not
-    /// have them yet. Empty if the source is a file: its cursor stands behind the delivered bytes.
+    /// have them yet. Empty if the source is a file: its cursor is right after the delivered bytes.
     pub fn undelivered(&self) -> &[u8] {
         &self.undelivered
     }

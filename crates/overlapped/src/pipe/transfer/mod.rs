@@ -1,10 +1,10 @@
-//! Moving bytes from one descriptor to another, in the kernel where it can.
+//! Transfers of bytes from one descriptor to another, in the kernel if it can.
 //!
 //! ```text
 //! file ─▶ file            copy_file_range, by a pool thread                    (range)
 //! pipe ─▶ any, any ─▶ pipe   one splice                                        (direct)
 //! any  ─▶ any             a splice into a pipe of our own, a splice out of it  (pipe buffer)
-//! what splice cannot do   through memory                                       (buffer)
+//! all others              through memory                                       (buffer)
 //! ```
 //!
 //! A splice made by this thread never waits: it fails with `EAGAIN`, and the tasklet waits for the
@@ -13,12 +13,12 @@
 //! each one that waits would hold a worker, and a few dozen idle transfers would stop all others.
 //!
 //! **No byte is lost by an error or a deadline.** Bytes that have left the source and not reached
-//! the sink stand in the pipe buffer or in memory. When a transfer ends early, they go where they
-//! can. They go back into a source that is a file (its cursor is put back). They go on to a sink
-//! that takes them without waiting. The rest is handed to the caller in the error. A kill does the
-//! same, but leaves no caller to take the rest: it is lost with the tasklet, as the buffer of any
-//! killed loop is. That can only happen if neither side is a file, the bytes went the third or the
-//! fourth way, and the sink was full.
+//! the sink are in the pipe buffer or in memory. When a transfer ends early, they go back into a
+//! source that is a file (its cursor is put back), or on to a sink that takes them without waiting.
+//! The rest is given to the caller in the error. A kill does the same, but leaves no caller to take
+//! the rest: it is lost with the tasklet, as the buffer of any killed loop is. That can only happen
+//! if neither side is a file, the bytes went through the pipe buffer or through memory, and the
+//! sink was full.
 
 mod buffer;
 mod end;
@@ -43,8 +43,9 @@ use splice_step::{Step, splice_step, wait_for_either};
 /// The bytes that a pool thread copies between files before the tasklet looks at deadline and kill.
 const RANGE: usize = 8 << 20;
 
-/// A file with no more left than this is read into memory, which is quicker than to set up a pipe:
-/// 16 KiB from a cached file to a socket take 9 µs by memory and 28 by a pipe; 64 KiB, 55 and 35.
+/// A file with at most this many bytes left is read into memory, which is quicker than to set up a
+/// pipe: 16 KiB from a cached file to a socket take 9 µs by memory and 28 by a pipe; 64 KiB, 55 and
+/// 35.
 const SMALL: u64 = 32 << 10;
 
 /// The attempts in a row that fail with `EAGAIN` although both sides are ready, before splicing is
@@ -127,7 +128,7 @@ struct Transfer<'a> {
 enum Ended {
     /// It ended with the source, or at the limit.
     Complete,
-    /// The kernel cannot go on between these two. The bytes have left the source already.
+    /// The kernel cannot continue between these two. The bytes have left the source already.
     Unsupported(Vec<u8>),
 }
 
@@ -198,7 +199,8 @@ impl Transfer<'_> {
                 Ok(0) => break,
                 Ok(copied) => self.count(copied),
                 Err(error) if is_shortage(&error) => return Err(Failure::of_sink(error)),
-                // Other file systems, a file to append to: reading and writing will tell.
+                // Other file systems, or a file that is opened to append: the fallback, reading and
+                // writing, decides.
                 Err(_) => return Ok(Ended::UNSUPPORTED),
             }
         }
@@ -211,7 +213,7 @@ impl Transfer<'_> {
         let mut futile = 0;
         while self.left > 0 {
             if on_disk {
-                // Keeps the ring from sending a worker in vain.
+                // This keeps the ring from starting a worker in vain.
                 wait_for_either(&self.from, &self.to)?;
             }
             match splice_step(&self.from, &self.to, self.part(usize::MAX))? {

@@ -9,14 +9,15 @@ use super::{End, Ended, Failure, Side, Transfer};
 use crate::sys::splice;
 use crate::task::cooperative_yield;
 
-/// The bytes that a pipe holds unless it is asked to hold more (pipe(7)).
+/// The bytes that a pipe holds by default (pipe(7)).
 const SIZE: usize = 64 << 10;
 
 /// The bytes that the pipe may grow to if the source fills it: the most that any process may have
 /// by default. Between two sockets on the loopback this halves the processor time.
 const SIZE_MAX: usize = 1 << 20;
 
-/// A pipe that holds bytes in transit. They go where they can when it is dropped.
+/// A pipe that holds bytes in transit. When it is dropped, they go back to the source or on to the
+/// sink.
 struct PipeBuffer<'a> {
     reader: OwnedFd,
     writer: OwnedFd,

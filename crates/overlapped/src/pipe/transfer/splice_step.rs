@@ -1,4 +1,4 @@
-//! One splice, made by the thread that may wait for it, and the wait for a side that is not ready.
+//! One splice, made on a thread that may wait for it, and the wait for a side that is not ready.
 
 use std::io;
 use std::os::fd::AsRawFd;
@@ -37,13 +37,13 @@ pub(super) fn splice_step(from: &End<'_>, to: &End<'_>, len: usize) -> Result<St
         if on_disk && in_tasklet() && !port_does(&op) {
             return by_pool(from, to, len as usize);
         }
-        // SAFETY: both descriptors are borrowed until this returns; there is no memory.
+        // SAFETY: both descriptors are borrowed until this returns; no memory is involved.
         unsafe { perform(&op, None) }
     };
     match with_cursors([from, to], splice) {
         Ok(moved) => Ok(Step::Moved(moved)),
         Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(Step::Blocked),
-        // Reading and writing will tell what is wrong, if anything is.
+        // The fallback, reading and writing, returns the error if there is one.
         Err(error) if errno::says_no_splice(&error) => Ok(Step::Unsupported),
         Err(error) => Err(Failure::of(side_of(from, &error), error)),
     }
@@ -63,11 +63,12 @@ fn by_pool(from: &End<'_>, to: &End<'_>, len: usize) -> io::Result<usize> {
     })
 }
 
-/// Waits until `end` is ready, or may be worth another try, and as long as its limit allows.
+/// Waits until `end` is ready, or may be worth another try, for as long as the limit of `end`
+/// allows.
 pub(super) fn wait_for(end: &End<'_>, side: Side) -> Result<(), Failure> {
     let until = end.limit.map(deadline_in);
     let waited = match side {
-        // SAFETY: the descriptor is borrowed until this returns; there is no memory.
+        // SAFETY: the descriptor is borrowed until this returns; no memory is involved.
         Side::Source => unsafe { perform(&ready(end, side), until) }.map(drop),
         Side::Sink => wait_for_room(end, until),
     };

@@ -1,5 +1,5 @@
-//! Calls a closure in the place of a waiting tasklet that is parked for good, as
-//! pthread_cleanup_push(3) does for a thread.
+//! Cleanup closures of waiting tasklets, which are called if the tasklet is parked for good; the
+//! counterpart of pthread_cleanup_push(3).
 //!
 //! A waiting tasklet may owe something to others: to leave a queue, to pass a permit on. One that
 //! is killed unwinds, and its destructors do that. One that is parked for good does not unwind, so
@@ -15,7 +15,7 @@ struct Entered<'a>(&'a Tcb);
 
 impl Drop for Entered<'_> {
     fn drop(&mut self) {
-        let entry = self.0.cleanups.get().expect("what is entered last is left first");
+        let entry = self.0.cleanups.get().expect("the entry made last is removed first");
         // SAFETY: the entry lies in the same frame as this value.
         self.0.cleanups.set(unsafe { entry.as_ref() }.outer);
     }
@@ -54,8 +54,8 @@ fn run_of<F: Fn()>(_: &F) -> unsafe fn(*const ()) {
 pub(super) unsafe fn clean_up(block: &Tcb) {
     let mut next = block.cleanups.take();
     while let Some(entry) = next {
-        // SAFETY: an entry is in the list as long as its frame is there, and so is what `run` is
-        // given: `with_cleanup` borrows it.
+        // SAFETY: an entry is in the list as long as its frame is there. So is the closure that
+        // `run` is given, which `with_cleanup` borrows.
         unsafe {
             let entry = entry.as_ref();
             (entry.run)(entry.of);

@@ -14,20 +14,21 @@
 //! still has no stack or no end then, it is abandoned as well; if it has not begun, its closure is
 //! leaked. So a shutdown has a limit whatever destructors do.
 //!
-//! **What is done first**, in this order:
+//! **Steps**, in this order:
 //! 1. Its operations have ended (terminal completion first).
 //! 2. It is in no queue: it has left its channel, select, join, group, scope, timer, and whatever
 //!    waits for a wake from another thread.
 //! 3. Its cleanups have run (`cleanup.rs`): it has left the queues of locks, semaphores, condition
 //!    variables, barriers, events, channels between threads, files' cursors and standard streams.
-//!    What it was handed there (a lock, a permit, a notification, the news of a value) goes to the
-//!    next waiter. Jobs that it waits for are asked to stop, and their results are dropped.
-//! 4. All that wait for its end are told: joins from any thread, scopes, [`Remote`] handles.
+//!    Anything that it was handed there (a lock, a permit, a notification, the news of a value)
+//!    goes to the next waiter. Jobs that it waits for are asked to stop, and their results are
+//!    dropped.
+//! 4. All waits for its end are completed: joins from any thread, scopes, [`Remote`] handles.
 //!
 //! No code of the user's runs meanwhile, and nothing of the user's is dropped (the port reaps, the
 //! scheduler runs).
 //!
-//! **What stays** is all that its frames own: a lock that it holds remains locked and a value that
+//! **Everything that its frames own stays**: a lock that it holds remains locked and a value that
 //! it received is gone, as with a thread of std that waits for ever.
 //!
 //! **Its thread** lends thread-locals to its frames, and these may have lent them on to threads

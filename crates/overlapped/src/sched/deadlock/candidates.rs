@@ -1,10 +1,10 @@
-//! The waiters that can be told of a deadlock, kept for a run of reports.
+//! The waiters that can get a deadlock report, kept for a series of reports.
 //!
 //! A report goes to the last waiter whose call can return an error. Often the next report follows
-//! at once: the tasklet that was told ends, and the others still wait. So all tasklets are examined
-//! once, and as long as neither the port nor another thread wakes one, only tasklets that park
-//! meanwhile are added: they are the last ones by then. A thousand reports cost one walk, not a
-//! thousand.
+//! at once: the tasklet that got the report ends, and the others still wait. So all tasklets are
+//! examined once, and as long as neither the port nor another thread wakes one, only tasklets that
+//! park meanwhile are added: they are the last ones by then. A thousand reports cost one walk, not
+//! a thousand.
 
 use crate::sched::{State, Tcb, TcbPtr, release, retain};
 

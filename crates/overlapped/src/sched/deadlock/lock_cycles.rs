@@ -1,9 +1,9 @@
 //! Cycles of lock waits: each waiter holds the lock that the next one wants.
 //!
-//! If nothing else on the scheduler can run, that is a deadlock report. Beside an acceptor, say, it
-//! is a hang that looks like idleness. So the scheduler searches for cycles before it sleeps, a
-//! while after a wait for a lock began, and warns once of each. It only warns: a guard may have
-//! been given to a neighbour, which will release the lock.
+//! If nothing else on the scheduler can run, that is a deadlock report. If something else can run,
+//! an acceptor for example, it is a hang that looks like idleness. So the scheduler searches for
+//! cycles before it sleeps, a while after a wait for a lock began, and warns once of each. It only
+//! warns: a guard may have been given to a neighbour, which will release the lock.
 
 use std::collections::HashMap;
 use std::fmt::Write as _;
@@ -11,11 +11,11 @@ use std::fmt::Write as _;
 use crate::sched::{NEVER, Sched, TcbPtr, Waiting};
 use crate::watchdog;
 
-/// The time that all tasklets of a cycle have waited before it is told of, and the time between two
-/// searches, in nanoseconds.
+/// The time that all tasklets of a cycle must have waited before it is reported, and the time
+/// between two searches, in nanoseconds.
 const AFTER_NS: u64 = 1_000_000_000;
 
-/// The most cycles that one scheduler tells of.
+/// The most cycles that one scheduler reports.
 const TOLD_MAX: usize = 16;
 
 impl Sched {
@@ -35,7 +35,7 @@ impl Sched {
         if at.get() == 0 { NEVER } else { at.get() }
     }
 
-    /// Tells of cycles that have lasted long enough. Returns false if there is a younger one.
+    /// Reports cycles that have lasted long enough. Returns false if a younger one exists.
     #[cold]
     fn tell_cycles(&self, now: u64) -> bool {
         let mut told = self.told_cycles.borrow_mut();
@@ -84,7 +84,7 @@ impl Sched {
 /// id)`.
 fn cycles<T: Copy>(nodes: &HashMap<u64, (T, u64)>) -> Vec<Vec<T>> {
     let mut found = Vec::new();
-    // The walk that reached each node first.
+    // For each node, the walk that reached it first.
     let mut seen: HashMap<u64, u64> = HashMap::new();
     for begin in nodes.keys().copied() {
         let mut at = begin;

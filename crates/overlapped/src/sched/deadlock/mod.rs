@@ -1,14 +1,14 @@
-//! Deadlocks: whether anything can still wake a tasklet, and which one is told if nothing can.
+//! Deadlock reports: whether anything can still wake a tasklet, and which tasklet gets the report
+//! if nothing can.
 //!
-//! A report is sound, not complete. Operations in flight, timers of waits, and every
-//! live handle or sending end in another thread count as something that can wake. Where there is
-//! none, the last waiter whose call can return an error gets the [`DeadlockReport`]; if no call
-//! can, `run` returns it.
+//! A report is sound, not complete. Operations in flight, timers of waits, and every live handle or
+//! sending end in another thread count as something that can wake. If nothing can, the last waiter
+//! whose call can return an error gets the [`DeadlockReport`]; if no call can, `run` returns it.
 //!
 //! | file | what it has |
 //! |---|---|
 //! | `report` | the report, and one line of it |
-//! | `candidates` | the waiters that can be told, kept from one report to the next |
+//! | `candidates` | the waiters that can get a report, kept from one report to the next |
 //! | `lock_cycles` | a warning where tasklets wait for each other's locks beside others that run |
 
 mod candidates;
@@ -68,8 +68,8 @@ impl Sched {
 
 /// The report.
 impl Sched {
-    /// Nothing runs and nothing can wake: tells the last waiter whose call can return an error, or
-    /// `run`, if there is none.
+    /// Reports a deadlock, when nothing runs and nothing can wake a tasklet: to the last waiter
+    /// whose call can return an error, else to `run`.
     pub(super) fn report_deadlock(&self) {
         if !self.reporting_deadlocks.replace(true) {
             self.after_switch_due.set(true);
@@ -91,7 +91,7 @@ impl Sched {
     }
 
     /// Returns the report for `waiter`, or for `run` if it is `None`. A report is made once: all
-    /// that waited when it was made get the same one, however many have been told and have ended
+    /// tasklets that waited at that moment get the same one, however many got it and have ended
     /// since.
     fn deadlock_report_for(&self, waiter: Option<TcbPtr>) -> DeadlockReport {
         let parked_at = waiter.map_or_else(|| self.last_parked(), |tcb| self.parked_at(tcb));

@@ -8,8 +8,8 @@ use std::time::Duration;
 /// The report of a deadlock: nothing runs, nothing is in flight, and nothing outside could wake a
 /// tasklet.
 ///
-/// It lists the tasklets that waited at that moment, and is made once: every tasklet that is told
-/// gets the same list, whatever has become of the others by then. It is cheap to clone.
+/// It lists the tasklets that waited at that moment, and is made once: every tasklet that gets a
+/// report gets the same list, even if others have ended by then. It is cheap to clone.
 #[derive(Clone, PartialEq, Eq)]
 pub struct DeadlockReport {
     waiters: Arc<[Waiter]>,
@@ -38,12 +38,12 @@ impl DeadlockReport {
         DeadlockReport { waiters: waiters.into(), count }
     }
 
-    /// The number of tasklets that waited.
+    /// Returns the number of tasklets that waited.
     pub fn count(&self) -> usize {
         self.count
     }
 
-    /// The tasklets that waited: the youngest 64 of them.
+    /// Returns the tasklets that waited: the youngest 64 of them.
     pub fn waiters(&self) -> &[Waiter] {
         &self.waiters
     }

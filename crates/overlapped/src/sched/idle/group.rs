@@ -6,7 +6,7 @@
 //!                                               └──▶ Over      all idle, no tasklet lives
 //! ```
 //!
-//! A member becomes idle after it has told its inbox that it sleeps and has seen the inbox empty. A
+//! A member becomes idle after it has marked its inbox as asleep and has seen the inbox empty. A
 //! later message comes from a busy member, or from outside. So if all members are idle and all
 //! inboxes are empty, no member will ever post again. Handles outside are counted by the inboxes.
 //! The inboxes are checked and closed under all their locks at once, so a run that has ended takes
@@ -57,7 +57,7 @@ struct Member {
 }
 
 struct State {
-    /// For each idle member, whether tasklets of its wait; `None` for a busy one.
+    /// The idle members, each with whether its tasklets wait; `None` for a busy one.
     idle: Box<[Option<bool>]>,
     over: bool,
 }

@@ -188,7 +188,7 @@ fn loom_a_closed_inbox_refuses_and_is_quiet() {
         let own = inbox.clone();
         let poster = thread::spawn(move || own.post(Message::Wake(token(1))).is_ok());
         let is_over = group.set_idle(0, false) == IdleOutcome::Over;
-        assert_ne!(is_over, poster.join().unwrap(), "what was taken in keeps the group up");
+        assert_ne!(is_over, poster.join().unwrap(), "a message taken in keeps the group busy");
         assert_eq!(inbox.post(Message::Wake(token(2))).is_err(), is_over);
     });
 }

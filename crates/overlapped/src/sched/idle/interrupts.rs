@@ -6,12 +6,12 @@
 //!            set a bit, notify the port       take the bits, end the waits
 //! ```
 //!
-//! A handler may come between any two instructions, and finds whichever thread-locals the thread is
-//! on. So there is no thread-local in here, no lock and no memory that is ever freed: slots are
-//! leaked and used again, and a handler reads no slot but its own thread's.
+//! A handler may run between any two instructions, with a tasklet's thread-locals or the thread's
+//! own. So this module uses no thread-locals, no lock and no memory that is ever freed: slots are
+//! leaked and used again, and a handler reads only its own thread's slot.
 //!
 //! A child of fork(2) has slots of its own. Its parent's slots name threads that the child does not
-//! have, whose numbers may come back, and ports that it must leave alone.
+//! have, whose numbers may be used again, and ports that it must leave alone.
 
 use std::cell::UnsafeCell;
 use std::ptr;
@@ -75,7 +75,7 @@ fn slots() -> impl Iterator<Item = &'static HandlerSlot> {
     })
 }
 
-/// The requests of handlers to the scheduler of one thread. Not `Send`.
+/// The requests of handlers to the scheduler of the thread that made the value; not `Send`.
 pub(crate) struct Interrupts {
     /// Missing under Miri, which has no handlers.
     slot: Option<&'static HandlerSlot>,
@@ -101,7 +101,7 @@ impl Interrupts {
     }
 
     /// Asks the scheduler to call the function of [`answer_requests`]. The caller is on its thread,
-    /// so the scheduler is not asleep. Returns false if there is no function or no slot.
+    /// so the scheduler is not asleep. Returns false without a function or a slot.
     /// Async-signal-safe.
     pub(crate) fn request(&self) -> bool {
         match self.slot {
@@ -170,9 +170,9 @@ extern "C" fn forget() {
 /// Asks the scheduler of the calling thread, if there is one, to end waits. Returns whether there
 /// is one.
 ///
-/// Async-signal-safe: it takes no lock, allocates and frees nothing, and does not panic.
-/// `Notifier::notify`, which it calls, says so of itself: it drops what it has upgraded, but never
-/// the last reference, since the port has one. This very thread drops the port, after the slot's
+/// Async-signal-safe: it takes no lock, allocates and frees nothing, and does not panic. The same
+/// holds for `Notifier::notify`, which it calls: that drops the reference that it has upgraded, but
+/// never the last one, since the port has one. This very thread drops the port, after the slot's
 /// notifier ([`Interrupts`] is dropped first).
 pub(crate) fn interrupt(bits: u8) -> bool {
     let place = errno_place();

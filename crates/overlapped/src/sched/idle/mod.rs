@@ -57,8 +57,8 @@ impl Sched {
         self.fire_timers();
     }
 
-    /// Polls, and sleeps until there is something to do, or the grace time is over. One call of the
-    /// port submits, waits and reaps.
+    /// Polls the port, and sleeps until something is to be done, or the grace time is over. One
+    /// call of the port submits, waits and reaps.
     pub(super) fn poll_or_sleep(&self) -> PollOutcome {
         self.end_interrupted_waits();
         self.read_inbox();

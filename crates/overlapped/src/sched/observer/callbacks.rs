@@ -17,15 +17,15 @@ pub struct ChannelEvent {
 /// Callbacks for switches and channel actions: Stackless Python's schedule and channel callbacks.
 ///
 /// They are called on tasklets' stacks, inside `no_switch`: they must not wait. The observer is
-/// given to `Config::observer`, and costs nothing where there is none. A panic in it is printed and
-/// ignored.
+/// given to `Config::observer`. A run without an observer pays nothing. A panic in it is printed
+/// and ignored.
 pub trait Observer {
-    /// `next` runs now; before it ran `previous`, if any tasklet did.
+    /// Called when `next` starts to run; `previous` ran before it, if any tasklet did.
     fn switched(&self, previous: Option<u64>, next: u64) {
         let _ = (previous, next);
     }
 
-    /// A tasklet sends or receives.
+    /// Called when a tasklet sends or receives.
     fn channel(&self, event: ChannelEvent) {
         let _ = event;
     }

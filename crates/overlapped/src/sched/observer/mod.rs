@@ -28,7 +28,7 @@ impl Sched {
     pub(crate) fn observe(&self, f: impl FnOnce(&dyn Observer)) {
         if let Some(observer) = &self.observer {
             if self.observing.replace(true) {
-                return; // What the observer does itself is not observed.
+                return; // The observer's own actions are not observed.
             }
             // An observer only watches, so its panic ends nothing.
             self.running_block().call_without_waiting(|| f(&**observer));
@@ -36,7 +36,7 @@ impl Sched {
         }
     }
 
-    /// The running tasklet's block.
+    /// Returns the running tasklet's block.
     #[inline]
     fn running_block(&self) -> &Tcb {
         match self.running.get() {

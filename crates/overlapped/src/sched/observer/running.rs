@@ -27,7 +27,7 @@ fn overflowing_tasklet(fault: usize) -> Option<OverflowingTasklet> {
     }
     let name = me.name_in_handler();
     let (name, name_len) = name.map_or((std::ptr::null(), 0), |name| (name.as_ptr(), name.len()));
-    // The suspender stands at the top of the stack; stacks are multiples of guards.
+    // The suspender lies at the top of the stack; stacks are multiples of guards.
     let usable = (me.suspender.get().addr() - guard.end).next_multiple_of(stack::GUARD);
     let stack_size = usable + (guard.end - guard.start);
     Some(OverflowingTasklet { name, name_len, id: me.id, usable, stack_size })
@@ -39,7 +39,7 @@ pub(super) fn running_tasklet() -> Option<Held> {
     let me = here.block(here.running.get()?);
     let name = me.name_in_handler();
     let (name, name_len) = name.map_or((std::ptr::null(), 0), |name| (name.as_ptr(), name.len()));
-    // The suspender stands at the top of the stack, above the first frame.
+    // The suspender lies at the top of the stack, above the first frame.
     let stack = (me.guard.get().end, me.suspender.get().addr());
     Some(Held { id: me.id, name, name_len, spawned_at: me.spawned_at, stack })
 }

@@ -59,7 +59,7 @@ impl Sched {
         self.block(main).ending.get() == Ending::Panicked
     }
 
-    /// Does what is asked for only at times: takes traces, and collects candidates for a deadlock
+    /// Does the rare work after a switch: takes traces, and collects candidates for a deadlock
     /// report.
     #[cold]
     fn after_switch(&self, ran: TcbPtr) {

@@ -38,11 +38,11 @@ impl CrateLocals {
 pub(super) fn run_on_block(sched: Here, tcb: TcbPtr) {
     let tasklet = sched.block(tcb);
     let crate_locals = CrateLocals::capture(sched);
-    // The suspender stands at the top of the stack, above the first frame.
+    // The suspender lies at the top of the stack, above the first frame.
     let stack = tasklet.guard.get().end..tasklet.suspender.get().addr();
     let block = sched.blocks.borrow_mut().take(stack);
-    // SAFETY: this is the thread's own block, and the other one has been made for this thread. What
-    // runs there does not unwind. It leaves the stack by `depart` alone.
+    // SAFETY: this is the thread's own block, and the other one has been made for this thread. The
+    // code that runs there does not unwind, and leaves the stack by `depart` alone.
     unsafe {
         block.run(|| {
             crate_locals.install();
@@ -50,7 +50,8 @@ pub(super) fn run_on_block(sched: Here, tcb: TcbPtr) {
             (tasklet.vtable.run)(tcb);
             tasklet.locals.set(Locals::Threads);
             if here().is_none() {
-                ended_in_a_child(); // Where glibc has given the thread's own block away.
+                // In a child of fork(2), glibc has given the thread's own block away.
+                ended_in_a_child();
             }
         });
     }

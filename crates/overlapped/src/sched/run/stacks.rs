@@ -32,7 +32,7 @@ impl Sched {
     }
 
     /// Lets all tasklets that wait for a stack try again, once after each stack that came back: the
-    /// one that tried first may have asked for a size that cannot be made.
+    /// the one that tried first may need a size that cannot be made.
     #[cold]
     pub(in crate::sched) fn retry_stack_waiters(&self) -> bool {
         if self.waiting_for_stack.len() == 0 || self.retried_stack_waiters.replace(true) {
@@ -63,15 +63,15 @@ impl Sched {
         );
         let block = self.block(tcb);
         block.waits_for_stack.set(true);
-        // One stack beyond the limit is lent to killed tasklets. When it comes back, a killed one
-        // must be the next to try.
+        // One stack beyond the limit is lent to killed tasklets. When it comes back, a killed
+        // tasklet must be the next to try.
         match block.killed.get() {
             true => self.waiting_for_stack.push_front(tcb),
             false => self.waiting_for_stack.push_back(tcb),
         }
     }
 
-    /// Queues a killed tasklet that waits for a stack: there may be one for it now.
+    /// Queues a killed tasklet that waits for a stack, since one may be free for it now.
     #[cold]
     pub(in crate::sched) fn retry_killed(&self, tcb: TcbPtr) {
         self.waiting_for_stack.remove(tcb);

@@ -9,9 +9,9 @@
 //! - **A limit that is checked first** bounds tasklets, so that their places in the timers' heap
 //!   have 32 bits; placed tasklets, closures in an inbox, stacks, threads of the pools; permits of
 //!   a semaphore, free or taken; depths of `shield` and `no_switch`.
-//! - **What safe code can forget** is bounded by no memory, so its overflow ends the process, as in
-//!   `Rc`: references to a block, handles in an inbox. A channel's senders are an `Arc`'s. Too many
-//!   locks of a standard stream by one caller are a panic, as in std.
+//! - **Values that safe code can forget** are not limited by memory, so an overflow of their count
+//!   ends the process, as in `Rc`: references to a block, handles in an inbox. A channel's senders
+//!   are an `Arc`'s. Too many locks of a standard stream by one caller are a panic, as in std.
 //! - **Generations of a slot**: the slot is used up with the last one.
 
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -26,10 +26,10 @@ pub(in crate::sched) fn new_number() -> u64 {
 /// The most handles that are counted: `Arc`'s limit.
 pub(in crate::sched) const HANDLES_MAX: usize = isize::MAX as usize;
 
-/// Ends the process: so many handles have been forgotten that a count would wrap.
+/// Ends the process, because a count would wrap after too many forgotten handles.
 #[cold]
 pub(in crate::sched) fn overflow(what: &str) -> ! {
-    eprintln!("overlapped: {what} have been counted to the end, for they were forgotten; aborting");
+    eprintln!("overlapped: too many {what} were forgotten, their count would overflow; aborting");
     std::process::abort();
 }
 
@@ -90,7 +90,7 @@ mod tests {
             let output = command.output().unwrap();
             let said = String::from_utf8_lossy(&output.stderr);
             assert_eq!(output.status.signal(), Some(libc::SIGABRT), "{case}: {said}");
-            assert!(said.contains("counted to the end"), "{case}: {said}");
+            assert!(said.contains("their count would overflow"), "{case}: {said}");
         }
         println!("RELIABILITY S16 {} counts that end the process, as Rc's does", CASES.len());
     }
@@ -102,7 +102,7 @@ mod tests {
             fn channel(&self, _: task::ChannelEvent) {
                 assert_eq!(here().unwrap().me().no_switch.get(), DEPTH_MAX + 1);
                 let deeper = std::panic::catch_unwind(|| no_switch(|| ()));
-                assert!(deeper.is_err(), "there is no room for the user's");
+                assert!(deeper.is_err(), "no depth is left for the user's code");
                 let waits = std::panic::catch_unwind(crate::yield_now);
                 assert!(waits.is_err(), "an observer cannot wait");
                 TOLD.set(TOLD.get() + 1);

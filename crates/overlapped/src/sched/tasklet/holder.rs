@@ -2,8 +2,8 @@
 //!
 //! A guard stays on the thread on which it was made. So a lock that was taken on this thread is
 //! released by a tasklet of this thread's scheduler, or never: a wait for it counts as one that
-//! nothing outside can end. Of readers it is only known that there are some, so a wait for them
-//! counts as one that may end.
+//! nothing outside can end. Readers are only counted, not known, so a wait for them counts as one
+//! that may end.
 
 use std::cell::Cell;
 use std::fmt;
@@ -25,7 +25,7 @@ pub(crate) struct Holder {
 }
 
 impl Holder {
-    pub(crate) const fn nobody() -> Holder {
+    pub(crate) const fn none() -> Holder {
         Holder { number: AtomicU64::new(0), tasklet: AtomicU64::new(0) }
     }
 

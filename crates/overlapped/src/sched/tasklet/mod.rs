@@ -126,7 +126,7 @@ pub(crate) enum Waiting {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Awaited {
     pub(crate) what: &'static str,
-    /// 0: there is no address.
+    /// The address of the event; 0 if it has none.
     pub(crate) at: usize,
 }
 
@@ -139,7 +139,7 @@ impl Waiting {
             | Waiting::Join(_)
             | Waiting::Select(_)
             | Waiting::Member(_)
-            // It ends early, and the caller's next call says why.
+            // The sleep ends early, and the caller's next call says why.
             | Waiting::Sleep => true,
             Waiting::Remote { can_fail, .. } => can_fail,
             Waiting::Nothing
@@ -210,7 +210,7 @@ pub(crate) enum Locals {
 /// The way in which a tasklet ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Ending {
-    /// Not yet.
+    /// The tasklet has not ended.
     Alive,
     /// Its closure returned.
     Returned,
@@ -218,7 +218,7 @@ pub(crate) enum Ending {
     Panicked,
     /// It was killed.
     Killed,
-    /// It never ran: the stack that it asked for cannot be made.
+    /// It never ran, because a stack of its size cannot be made.
     NoStack,
     /// It outlived the grace time: it is parked for good, or has never begun and never will.
     Abandoned,
@@ -233,7 +233,7 @@ pub(crate) struct Tcb {
     pub(crate) wake: Cell<Wake>,
     /// Set while a requested kill has not been delivered.
     pub(crate) killed: Cell<bool>,
-    /// Set when the pending operation was asked to end, by a kill or a deadline.
+    /// Set when the pending operation was cancelled, by a kill or a deadline.
     pub(crate) cancel_requested: Cell<bool>,
     /// The depth of `shield`: kills are held off.
     pub(crate) shields: Cell<u16>,
@@ -295,9 +295,9 @@ pub(crate) struct Tcb {
     pub(crate) extra: UnsafeCell<Option<Box<Extra>>>,
     /// Set if it was given a name, before its first run.
     pub(crate) is_named: Cell<bool>,
-    /// Set if the stack that it asked for could not be made.
+    /// Set if a stack of its size could not be made.
     pub(crate) no_stack: Cell<bool>,
-    /// The stack size that it asked for, in bytes; 0 for the default.
+    /// The stack size requested for it, in bytes; 0 for the default.
     pub(crate) stack_size: Cell<usize>,
     /// The call that spawned it.
     pub(crate) spawned_at: Origin,
@@ -379,7 +379,7 @@ impl Tcb {
         }
     }
 
-    /// The stack and context, from the first run to the end.
+    /// Returns the stack and context, from the first run to the end.
     #[inline(always)]
     pub(crate) fn fiber(&self) -> Option<&Fiber> {
         // SAFETY: only its own thread touches the block. Only the hub puts a fiber here and takes
@@ -417,7 +417,7 @@ impl Tcb {
         })
     }
 
-    /// The name given to `Builder::name`.
+    /// Returns the name given to `Builder::name`.
     pub(crate) fn name(&self) -> Option<String> {
         self.extra(|extra| extra?.name.as_deref().map(String::from))
     }
@@ -470,7 +470,7 @@ pub(crate) unsafe fn release(tcb: TcbPtr) {
     let refs = block.refs.get() - 1;
     block.refs.set(refs);
     if refs == 0 {
-        // SAFETY: there is no other reference.
+        // SAFETY: no other reference exists.
         unsafe { (block.vtable.free)(tcb) };
     }
 }

@@ -54,7 +54,7 @@ impl<N: Linked> Queue<N> {
         self.head.get()
     }
 
-    /// The element behind `element`, which is in this queue.
+    /// Returns the element behind `element`, which is in this queue.
     #[inline]
     pub(crate) fn after(&self, element: NonNull<N>) -> Option<NonNull<N>> {
         links(element).next.get().map(NonNull::cast)
@@ -114,8 +114,8 @@ impl<N: Linked> Queue<N> {
         self.len.set(self.len.get() - 1);
     }
 
-    /// Turns the queue, seen as a ring, until `element` is in front, and removes it; `caller`
-    /// stands where the ring was cut: `[x… element y…]` becomes `[y… caller x…]`.
+    /// Turns the queue, seen as a ring, until `element` is in front, and removes it; `caller` is at
+    /// the place where the ring was cut: `[x… element y…]` becomes `[y… caller x…]`.
     pub(crate) fn rotate_out(&self, element: NonNull<N>, caller: NonNull<N>) {
         self.push_back(caller);
         while let Some(first) = self.front() {

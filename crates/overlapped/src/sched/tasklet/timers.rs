@@ -29,7 +29,7 @@ fn block<'a>(tcb: TcbPtr) -> &'a Tcb {
 }
 
 impl Timers {
-    /// Returns when the next entry comes up, or [`NEVER`].
+    /// Returns the time of the next entry, or [`NEVER`].
     pub(crate) fn next(&self) -> u64 {
         self.heap.first().map_or(NEVER, |entry| entry.when)
     }
@@ -54,7 +54,7 @@ impl Timers {
         }
     }
 
-    /// Takes the next tasklet whose deadline has come by `now`. Early entries are corrected on the
+    /// Takes the next tasklet whose deadline is not after `now`. Early entries are corrected on the
     /// way.
     pub(crate) fn pop_due(&mut self, now: u64) -> Option<TcbPtr> {
         while self.next() <= now {

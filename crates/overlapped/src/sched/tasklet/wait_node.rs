@@ -13,7 +13,7 @@
 //! [`SelectState`] and its alternatives lie in the frame of the select. The event that happens
 //! first decides the select: all other nodes are unlinked in the same step, so nothing meets them
 //! any more. Only an operation in flight cannot be given up at once (terminal completion first): it
-//! is asked to end, and the select goes on when it has. Until then the select is *decided*, and
+//! is cancelled, and the select goes on when it has ended. Until then the select is *decided*, and
 //! nothing changes it.
 
 use std::cell::Cell;
@@ -80,7 +80,7 @@ pub(crate) type JoinWaiter = Cell<Option<WaitNodePtr>>;
 /// The place where an alternative is registered.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Registration {
-    /// Not registered, not yet or not any more.
+    /// Not registered yet, or not any more.
     None,
     /// In a channel.
     Channel { queue: NonNull<WaitQueue>, sending: bool },
@@ -127,7 +127,7 @@ impl Alternative {
             // SAFETY: a registered alternative belongs to a select, whose frame stays until all of
             // its alternatives are unlinked.
             Some(select) => unsafe { select.as_ref() },
-            None => unreachable!("an alternative that sits somewhere belongs to a select"),
+            None => unreachable!("a registered alternative belongs to a select"),
         }
     }
 }

@@ -13,7 +13,7 @@ fn mappings() -> usize {
     std::fs::read_to_string("/proc/self/maps").unwrap().lines().count()
 }
 
-/// A field of /proc/self/status in KiB.
+/// Returns a field of /proc/self/status, in KiB.
 fn status_kib(field: &str) -> usize {
     let text = std::fs::read_to_string("/proc/self/status").unwrap();
     let line = text.lines().find(|line| line.starts_with(field)).unwrap();
@@ -98,14 +98,14 @@ fn stacks_of_all_sizes_are_disjoint() {
 }
 
 #[test]
-fn at_the_maximum_there_is_a_limit_until_one_is_given_back() {
+fn at_the_maximum_take_fails_until_a_stack_is_given_back() {
     let mut pool = Pool::new(config(2));
     let (a, b) = (pool.take(None).unwrap(), pool.take(Some(1 << 20)).unwrap());
     assert!(matches!(pool.take(None), Err(TakeError::Limit)));
     pool.give(b);
     let c = pool.take(None).unwrap();
     pool.give(a);
-    // A leaked stack holds its memory and so its place.
+    // A leaked stack keeps its memory, so it still counts.
     drop(c);
     let _d = pool.take(None).unwrap();
     assert!(matches!(pool.take(None), Err(TakeError::Limit)));
@@ -113,7 +113,7 @@ fn at_the_maximum_there_is_a_limit_until_one_is_given_back() {
 }
 
 #[test]
-fn one_stack_is_lent_beyond_the_maximum_and_no_second() {
+fn only_one_stack_is_lent_beyond_the_maximum() {
     let mut pool = Pool::new(config(1));
     let a = pool.take(None).unwrap();
     let beyond = pool.take_beyond().unwrap();
@@ -144,7 +144,7 @@ fn without_address_space_there_is_a_limit_and_then_an_error() {
             Err(error) => break error,
         }
     };
-    // Slabs shrink to what there is room for.
+    // Slabs shrink to the room that is left.
     assert!(matches!(error, TakeError::Limit), "{error:?}");
     assert!((8..=16).contains(&stacks.len()), "{}", stacks.len());
     pool.give(stacks.pop().unwrap());
@@ -155,8 +155,8 @@ fn without_address_space_there_is_a_limit_and_then_an_error() {
 }
 
 #[test]
-fn dropping_the_pool_unmaps_what_came_back_and_keeps_what_did_not() {
-    let test = "dropping_the_pool_unmaps_what_came_back_and_keeps_what_did_not";
+fn dropping_the_pool_unmaps_only_slabs_whose_stacks_came_back() {
+    let test = "dropping_the_pool_unmaps_only_slabs_whose_stacks_came_back";
     if case().is_none() {
         // Alone in a process, so that nothing else maps memory at the addresses that are checked.
         let output = child(module_path!(), test, "child");
@@ -219,7 +219,7 @@ fn used_sees_a_page_beyond_the_first_chunk_of_a_large_stack() {
 }
 
 #[test]
-fn a_guard_that_does_not_hold_would_be_noticed() {
+fn guards_are_unreadable_and_usable_parts_are_readable() {
     let mut pool = Pool::new(config(4));
     let stack = pool.take(None).unwrap();
     assert!(!sys::is_readable(stack.guard().start) && !sys::is_readable(stack.guard().end - 8));
@@ -227,21 +227,21 @@ fn a_guard_that_does_not_hold_would_be_noticed() {
 }
 
 #[test]
-fn trim_spares_the_hot_ones_and_returns_the_idle_ones() {
+fn trim_keeps_hot_stacks_and_frees_the_pages_of_idle_ones() {
     let mut pool = Pool::new(config(1000));
     let stacks: Vec<Stack> = (0..900).map(|_| pool.take(None).unwrap()).collect();
     for stack in stacks {
         touch(&stack, 1);
         pool.give(stack);
     }
-    // The list was empty since the last trim: every one of them was used.
+    // The free list was empty since the last trim, so every stack counts as used.
     assert!(!pool.trim());
     let warm: Vec<Stack> = (0..100).map(|_| pool.take(None).unwrap()).collect();
     assert!(warm.iter().all(|stack| stack.used() > 0));
     for stack in warm {
         pool.give(stack);
     }
-    // 800 were idle, 128 go at a time.
+    // 800 were idle, and each call trims 128.
     let calls = (0..10).position(|_| !pool.trim()).unwrap() + 1;
     assert_eq!(calls, 7);
     let stacks: Vec<Stack> = (0..900).map(|_| pool.take(None).unwrap()).collect();
@@ -252,7 +252,7 @@ fn trim_spares_the_hot_ones_and_returns_the_idle_ones() {
         touch(&stack, 1);
         pool.give(stack);
     }
-    // Idle for two trims: all but the hot ones go.
+    // All but the hot ones are trimmed after being idle for two trims.
     while pool.trim() {}
     while pool.trim() {}
     let stacks: Vec<Stack> = (0..900).map(|_| pool.take(None).unwrap()).collect();
@@ -346,7 +346,7 @@ fn a_million_stacks_cost_less_than_five_kib_each() {
 
 #[test]
 #[ignore = "a measurement; run it in release"]
-fn what_take_and_give_cost() {
+fn cost_of_take_and_give() {
     const ROUNDS: u32 = 20_000_000;
     let mut pool = Pool::new(config(1000));
     let warm: Vec<Stack> = (0..64).map(|_| pool.take(None).unwrap()).collect();

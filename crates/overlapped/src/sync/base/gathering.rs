@@ -74,7 +74,8 @@ pub(in crate::sync) struct Entry<'a> {
 }
 
 impl Entry<'_> {
-    /// Waits. Returns whether the caller was released before the port's clock showed `until`.
+    /// Waits for the release. Returns whether the caller was released before the port's clock
+    /// showed `until`.
     pub(in crate::sync) fn wait(&self, what: &'static str, until: u64) -> bool {
         let cleanup = || {
             self.leave();
@@ -82,7 +83,7 @@ impl Entry<'_> {
         waiter::with_cleanup(&cleanup, || self.wait_within(what, until))
     }
 
-    /// Waits for what threads of this process must bring about.
+    /// Waits for a change that threads of this process must bring about.
     pub(in crate::sync) fn wait_for_threads(
         &self,
         awaited: Awaited,

@@ -1,11 +1,11 @@
 //! A lock without its value: permits, their holder, and poison.
 //!
-//! **Unwinding tasklets do not wait.** One that switched would make std's panic count another's. So
-//! if a destructor comes to a lock that a neighbour on its own thread holds, that could never be
-//! released, and the process is aborted with a message that names both tasklets. Before that
-//! everything else is tried: a lock that was handed over to a waiter that has not run since is
-//! taken back, and a holder in another thread is given [`UNWINDING_WAIT_MAX`], for which the thread
-//! is blocked. Inside `no_switch` it is a panic, as for every call that has no error to return.
+//! **Unwinding tasklets do not wait.** If one switched, another tasklet would see its panic count.
+//! So a lock that a neighbour on the same thread holds could never be released while a destructor
+//! waits for it, and the process is aborted with a message that names both tasklets. Everything
+//! else is tried before: a lock that was handed over to a waiter that has not run since is taken
+//! back, and for a holder in another thread the thread is blocked for [`UNWINDING_WAIT_MAX`].
+//! Inside `no_switch` it is a panic, as for every call that has no error to return.
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{PoisonError, TryLockError, TryLockResult};
@@ -40,7 +40,7 @@ pub(in crate::sync) struct Lock<const ALL: usize> {
 pub(in crate::sync) struct Panicking(bool);
 
 impl Panicking {
-    /// The state for a new guard.
+    /// Returns the state for a new guard.
     #[inline]
     pub(in crate::sync) fn now() -> Panicking {
         Panicking(thread::panicking())
@@ -52,7 +52,7 @@ impl<const ALL: usize> Lock<ALL> {
         let state = const { Permits::initial_state(ALL) };
         Lock {
             permits: Permits::from_parts(AtomicUsize::new(state), Mutex::new(None)),
-            holder: Holder::nobody(),
+            holder: Holder::none(),
             poisoned: AtomicBool::new(false),
         }
     }
@@ -132,11 +132,10 @@ impl<const ALL: usize> Lock<ALL> {
     #[track_caller]
     #[cold]
     fn contend(&self, permits: usize, kind: LockKind) {
-        // A writer takes all permits or none, so if one is left over, readers have taken all that
-        // they can.
+        // A writer takes all permits or none, so if one is left over, readers have the others.
         let is_full = permits < ALL && self.permits.free() == 1;
         assert!(!is_full, "too many active read locks on RwLock");
-        // A caller that may not wait is told so, as in any other case; one that is killed ends.
+        // A caller that may not wait gets an error, as in any other case; one that is killed ends.
         let may_wait = || here().is_none_or(|here| checkpoint_without_error(here).is_ok());
         if self.holder.is_caller() && may_wait() {
             panic!("{kind} that the caller has locked already: it would wait for itself for ever");

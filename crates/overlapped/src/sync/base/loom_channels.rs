@@ -34,7 +34,7 @@ fn two_values_for_two(room: usize) {
         for value in [1, 2] {
             channel.send(value).unwrap();
         }
-        // The sender is still there: no receiver is told that nothing will come.
+        // The sender is still there, so no receiver gets the error for a closed channel.
         let [a, b] = receivers.map(|receiver| receiver.join().unwrap().unwrap());
         assert_eq!(a + b, 3, "each value once");
         assert_eq!(channel.len(), 0);
@@ -123,7 +123,7 @@ fn watcher(monitor: &Arc<Monitor<u32>>, life: Option<&Life>) -> JoinHandle<Resul
 }
 
 #[test]
-fn loom_all_see_what_a_monitor_has_changed_to() {
+fn loom_all_waiters_see_a_monitors_change() {
     model(|| {
         let monitor = Arc::new(Monitor::new(0));
         let watchers = [0; 2].map(|_| watcher(&monitor, None));

@@ -98,7 +98,8 @@ mod rt {
         }
     }
 
-    /// A killed thread may not wait any more: instead of unwinding it gets an error.
+    /// Prepares a wait. A killed thread may not wait any more; instead of unwinding it gets an
+    /// error.
     pub(super) fn prepare() -> Result<(Wait, Waker), CannotWait> {
         let waker = Waker(Arc::new((Mutex::new(None), Condvar::new())));
         if let Some(me) = ME.with(|me| me.borrow().clone()) {
@@ -111,15 +112,15 @@ mod rt {
         Ok((Wait(waker.clone()), waker))
     }
 
-    /// No thread is parked for good here.
+    /// Calls `wait`; no thread is parked for good in a model.
     pub(super) fn with_cleanup<R>(_: &impl Fn(), wait: impl FnOnce() -> R) -> R {
         wait()
     }
 
-    /// The next `prepare` reports the kill.
+    /// Returns; the next `prepare` reports the kill.
     pub(super) fn leave() {}
 
-    /// There are no deadlines here.
+    /// Returns no deadline: models have none.
     pub(super) fn deadline() -> u64 {
         u64::MAX
     }
@@ -267,7 +268,7 @@ fn victim(
 }
 
 #[test]
-fn loom_a_killed_waiter_passes_on_what_it_was_offered() {
+fn loom_a_killed_waiter_passes_its_offer_on() {
     model(|| {
         let lock = Guarded::new();
         lock.acquire(&EXCLUSIVE).unwrap();

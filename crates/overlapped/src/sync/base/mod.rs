@@ -42,7 +42,7 @@ pub(super) mod rt {
         Waker, Woken, deadline, leave, prepare, with_cleanup,
     };
 
-    /// Locks; loom's lock may be poisoned.
+    /// Locks `mutex`; loom's lock may be poisoned.
     pub(in crate::sync) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
         mutex.lock()
     }

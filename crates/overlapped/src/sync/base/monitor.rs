@@ -31,8 +31,8 @@ impl<S> Monitor<S> {
         Monitor { inner: Mutex::new(Inner { state, waiting: Queue::new() }) }
     }
 
-    /// Runs `f` under the lock, for a change that no waiter waits for. No user code runs in `f`:
-    /// what is to be dropped leaves in its result.
+    /// Runs `f` under the lock, for a change that no waiter waits for. No user code runs in `f`, so
+    /// values that must be dropped leave in its result.
     pub(in crate::sync) fn with<R>(&self, f: impl FnOnce(&mut S) -> R) -> R {
         f(&mut lock(&self.inner).state)
     }

@@ -17,12 +17,12 @@
 //!
 //! An exclusive waiter is only woken, the first time. If the lock were its own at once, it would be
 //! idle until the waiter runs, on another thread perhaps after all others that are ready there, and
-//! so on for each waiter in the queue. So others may overtake it while it is on its way; *once*: if
-//! it comes too late, the state is closed to newcomers and the next release hands over. Shared
-//! permits are handed over at once: they keep out only callers that want all.
+//! so on for each waiter in the queue. So others may overtake it while it is on its way, but only
+//! *once*: if it comes too late, the state is closed to newcomers and the next release hands over.
+//! Shared permits are handed over at once: they keep out only callers that want all.
 //!
-//! A waiter that leaves the queue without what it was offered (a kill, a time limit, the end of the
-//! grace time) passes it on.
+//! A waiter that leaves the queue without taking an offered permit (after a kill, at a time limit,
+//! at the end of the grace time) passes it on.
 
 use super::queue::{Key, Queue, wake_all};
 use super::rt::{
@@ -87,7 +87,7 @@ impl Permits {
         Permits { state, queue }
     }
 
-    /// The state with this number of free permits.
+    /// Returns the state with this number of free permits.
     pub(in crate::sync) const fn initial_state(permits: usize) -> usize {
         assert!(permits <= PERMITS_MAX, "too many permits");
         permits * ONE
@@ -130,7 +130,7 @@ impl Permits {
         false
     }
 
-    /// Tells whether a waiter waits for what is returned next.
+    /// Tells whether a waiter waits for the permits that are returned next.
     pub(in crate::sync) fn is_closed(&self) -> bool {
         self.state.load(Ordering::Relaxed) & CLOSED != 0
     }
@@ -201,7 +201,7 @@ impl Permits {
             } else if open && queue.waiting() == 0 {
                 self.swap(state, state | CLOSED)
             } else {
-                Ok(()) // Closed already, or the first is on its way and will see to it.
+                Ok(()) // Closed already, or the first waiter, on its way, will do it.
             };
             match swapped {
                 Ok(()) => break,

@@ -45,7 +45,7 @@ impl<W> Queue<W> {
         Queue { slots: Vec::new(), free: NONE, first: NONE, last: NONE, waiting: 0 }
     }
 
-    /// Returns the number of waiters, without those that have been granted what they want.
+    /// Returns the number of waiters whose wish has not been granted.
     pub(in crate::sync) fn waiting(&self) -> usize {
         self.waiting
     }
@@ -117,8 +117,8 @@ impl<W> Queue<W> {
         self.link(key.0, NONE, self.first);
     }
 
-    /// Finds a waiter that has been granted what it wants and has not left yet, if `is` holds for
-    /// it. Checks every entry.
+    /// Finds a waiter for which `is` holds, whose wish has been granted and which has not left yet.
+    /// Checks every entry.
     pub(in crate::sync) fn find_granted(&self, is: impl Fn(&W) -> bool) -> Option<Key> {
         let found = |slot: &Slot<W>| slot.granted && slot.want.as_ref().is_some_and(&is);
         self.slots.iter().position(found).map(|at| Key(at as u32))
@@ -177,7 +177,7 @@ impl<W> Queue<W> {
     }
 }
 
-/// Wakes all, in turn. Never called while a lock is held.
+/// Wakes all of them, in turn. Must not be called while a lock is held.
 pub(in crate::sync) fn wake_all(wakers: impl IntoIterator<Item = Waker>) {
     wakers.into_iter().for_each(|waker| waker.wake());
 }

@@ -3,7 +3,7 @@
 use std::error::Error;
 use std::fmt;
 
-/// The reason why there is no value.
+/// The reason why no value was received.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum RecvError {
@@ -14,7 +14,7 @@ pub enum RecvError {
     Closed,
     /// The time limit, or the deadline set by [`timeout`](crate::time::timeout), passed first.
     TimedOut,
-    /// There is no value yet, and the caller does not want to wait, or may not.
+    /// No value has come yet, and the caller does not want to wait, or may not.
     WouldBlock,
 }
 

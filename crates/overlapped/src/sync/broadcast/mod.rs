@@ -2,7 +2,8 @@
 //! of any scheduler and plain threads.
 //!
 //! A channel keeps a limited number of values. A sender never waits: the oldest value makes room
-//! for the new one, and a receiver that had not received it is told how many it has missed.
+//! for the new one, and a receiver that had not received it gets the number of values that it has
+//! missed.
 //!
 //! ```
 //! use overlapped::{run, spawn, sync::broadcast};
@@ -50,8 +51,8 @@ pub fn channel<T>(capacity: usize) -> (Sender<T>, Receiver<T>) {
     (Sender { shared }, receiver)
 }
 
-/// A sending end of a channel. After the last one is gone, receivers get what is left, then an
-/// error.
+/// A sending end of a channel. After the last one is gone, receivers get the values that are left,
+/// then an error.
 pub struct Sender<T> {
     shared: Arc<Monitor<State<T>>>,
 }
@@ -67,7 +68,7 @@ impl<T> Sender<T> {
     /// Sends a value to all receivers, and returns their number. Never waits.
     ///
     /// # Errors
-    /// The value in an error, if there is no receiver.
+    /// The value in an error, if no receiver exists.
     pub fn send(&self, value: T) -> Result<usize, SendError<T>> {
         count_busy_call();
         let value = Arc::new(value);
@@ -104,7 +105,7 @@ impl<T: Clone> Receiver<T> {
     /// itself.
     ///
     /// # Errors
-    /// [`RecvError`] says why there is none.
+    /// [`RecvError`] says why no value was received.
     pub fn recv(&mut self) -> Result<T, RecvError> {
         self.recv_until(waiter::deadline())
     }
@@ -112,7 +113,7 @@ impl<T: Clone> Receiver<T> {
     /// Receives as [`recv`](Receiver::recv) does, and waits for `timeout` at most.
     ///
     /// # Errors
-    /// [`RecvError`] says why there is none.
+    /// [`RecvError`] says why no value was received.
     pub fn recv_timeout(&mut self, timeout: Duration) -> Result<T, RecvError> {
         self.recv_until(time::deadline_in(timeout).min(waiter::deadline()))
     }
@@ -120,7 +121,7 @@ impl<T: Clone> Receiver<T> {
     /// Receives as [`recv`](Receiver::recv) does, without waiting.
     ///
     /// # Errors
-    /// [`RecvError`] says why there is none: `WouldBlock` if there is none yet.
+    /// [`RecvError`] says why no value was received: `WouldBlock` if none has come yet.
     pub fn try_recv(&mut self) -> Result<T, RecvError> {
         match self.shared.with(|state| state.recv(&mut self.next)) {
             Some(received) => received.map(Arc::unwrap_or_clone),

@@ -39,7 +39,7 @@ impl<T> State<T> {
         State { values: VecDeque::new(), first: 0, capacity, senders: 1, receivers: 1 }
     }
 
-    /// The position after the newest value.
+    /// Returns the position after the newest value.
     fn end(&self) -> u64 {
         self.first + self.values.len() as u64
     }
@@ -54,7 +54,7 @@ impl<T> State<T> {
         Ok((self.receivers, oldest))
     }
 
-    /// Returns the value at `next`, or why there is none. `None`: not yet.
+    /// Returns the value at `next`, or the reason why it is missing; `None` if it has not come yet.
     pub(super) fn recv(&mut self, next: &mut u64) -> Option<Result<Arc<T>, RecvError>> {
         let Some(at) = next.checked_sub(self.first) else {
             let missed = self.first - *next;

@@ -65,8 +65,8 @@ fn ends<T>(room: usize) -> (Sender<T>, Receiver<T>) {
     (Sender { shared: Arc::clone(&shared) }, Receiver { shared })
 }
 
-/// A sending end of a channel. After the last one is gone, receivers get what is left, then an
-/// error.
+/// A sending end of a channel. After the last one is gone, receivers get the values that are left,
+/// then an error.
 pub struct Sender<T> {
     shared: Arc<Shared<T>>,
 }
@@ -88,7 +88,7 @@ impl<T> Sender<T> {
         self.shared.send(msg).map_err(SendError::from)
     }
 
-    /// Sends a value, if there is room; with a capacity of 0, if a receiver waits.
+    /// Sends a value if the channel has room; with a capacity of 0, if a receiver waits.
     ///
     /// # Errors
     /// The value in an error that says why.
@@ -111,7 +111,7 @@ impl<T> Receiver<T> {
     /// Takes a value, if there is one.
     ///
     /// # Errors
-    /// [`TryRecvError`] says why there is none.
+    /// [`TryRecvError`] says why no value was received.
     pub fn try_recv(&self) -> Result<T, TryRecvError> {
         self.shared.recv_now(None)
     }
@@ -128,7 +128,7 @@ impl<T> Receiver<T> {
     /// Waits for a value, for `timeout` at most.
     ///
     /// # Errors
-    /// [`RecvTimeoutError`] says why there is none.
+    /// [`RecvTimeoutError`] says why no value was received.
     pub fn recv_timeout(&self, timeout: Duration) -> Result<T, RecvTimeoutError> {
         let until = time::deadline_in(timeout).min(waiter::deadline());
         self.shared.recv(None, until).map_err(RecvTimeoutError::from)

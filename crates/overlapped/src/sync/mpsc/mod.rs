@@ -2,7 +2,7 @@
 //!
 //! The names, the semantics and the errors are std's; a change of the `use` line is enough. The
 //! ends may be in tasklets of any scheduler and in plain threads. (Between tasklets of one thread,
-//! [`Channel`](crate::Channel) is quicker and tells of deadlocks.)
+//! [`Channel`](crate::Channel) is quicker and reports deadlocks.)
 //!
 //! Beyond std there are these rules:
 //!
@@ -11,13 +11,13 @@
 //!   the value back in a [`SendError`], `recv_timeout` says `Timeout`.
 //! - **A call that may not wait** (unwinding, inside [`no_switch`](crate::task::no_switch)) makes
 //!   one attempt; then it returns the same errors.
-//! - **A loop that never waits**: there is no preemption, so every 256th call of [`Sender::send`],
-//!   of a `try_send` that finds no room and of a `try_recv` that finds nothing lets others run,
-//!   counted since the tasklet was last switched to. It is a suspension point then; inside
-//!   [`no_switch`](crate::task::no_switch) it is not.
+//! - **A loop that never waits**: tasklets are not preempted, so every 256th call of
+//!   [`Sender::send`], of a `try_send` that finds no room and of a `try_recv` that finds nothing
+//!   lets others run, counted since the tasklet was last switched to. It is a suspension point
+//!   then; inside [`no_switch`](crate::task::no_switch) it is not.
 //!
-//! Std's [`RecvError`] and [`SendError`] cannot say which reason it was. If a deadline is set,
-//! `try_recv` tells whether the channel is empty or disconnected.
+//! Std's [`RecvError`] and [`SendError`] do not say the reason. If a deadline is set, `try_recv`
+//! tells whether the channel is empty or disconnected.
 //!
 //! There is one [`Receiver`]. Tasklets of one thread may share it, in an [`Rc`](std::rc::Rc) or by
 //! reference: each value goes to one of them. For receivers in several threads there is
@@ -126,7 +126,7 @@ impl<T> SyncSender<T> {
         self.shared.send(t).map_err(SendError::from)
     }
 
-    /// Sends a value, if there is room; with a bound of 0, if a receiver waits.
+    /// Sends a value if the channel has room; with a bound of 0, if a receiver waits.
     ///
     /// # Errors
     /// The value in an error that says why.
@@ -139,7 +139,7 @@ impl<T> Receiver<T> {
     /// Takes a value, if there is one.
     ///
     /// # Errors
-    /// [`TryRecvError`] says why there is none.
+    /// [`TryRecvError`] says why no value was received.
     pub fn try_recv(&self) -> Result<T, TryRecvError> {
         self.shared.recv_now(self.ahead.as_ref())
     }
@@ -156,7 +156,7 @@ impl<T> Receiver<T> {
     /// Waits for a value, for `timeout` at most.
     ///
     /// # Errors
-    /// [`RecvTimeoutError`] says why there is none.
+    /// [`RecvTimeoutError`] says why no value was received.
     pub fn recv_timeout(&self, timeout: Duration) -> Result<T, RecvTimeoutError> {
         let until = time::deadline_in(timeout).min(waiter::deadline());
         self.shared.recv(self.ahead.as_ref(), until).map_err(RecvTimeoutError::from)

@@ -8,9 +8,9 @@
 //! ```
 //!
 //! A value lies in `values`, or with its blocked sender, until a receiver that runs takes it: a
-//! wake only says that it is worth looking. So a receiver that is killed on its way has nothing to
-//! lose; if it was told of a value, it tells the next. A sender's value is its own until the state
-//! says otherwise, whatever ends its wait.
+//! wake only says that a look is worthwhile. So a receiver that is killed on its way has nothing to
+//! lose; if it was woken for a value, it wakes the next receiver. A sender's value is its own until
+//! the state says otherwise, whatever ends its wait.
 //!
 //! With no room (a rendezvous), a value is taken in only for a receiver that waits.
 //!
@@ -27,7 +27,7 @@ use std::sync::mpsc::{RecvTimeoutError, SendError};
 use super::queue::{Key, Queue, wake_all};
 use super::rt::{Mutex, Waker, Woken, deadline, leave, lock, prepare, with_cleanup};
 
-/// An empty buffer that has grown beyond this is given back.
+/// The capacity beyond which an empty buffer is freed.
 const KEPT_MAX: usize = 1024;
 
 /// The state, and its lock.
@@ -77,7 +77,7 @@ impl<T> Ahead<T> {
 /// The reason why nothing was received.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum NotReceived {
-    /// Not yet.
+    /// No value is there yet.
     Empty,
     /// No sender is left.
     Disconnected,
@@ -89,7 +89,7 @@ pub(crate) enum NotReceived {
 /// The reason why a value was not sent. The value comes back.
 #[derive(Debug)]
 pub(in crate::sync) enum Unsent<T> {
-    /// There is no room, and the caller does not want to wait, or may not, or has waited.
+    /// The channel is full, and the caller does not want to wait, or may not, or has waited.
     Full(T),
     /// No receiver is left.
     Disconnected(T),
@@ -146,7 +146,8 @@ impl<T> State<T> {
         Some((value.expect("a blocked sender has its value"), self.blocked.grant(first)))
     }
 
-    /// Returns the oldest value, or why there is none. Values taken out `ahead` are older.
+    /// Returns the oldest value, or the reason why it is missing. Values taken out `ahead` are
+    /// older.
     fn take_oldest(&mut self, ahead: Option<&Ahead<T>>) -> Result<(T, Wakers), NotReceived> {
         let taken = match ahead {
             Some(ahead) => {
@@ -162,8 +163,8 @@ impl<T> State<T> {
         taken.ok_or(over)
     }
 
-    /// Takes the value in, if there is room. Returns the waker of the receiver that is to look for
-    /// it.
+    /// Takes the value in, if the channel has room. Returns the waker of the receiver that is to
+    /// take it.
     fn put(&mut self, value: T) -> Result<Option<Waker>, Unsent<T>> {
         if self.receivers == 0 {
             return Err(Unsent::Disconnected(value));
@@ -197,7 +198,7 @@ impl<T> Shared<T> {
         put.map(wake_all)
     }
 
-    /// Sends, and waits for room until the caller's deadline.
+    /// Sends a value, and waits for room until the caller's deadline.
     pub(in crate::sync) fn send(&self, value: T) -> Result<(), Unsent<T>> {
         let value = match self.try_send(value) {
             Err(Unsent::Full(value)) => value,
@@ -243,7 +244,7 @@ impl<T> Shared<T> {
         Ok(value)
     }
 
-    /// Receives, and waits until the port's clock shows `until`.
+    /// Receives a value, and waits for one until the port's clock shows `until`.
     pub(in crate::sync) fn recv(
         &self,
         ahead: Option<&Ahead<T>>,
@@ -276,7 +277,7 @@ impl<T> Shared<T> {
                     Woken::Killed => leave(),
                 }
             });
-            // It looks for the value itself.
+            // The receiver looks for the value itself.
             receiver.passes_on = false;
         }
     }
@@ -292,7 +293,7 @@ impl<T> Shared<T> {
         lock(&self.state).senders += 1;
     }
 
-    /// Counts one sender less. The last one wakes the receivers that wait for what will not come.
+    /// Counts one sender less. The last one wakes the receivers, whose value will not come.
     pub(in crate::sync) fn remove_sender(&self) {
         let mut state = lock(&self.state);
         state.senders -= 1;
@@ -314,7 +315,7 @@ impl<T> Shared<T> {
     }
 
     /// Counts one receiver less. After the last one, blocked senders get their values back, and
-    /// what has been taken in is dropped.
+    /// values that were taken in are dropped.
     pub(in crate::sync) fn remove_receiver(&self, ahead: Option<Ahead<T>>) {
         let mut state = lock(&self.state);
         state.receivers -= 1;
@@ -357,8 +358,8 @@ impl<T> Drop for Blocked<'_, T> {
     }
 }
 
-/// A waiting receiver's entry. If it is unwound, it tells the next receiver of the value that it
-/// was told of.
+/// A waiting receiver's entry. If the receiver is unwound after it was woken for a value, the entry
+/// wakes the next receiver.
 struct Waiting<'a, T> {
     shared: &'a Shared<T>,
     ahead: Option<&'a Ahead<T>>,

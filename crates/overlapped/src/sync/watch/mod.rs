@@ -1,5 +1,5 @@
-//! A value that changes, and the news of it, as tokio's `watch` has it, between tasklets of any
-//! scheduler and plain threads: a configuration, a state, the order to stop.
+//! A value that changes, and notifications of its changes, like tokio's `watch`, between tasklets
+//! of any scheduler and plain threads: a configuration, a state, the order to stop.
 //!
 //! Receivers see the last value, not every value: a receiver that looks late finds the newest.
 //! Values are given as [`Arc`], so no lock is held while one is read, and a tasklet may keep it
@@ -23,7 +23,8 @@
 //! }).unwrap();
 //! ```
 //!
-//! - **A kill** unwinds out of a call that waits; what has changed is news for the next call.
+//! - **A kill** unwinds out of a call that waits; a change that has come is still new for the next
+//!   call.
 //! - **A deadline** of [`timeout`](crate::time::timeout) ends waits with [`RecvError::TimedOut`].
 //! - **A call that may not wait** (unwinding, inside [`no_switch`](crate::task::no_switch)) makes
 //!   one attempt, then it returns [`RecvError::WouldBlock`].
@@ -39,7 +40,7 @@ pub use std::sync::mpsc::SendError;
 use super::base::monitor::{Monitor, Unseen};
 use crate::task::{count_busy_call, waiter};
 
-/// Makes a channel whose value is `value` at first, which is no news to its receivers.
+/// Makes a channel whose first value is `value`, which counts as seen by its receivers.
 pub fn channel<T>(value: T) -> (Sender<T>, Receiver<T>) {
     let state = State { value: Arc::new(value), version: 0, senders: 1, receivers: 1 };
     let shared = Arc::new(Monitor::new(state));
@@ -63,13 +64,14 @@ impl<T> State<T> {
     }
 }
 
-/// A sending end of a channel. After the last one is gone, receivers see the last value, and no
-/// more news.
+/// A sending end of a channel. After the last one is gone, receivers still see the last value, and
+/// it does not change any more.
 pub struct Sender<T> {
     shared: Arc<Monitor<State<T>>>,
 }
 
-/// A receiving end of a channel, which remembers what it has seen. A clone has seen the same.
+/// A receiving end of a channel, which remembers the last value that it has seen. A clone has seen
+/// the same.
 pub struct Receiver<T> {
     shared: Arc<Monitor<State<T>>>,
     /// The version that it has seen.
@@ -80,7 +82,7 @@ impl<T> Sender<T> {
     /// Changes the value, and wakes all receivers that wait for it to change. Never waits.
     ///
     /// # Errors
-    /// `value` in an error, if there is no receiver. The channel's value is unchanged then;
+    /// `value` in an error, if no receiver exists. The channel's value is unchanged then;
     /// [`send_replace`](Sender::send_replace) would change it.
     pub fn send(&self, value: T) -> Result<(), SendError<T>> {
         count_busy_call();
@@ -101,7 +103,7 @@ impl<T> Sender<T> {
         }
     }
 
-    /// Changes the value, also if there is no receiver, and returns the one before.
+    /// Changes the value, also without a receiver, and returns the one before.
     pub fn send_replace(&self, value: T) -> Arc<T> {
         count_busy_call();
         let value = Arc::new(value);
@@ -129,7 +131,7 @@ impl<T> Sender<T> {
 }
 
 impl<T> Receiver<T> {
-    /// Returns the present value. What is new remains news for [`changed`](Receiver::changed).
+    /// Returns the present value. A new value stays new for [`changed`](Receiver::changed).
     pub fn borrow(&self) -> Arc<T> {
         self.shared.with(|state| Arc::clone(&state.value))
     }
@@ -165,7 +167,7 @@ impl<T> Receiver<T> {
     /// Waits until `wanted` holds for the value, and returns the value. It may hold at once.
     ///
     /// # Errors
-    /// [`RecvError`] says why there is none.
+    /// [`RecvError`] says why no new value came.
     pub fn wait_for(&mut self, mut wanted: impl FnMut(&T) -> bool) -> Result<Arc<T>, RecvError> {
         let mut value = self.borrow_and_update();
         while !wanted(&value) {
@@ -197,7 +199,7 @@ impl<T> Receiver<T> {
     }
 }
 
-/// The reason why there is no news.
+/// The reason why no new value came.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum RecvError {
@@ -205,16 +207,16 @@ pub enum RecvError {
     Closed,
     /// The deadline set by [`timeout`](crate::time::timeout) passed first.
     TimedOut,
-    /// There is none yet, and the caller may not wait.
+    /// No new value has come yet, and the caller may not wait.
     WouldBlock,
 }
 
 impl fmt::Display for RecvError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            RecvError::Closed => "waiting for news on a channel without a sender",
-            RecvError::TimedOut => "the deadline passed before there was news",
-            RecvError::WouldBlock => "there is no news, and the caller may not wait",
+            RecvError::Closed => "waiting for a new value on a channel without a sender",
+            RecvError::TimedOut => "the deadline passed before a new value came",
+            RecvError::WouldBlock => "no new value has come, and the caller may not wait",
         })
     }
 }
@@ -227,7 +229,7 @@ pub struct Iter<'a, T> {
     receiver: &'a mut Receiver<T>,
 }
 
-/// An iterator over the news of a [`Receiver`] that it owns, like [`Receiver::iter`].
+/// An iterator over the changes for a [`Receiver`] that it owns, like [`Receiver::iter`].
 #[derive(Debug)]
 pub struct IntoIter<T> {
     receiver: Receiver<T>,

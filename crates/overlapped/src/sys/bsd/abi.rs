@@ -16,18 +16,18 @@ pub(crate) use libc::{fstat, ftruncate, lseek, open, pread, preadv, pwrite, pwri
 #[cfg(target_vendor = "apple")]
 pub(crate) use apple::*;
 
-/// Open flag for a descriptor that stands for a path alone. Zero: it does not exist here.
+/// Open flag for a descriptor that only names a path. Zero: it does not exist here.
 pub(crate) const O_PATH: i32 = 0;
 
 /// Flag for a status of the descriptor itself. A number of our own: `status::stat` reads it.
 pub(crate) const AT_EMPTY_PATH: i32 = 1 << 30;
 
-/// The bits of a mode, in 32 bits.
+/// Returns the bits of a mode, in 32 bits.
 pub(crate) const fn mode_bits(mode: libc::mode_t) -> u32 {
     mode as u32
 }
 
-/// A mode as the C library takes it. All bits that mean something fit.
+/// Returns a mode as the C library takes it. All bits that have a meaning fit.
 pub(crate) const fn mode_of(bits: u32) -> libc::mode_t {
     bits as libc::mode_t
 }
@@ -38,8 +38,8 @@ pub(crate) fn errno_location() -> *mut i32 {
     unsafe { libc::__error() }
 }
 
-/// Makes a pipe (reading end, writing end), close-on-exec. On macOS a fork in between would hand
-/// it to a child.
+/// Makes a pipe (reading end, writing end), close-on-exec. On macOS a fork in between would pass it
+/// to a child.
 pub(crate) fn pipe(nonblocking: bool) -> io::Result<(OwnedFd, OwnedFd)> {
     let (reader, writer) = rustix::pipe::pipe()?;
     for end in [&reader, &writer] {
@@ -51,7 +51,7 @@ pub(crate) fn pipe(nonblocking: bool) -> io::Result<(OwnedFd, OwnedFd)> {
     Ok((reader, writer))
 }
 
-/// Makes a socket, close-on-exec and non-blocking. On macOS a fork in between would hand it to a
+/// Makes a socket, close-on-exec and non-blocking. On macOS a fork in between would pass it to a
 /// child.
 pub(crate) fn socket(domain: Domain, kind: Type, protocol: Option<Protocol>) -> io::Result<Socket> {
     let socket = Socket::new(domain, kind, protocol)?;
@@ -79,7 +79,7 @@ pub(crate) fn poll(entries: &mut [libc::pollfd], limit: Option<Duration>) -> i32
 /// Reads what is in memory: `-EOPNOTSUPP`, since no call here leaves out the disk.
 ///
 /// # Safety
-/// Has no conditions; the signature is Linux's.
+/// The call has no conditions; the signature is Linux's.
 pub(crate) unsafe fn read_nowait(_: RawFd, _: *const libc::iovec, _: i32, _: Option<u64>) -> i32 {
     -libc::EOPNOTSUPP
 }
@@ -87,7 +87,7 @@ pub(crate) unsafe fn read_nowait(_: RawFd, _: *const libc::iovec, _: i32, _: Opt
 /// Writes at the cursor without waiting: `-EOPNOTSUPP`, as above.
 ///
 /// # Safety
-/// Has no conditions; the signature is Linux's.
+/// The call has no conditions; the signature is Linux's.
 pub(crate) unsafe fn write_nowait(_: RawFd, _: *const libc::iovec, _: i32) -> i32 {
     -libc::EOPNOTSUPP
 }
@@ -105,8 +105,8 @@ pub(crate) fn send_queue(fd: RawFd) -> io::Result<usize> {
     Ok(usize::try_from(queued).unwrap_or(0))
 }
 
-/// Tells whether `fd` is the master's side of a pseudo-terminal. Not known here: yes, so that no
-/// other description of it is opened.
+/// Tells whether `fd` is the master's side of a pseudo-terminal. These systems do not say. The
+/// answer is yes, so that no second description of the terminal is opened.
 pub(crate) fn is_terminal_master(_: RawFd) -> bool {
     true
 }
@@ -116,7 +116,7 @@ pub(crate) fn from_abstract_name(_: &[u8]) -> io::Result<SocketAddr> {
     SocketAddr::from_pathname("")
 }
 
-/// The abstract name of an address of the Unix family, which only Linux has.
+/// Returns the abstract name of an address of the Unix family, which only Linux has.
 pub(crate) fn abstract_name(_: &SocketAddr) -> Option<&[u8]> {
     None
 }
@@ -126,7 +126,7 @@ mod apple {
     use std::io;
     use std::os::fd::RawFd;
 
-    /// Linux's flag, which does not exist here.
+    /// Linux's flag, which does not exist on these systems.
     pub(crate) const O_DIRECT: i32 = 0;
     /// Linux's event, which does not exist here: never asked for, never reported.
     pub(crate) const POLLRDHUP: i16 = 0;
@@ -135,7 +135,8 @@ mod apple {
     /// A number of our own for [`accept4`].
     pub(crate) const SOCK_NONBLOCK: i32 = 1 << 29;
 
-    /// accept(2), then the flags: a fork in between would hand the descriptor to a child.
+    /// Calls accept(2), then sets the flags: a fork in between would pass the descriptor to a
+    /// child.
     ///
     /// # Safety
     /// As for accept(2).
@@ -163,10 +164,10 @@ mod apple {
         }
     }
 
-    /// fsync(2) as std has it: to the disk, not only to its cache.
+    /// Calls fsync(2) as std has it: to the disk, not only to its cache.
     ///
     /// # Safety
-    /// Has no conditions; the signature is the C library's.
+    /// The call has no conditions; the signature is the C library's.
     pub(crate) unsafe fn fsync(fd: RawFd) -> i32 {
         // SAFETY: no pointers.
         unsafe { libc::fcntl(fd, libc::F_FULLFSYNC) }

@@ -1,4 +1,5 @@
-//! What the kernel knows without asking a disk or a server: no call here tells, so it is unknown.
+//! Look-ups in the kernel's caches. No call of these systems makes them, so every answer is
+//! *unknown*.
 
 use std::ffi::CStr;
 use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd, RawFd};
@@ -21,17 +22,17 @@ pub(crate) fn open_cached(_: &CStr, _: i32) -> Opened {
     Opened::Unknown
 }
 
-/// The request for an open from the cache.
+/// Returns the request for an open from the cache.
 pub(crate) fn from_cache(_: i32) -> OpenHow {
     OpenHow {}
 }
 
-/// The outcome of an open [`from_cache`]: unknown. What has been opened is closed.
+/// Returns the outcome of an open [`from_cache`]: unknown. A descriptor that was opened is closed.
 pub(crate) fn opened(_: Result<OwnedFd, i32>, _: i32) -> Opened {
     Opened::Unknown
 }
 
-/// The status of an open file. Other than on Linux, a server may be asked.
+/// Returns the status of an open file. Unlike on Linux, a server may be asked.
 pub(crate) fn stat_of(fd: BorrowedFd<'_>) -> Option<StatBuf> {
     let mut out = StatBuf::default();
     // SAFETY: an empty path that ends in a zero byte, and a place of the type.

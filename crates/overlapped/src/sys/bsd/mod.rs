@@ -1,6 +1,6 @@
 //! The BSDs, macOS among them: plain counterparts of what `linux` has, under the same names.
 //!
-//! Where Linux can be asked for what is in memory only, these answer that they cannot tell
+//! Linux can be asked for data that is in memory only. The calls here answer that they cannot tell
 //! (`EOPNOTSUPP`, `Unknown`), and the callers go on to a thread of the pool, as they do on Linux
 //! for file systems that lack it.
 

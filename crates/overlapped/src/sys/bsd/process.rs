@@ -1,5 +1,5 @@
 //! The end of a process, and several descriptors as one, by a kqueue: it is readable as long as an
-//! event is pending that nobody has taken out. A child of fork(2) has no kqueue of its parent's.
+//! event is pending in it. A child of fork(2) inherits no kqueue.
 
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
@@ -16,8 +16,8 @@ pub(crate) fn end_of(pid: Pid) -> io::Result<OwnedFd> {
     let filter = EventFilter::Proc { pid, flags: ProcessEvents::EXIT };
     match change(&queue, filter, EventFlags::ADD) {
         Ok(()) => Ok(queue),
-        // macOS does not watch one that has ended already: a pipe that nobody writes to is
-        // readable for good.
+        // macOS does not watch a process that has ended already. A pipe without a writer is
+        // readable for good and stands in for it.
         Err(Errno::SRCH) => Ok(pipe(true)?.0),
         Err(errno) => Err(errno.into()),
     }

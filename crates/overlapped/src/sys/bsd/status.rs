@@ -33,22 +33,23 @@ pub(crate) struct StatTime {
 }
 
 impl StatBuf {
-    /// The number of the device that the file lies on.
+    /// Returns the number of the device that the file lies on.
     pub(crate) fn device(&self) -> u64 {
         self.device
     }
 
-    /// The number of the device that the file is.
+    /// Returns the number of the device that the file is.
     pub(crate) fn own_device(&self) -> u64 {
         self.own_device
     }
 
-    /// The time when it was made, where the file system keeps it.
+    /// Returns the time when the file was created, if the file system keeps it.
     pub(crate) fn created(&self) -> Option<StatTime> {
         self.created
     }
 
-    /// Tells whether the kernel's own knowledge is all there is. Not known here: no.
+    /// Tells whether the kernel's own knowledge is all there is. These systems do not tell, so the
+    /// answer is no.
     pub(crate) fn is_local(&self) -> bool {
         false
     }
@@ -78,13 +79,13 @@ impl From<&libc::stat> for StatBuf {
     }
 }
 
-/// The status of what `path` leads to from the directory `at`: 0, or a negated errno.
-/// `AT_EMPTY_PATH`: of `at` itself.
+/// Reads the status of `path`, relative to the directory `at`; with `AT_EMPTY_PATH`, of `at`
+/// itself. Returns 0 or a negated errno.
 ///
 /// # Safety
 /// `path` ends in a zero byte; `out` is valid for writes.
 pub(crate) unsafe fn stat(at: RawFd, path: *const c_char, flags: i32, out: *mut StatBuf) -> i32 {
-    // SAFETY: a C struct of integers, of which all zero is a value.
+    // SAFETY: this is a C struct of integers, for which all bits zero is a value.
     let mut stat: libc::stat = unsafe { std::mem::zeroed() };
     // SAFETY: the caller's promise of `path`; the place is a `stat`.
     let failed = retried(|| unsafe {

@@ -1,6 +1,6 @@
 //! Threads: their numbers, how many there are, how often they wait; and signals to them.
 
-/// The calling thread's number; never 0. Async-signal-safe.
+/// Returns the calling thread's number; never 0. Async-signal-safe.
 #[cfg(target_vendor = "apple")]
 pub(crate) fn number() -> i32 {
     let mut number = 0;
@@ -10,7 +10,7 @@ pub(crate) fn number() -> i32 {
     (number as i32).max(1)
 }
 
-/// The calling thread's number; never 0. Async-signal-safe.
+/// Returns the calling thread's number; never 0. Async-signal-safe.
 #[cfg(not(target_vendor = "apple"))]
 pub(crate) fn number() -> i32 {
     // SAFETY: the call has no conditions.
@@ -23,18 +23,18 @@ pub(crate) fn is_main() -> bool {
     unsafe { libc::pthread_main_np() == 1 }
 }
 
-/// The number of times that the calling thread has waited: not counted, so a pool grows by its
-/// ticks only.
+/// Returns the number of times that the calling thread has waited: not counted, so a pool grows by
+/// its ticks only.
 pub(crate) fn waits() -> u32 {
     0
 }
 
-/// The number of threads of this process: not known.
+/// Returns the number of threads of this process: not known.
 pub(crate) fn count() -> Option<usize> {
     None
 }
 
-/// The highest signal.
+/// Returns the highest signal.
 pub(crate) fn last_signal() -> i32 {
     // 31 on macOS, 126 (SIGRTMAX) on FreeBSD.
     if cfg!(target_vendor = "apple") { 31 } else { 126 }
@@ -48,7 +48,7 @@ pub(crate) fn spare_signals() -> impl Iterator<Item = i32> {
 
 /// Takes back a signal of `set` if one is pending. They are blocked, so it stays until it is taken.
 pub(crate) fn take_pending(set: &libc::sigset_t) {
-    // SAFETY: valid sets, and a valid place for the number.
+    // SAFETY: the sets are valid, and the place for the number is writable.
     unsafe {
         let (mut pending, mut taken) = (*set, 0);
         let is_set = |set: &libc::sigset_t, signal| libc::sigismember(set, signal) == 1;
@@ -60,7 +60,8 @@ pub(crate) fn take_pending(set: &libc::sigset_t) {
     }
 }
 
-/// The registers that a signal handler finds: not read here, so a stall is told without a trace.
+/// Returns the registers that a signal handler finds: not read here, so a stall is reported without
+/// a trace.
 pub(crate) fn registers(_: &libc::ucontext_t) -> (usize, usize, usize, usize) {
     (0, 0, 0, 0)
 }

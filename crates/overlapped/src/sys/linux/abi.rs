@@ -21,18 +21,18 @@ pub(crate) use libc::{
     preadv64 as preadv, pwrite64 as pwrite, pwritev64 as pwritev, stat64 as stat,
 };
 
-/// Open flag for a descriptor that stands for a path alone.
+/// Open flag for a descriptor that only names a path.
 pub(crate) const O_PATH: i32 = libc::O_PATH;
 
 /// Flag for a status of the descriptor itself, by an empty path.
 pub(crate) const AT_EMPTY_PATH: i32 = libc::AT_EMPTY_PATH;
 
-/// The bits of a mode, in 32 bits.
+/// Returns the bits of a mode, in 32 bits.
 pub(crate) const fn mode_bits(mode: libc::mode_t) -> u32 {
     mode
 }
 
-/// A mode as the C library takes it.
+/// Returns a mode as the C library takes it.
 pub(crate) const fn mode_of(bits: u32) -> libc::mode_t {
     bits
 }
@@ -123,7 +123,7 @@ pub(crate) fn from_abstract_name(name: &[u8]) -> io::Result<SocketAddr> {
     SocketAddr::from_abstract_name(name)
 }
 
-/// The abstract name of an address of the Unix family, if it has one.
+/// Returns the abstract name of an address of the Unix family, if it has one.
 pub(crate) fn abstract_name(addr: &SocketAddr) -> Option<&[u8]> {
     addr.as_abstract_name()
 }

@@ -1,4 +1,4 @@
-//! What the kernel's caches of names and of inodes tell, without asking a disk or a server.
+//! Look-ups in the kernel's caches of names and of inodes, which ask neither a disk nor a server.
 
 use std::ffi::{CStr, c_char};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
@@ -18,8 +18,7 @@ pub(crate) struct OpenHow {
     resolve: u64,
 }
 
-/// Looks `path`, which leads on from the directory `at`, up in the kernel's cache of names. Opens
-/// nothing.
+/// Looks up `path`, relative to the directory `at`, in the kernel's cache of names. Opens nothing.
 pub(crate) fn cached(at: RawFd, path: &CStr, follow: bool) -> Cached {
     let nofollow = if follow { 0 } else { libc::O_NOFOLLOW };
     let how = from_cache(libc::O_PATH | libc::O_CLOEXEC | nofollow);
@@ -27,8 +26,8 @@ pub(crate) fn cached(at: RawFd, path: &CStr, follow: bool) -> Cached {
         Ok(fd) => fd,
         Err(errno) => {
             return match errno {
-                // Not in the cache; no descriptors for this detour; a kernel or a sandbox that does
-                // not have it.
+                // The path is not in the cache, no descriptor is left for this detour, or the
+                // kernel or a sandbox does not have the call.
                 libc::EAGAIN
                 | libc::EMFILE
                 | libc::ENFILE
@@ -43,11 +42,10 @@ pub(crate) fn cached(at: RawFd, path: &CStr, follow: bool) -> Cached {
     stat_of(fd.as_fd()).map_or(Cached::Unknown, Cached::Found)
 }
 
-/// Opens `path` if the kernel's cache of names leads there, and never waits for another
-/// process. Makes nothing and empties nothing, so `flags` must ask for neither, nor for
-/// non-blocking mode.
+/// Opens `path` if it is in the kernel's cache of names, and never waits for another process.
+/// `flags` must ask neither to create nor to truncate the file, nor for non-blocking mode.
 pub(crate) fn open_cached(path: &CStr, flags: i32) -> Opened {
-    // So that a FIFO does not wait.
+    // Without it, the open of a FIFO would wait.
     let how = from_cache(flags | libc::O_NONBLOCK);
     match opened(openat2(libc::AT_FDCWD, path, &how), flags) {
         Opened::File(fd, _) if set_flags(fd.as_fd(), flags).is_err() => Opened::Unknown,
@@ -55,14 +53,14 @@ pub(crate) fn open_cached(path: &CStr, flags: i32) -> Opened {
     }
 }
 
-/// The request for an open of what the kernel's cache of names leads to. (The ring adds
-/// non-blocking mode by itself, and takes it away again.)
+/// Returns the request for an open from the kernel's cache of names. (The ring adds non-blocking
+/// mode by itself, and takes it away again.)
 pub(crate) fn from_cache(flags: i32) -> OpenHow {
     OpenHow { flags: flags as u64, mode: 0, resolve: libc::RESOLVE_CACHED }
 }
 
-/// The outcome of an open [`from_cache`] with these flags, from its result: a descriptor or an
-/// errno.
+/// Returns the outcome of an open [`from_cache`] with these flags, from its result: a descriptor or
+/// an errno.
 pub(crate) fn opened(result: Result<OwnedFd, i32>, flags: i32) -> Opened {
     let fd = match result {
         Ok(fd) => fd,
@@ -75,7 +73,8 @@ pub(crate) fn opened(result: Result<OwnedFd, i32>, flags: i32) -> Opened {
             | libc::EISDIR
             | libc::EROFS),
         ) => return Opened::Failed(errno),
-        // Not in the cache, another process's lease, a FIFO without a reader, or without this call.
+        // The path is not in the cache, another process has a lease, a FIFO has no reader, or the
+        // kernel does not have the call.
         Err(_) => return Opened::Unknown,
     };
     let Some(stat) = stat_of(fd.as_fd()) else {
@@ -87,7 +86,7 @@ pub(crate) fn opened(result: Result<OwnedFd, i32>, flags: i32) -> Opened {
     Opened::File(fd, FileKind::disk(flags))
 }
 
-/// openat2(2), or its errno.
+/// Calls openat2(2).
 fn openat2(at: RawFd, path: &CStr, how: &OpenHow) -> Result<OwnedFd, i32> {
     // SAFETY: a path that ends in a zero byte, and a structure of the size given.
     let fd = retried(|| unsafe {
@@ -97,14 +96,13 @@ fn openat2(at: RawFd, path: &CStr, how: &OpenHow) -> Result<OwnedFd, i32> {
     if fd < 0 {
         return Err(-fd);
     }
-    // SAFETY: a new descriptor that no other code knows.
+    // SAFETY: the call returned a new descriptor, which no other code knows.
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }
 
-/// The status of an open file as the kernel has it, without asking a server.
+/// Returns the status of an open file as the kernel has it, without asking a server.
 pub(crate) fn stat_of(fd: BorrowedFd<'_>) -> Option<StatBuf> {
-    /// A path that is not there is quicker than one that is empty, and older kernels refuse it:
-    /// before Linux 6.11.
+    /// A null path is quicker than an empty one, but kernels before Linux 6.11 refuse it.
     static NEEDS_PATH: AtomicBool = AtomicBool::new(false);
     let mut out = StatBuf::default();
     let flags = libc::AT_EMPTY_PATH | libc::AT_STATX_DONT_SYNC;

@@ -16,7 +16,7 @@ pub(crate) const SPINS: u32 = if cfg!(miri) { 0 } else { 100 };
 /// without a reason; false: `limit` has passed.
 pub(crate) fn wait(word: &Word, expected: u32, limit: Option<Duration>) -> bool {
     let seconds = |limit: Duration| {
-        let tv_sec = limit.as_secs().try_into().ok()?; // Longer than that is for ever.
+        let tv_sec = limit.as_secs().try_into().ok()?; // A longer limit is no limit.
         Some(Timespec { tv_sec, tv_nsec: limit.subsec_nanos().into() })
     };
     let limit = limit.and_then(seconds);
@@ -26,6 +26,6 @@ pub(crate) fn wait(word: &Word, expected: u32, limit: Option<Duration>) -> bool 
 
 /// Wakes one waiter.
 pub(crate) fn wake_one(word: &Word) {
-    // It wakes one or nobody, and nothing else can happen to a word of this process.
+    // It wakes one waiter or none, and cannot fail for a word of this process.
     let _ = futex::wake(word, futex::Flags::PRIVATE, 1);
 }

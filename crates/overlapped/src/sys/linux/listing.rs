@@ -8,7 +8,7 @@ use rustix::fs::RawDir;
 
 use crate::sys::file::{Batch, Entry};
 
-/// Room for some hundred entries: what glibc's readdir takes at once, too.
+/// Room for some hundred entries, as much as glibc's readdir takes at once.
 const BUFFER: usize = 32 << 10;
 
 /// Fewer entries are not yet a batch: most directories have no more, and are done in one batch.
@@ -22,7 +22,7 @@ pub(crate) fn read_batch(dir: &OwnedFd) -> io::Result<Batch> {
     while batch.entries.len() < ENOUGH || !raw.is_buffer_empty() {
         let entry = match raw.next() {
             Some(Ok(entry)) => entry,
-            // The next batch will meet it, too.
+            // The next batch will meet the same error.
             Some(Err(_)) if !batch.entries.is_empty() => break,
             Some(Err(error)) => return Err(error.into()),
             None => {

@@ -1,4 +1,4 @@
-//! What only Linux has, and what it spells differently. `bsd` has the same names.
+//! Parts of Linux that other systems lack or spell differently. `bsd` has the same names.
 
 pub(crate) mod abi;
 pub(crate) mod cache;

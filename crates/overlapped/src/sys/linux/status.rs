@@ -35,17 +35,17 @@ pub(crate) struct StatBuf {
 }
 
 impl StatBuf {
-    /// The number of the device that the file lies on.
+    /// Returns the number of the device that the file lies on.
     pub(crate) fn device(&self) -> u64 {
         makedev(self.dev_major, self.dev_minor)
     }
 
-    /// The number of the device that the file is.
+    /// Returns the number of the device that the file is.
     pub(crate) fn own_device(&self) -> u64 {
         makedev(self.rdev_major, self.rdev_minor)
     }
 
-    /// The time when it was made, where the file system keeps it.
+    /// Returns the time when the file was created, if the file system keeps it.
     pub(crate) fn created(&self) -> Option<StatTime> {
         (self.mask & libc::STATX_BTIME != 0).then_some(self.created)
     }
@@ -58,7 +58,7 @@ impl StatBuf {
     }
 }
 
-/// A device's number as Linux and glibc write it (makedev(3)).
+/// Returns a device's number as Linux and glibc write it (makedev(3)).
 fn makedev(major: u32, minor: u32) -> u64 {
     let (major, minor) = (u64::from(major), u64::from(minor));
     (major & 0xffff_f000) << 32 | (major & 0xfff) << 8 | (minor & 0xffff_ff00) << 12 | minor & 0xff
@@ -81,7 +81,7 @@ const _: () = assert!(size_of::<StatBuf>() == size_of::<libc::statx>());
 /// Everything in a [`StatBuf`], as std asks for it.
 pub(crate) const STAT_MASK: u32 = libc::STATX_BASIC_STATS | libc::STATX_BTIME;
 
-/// statx(2) of everything that a [`StatBuf`] holds: 0, or a negated errno.
+/// Calls statx(2) for all fields of a [`StatBuf`]. Returns 0 or a negated errno.
 ///
 /// # Safety
 /// `path` ends in a zero byte, or is null where `flags` allow that; `out` is valid for writes.

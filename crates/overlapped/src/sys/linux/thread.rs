@@ -2,7 +2,7 @@
 
 use crate::sys::errno::errno;
 
-/// The calling thread's number (gettid(2)); never 0. Async-signal-safe.
+/// Returns the calling thread's number (gettid(2)); never 0. Async-signal-safe.
 pub(crate) fn number() -> i32 {
     rustix::thread::gettid().as_raw_nonzero().get()
 }
@@ -12,7 +12,8 @@ pub(crate) fn is_main() -> bool {
     rustix::thread::gettid() == rustix::process::getpid()
 }
 
-/// The number of times that the calling thread has waited, as the kernel counts it (`ru_nvcsw`).
+/// Returns the number of times that the calling thread has waited, as the kernel counts it
+/// (`ru_nvcsw`).
 #[cfg(not(any(miri, overlapped_loom)))]
 pub(crate) fn waits() -> u32 {
     let mut usage = std::mem::MaybeUninit::<libc::rusage>::zeroed();
@@ -25,15 +26,15 @@ pub(crate) fn waits() -> u32 {
     usage.ru_nvcsw as u32
 }
 
-/// The number of times that the calling thread has waited: not counted here (loom wants every round
-/// to be the same).
+/// Returns the number of times that the calling thread has waited: not counted here (loom wants
+/// every round to be the same).
 #[cfg(any(miri, overlapped_loom))]
 pub(crate) fn waits() -> u32 {
     0
 }
 
-/// The number of threads of this process. glibc counts a thread from before its start until it
-/// ends. The kernel's own, which ring operations have, are not among them.
+/// Returns the number of threads of this process. glibc counts a thread from before its start until
+/// it ends. The kernel's own, which ring operations have, are not among them.
 #[cfg(all(target_env = "gnu", not(any(miri, target_feature = "crt-static"))))]
 pub(crate) fn count() -> Option<usize> {
     use std::sync::OnceLock;
@@ -41,7 +42,7 @@ pub(crate) fn count() -> Option<usize> {
 
     static PLACE: OnceLock<Option<&'static AtomicU32>> = OnceLock::new();
     let place = PLACE.get_or_init(|| {
-        // What glibc tells debuggers of the variable: its bits.
+        // glibc's description of the variable for debuggers: its bits.
         // SAFETY: names that end in zeros, and the pseudo-handle of all that is loaded.
         let (place, told) = unsafe {
             let find = |name: &std::ffi::CStr| libc::dlsym(libc::RTLD_DEFAULT, name.as_ptr());
@@ -50,7 +51,7 @@ pub(crate) fn count() -> Option<usize> {
         if place.is_null() || told.is_null() {
             return None;
         }
-        // SAFETY: bits, count, offset.
+        // SAFETY: the symbol is an array of three 32-bit constants: bits, count, offset.
         let bits = unsafe { *told.cast::<[u32; 3]>() }[0];
         // SAFETY: a variable of libc's, which is changed atomically, and stays.
         (bits == 32).then(|| unsafe { AtomicU32::from_ptr(place.cast()) })
@@ -58,13 +59,13 @@ pub(crate) fn count() -> Option<usize> {
     Some(place.as_ref()?.load(Relaxed) as usize)
 }
 
-/// The number of threads of this process: not known without glibc.
+/// Returns the number of threads of this process: not known without glibc.
 #[cfg(not(all(target_env = "gnu", not(any(miri, target_feature = "crt-static")))))]
 pub(crate) fn count() -> Option<usize> {
     None
 }
 
-/// The highest signal.
+/// Returns the highest signal.
 pub(crate) fn last_signal() -> i32 {
     libc::SIGRTMAX()
 }
@@ -83,16 +84,16 @@ pub(crate) fn take_pending(set: &libc::sigset_t) {
     {}
 }
 
-/// The registers that a signal handler finds: program counter, stack pointer, frame pointer, return
-/// address.
+/// Returns the registers that a signal handler finds: program counter, stack pointer, frame
+/// pointer, return address.
 #[cfg(target_arch = "x86_64")]
 pub(crate) fn registers(context: &libc::ucontext_t) -> (usize, usize, usize, usize) {
     let register = |which: i32| context.uc_mcontext.gregs[which as usize] as usize;
     (register(libc::REG_RIP), register(libc::REG_RSP), register(libc::REG_RBP), 0)
 }
 
-/// The registers that a signal handler finds: program counter, stack pointer, frame pointer, return
-/// address.
+/// Returns the registers that a signal handler finds: program counter, stack pointer, frame
+/// pointer, return address.
 #[cfg(target_arch = "aarch64")]
 pub(crate) fn registers(context: &libc::ucontext_t) -> (usize, usize, usize, usize) {
     let machine = &context.uc_mcontext;
@@ -100,7 +101,7 @@ pub(crate) fn registers(context: &libc::ucontext_t) -> (usize, usize, usize, usi
     (machine.pc as usize, machine.sp as usize, register(29), register(30))
 }
 
-/// The registers that a signal handler finds: not known on other processors.
+/// Returns the registers that a signal handler finds: not known on other processors.
 #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
 pub(crate) fn registers(_: &libc::ucontext_t) -> (usize, usize, usize, usize) {
     (0, 0, 0, 0)

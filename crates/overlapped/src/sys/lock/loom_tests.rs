@@ -79,7 +79,8 @@ struct Guarded {
 }
 
 impl Guarded {
-    /// The caller has the lock. Loom sees whether somebody else has, too.
+    /// Adds one under the lock, which the caller has. Loom reports it if another thread has the
+    /// lock, too.
     fn add(&self) -> usize {
         // SAFETY: the caller has the lock.
         self.value.with_mut(|value| unsafe {
@@ -94,7 +95,7 @@ impl Guarded {
     }
 }
 
-/// Every order with so many switches at most that no thread asked for.
+/// Checks `f` in every order that has at most this many preemptions.
 fn model(f: impl Fn() + Send + Sync + 'static) {
     let mut builder = loom::model::Builder::new();
     builder.preemption_bound = Some(3);

@@ -17,7 +17,7 @@
 //! | standard error (`eprintln!`) | in warnings, and before an abort |
 //! | the start of a pool's thread | pthread_create(3): no lock of std's |
 //! | `std::thread::sleep` | outside a scheduler, or while unwinding: the thread is to sleep |
-//! | the channels of `entry/crew` | outside of tasklets |
+//! | the channels of `task/runtime/workers` | outside of tasklets |
 //! | `switch/threads`, `driver/null` | for Miri only |
 
 #[cfg(all(test, overlapped_loom))]
@@ -74,7 +74,7 @@ impl<T> fmt::Debug for Mutex<T> {
     }
 }
 
-/// The right to a [`Mutex`]'s value. Stays on its thread.
+/// The guard of a [`Mutex`]'s value. Stays on its thread.
 pub(crate) struct MutexGuard<'a, T> {
     mutex: &'a Mutex<T>,
     thread: PhantomData<*const ()>,
@@ -149,7 +149,7 @@ mod tests {
     fn threads_exclude_each_other_and_lose_no_notification() {
         const ROUNDS: usize = if cfg!(miri) { 50 } else { 20_000 };
         let shared = Arc::new((Mutex::new(0), Condvar::default()));
-        // Two take turns, others disturb.
+        // Two threads take turns, the others disturb them.
         let turns = |mine: usize| {
             let shared = Arc::clone(&shared);
             thread::spawn(move || {

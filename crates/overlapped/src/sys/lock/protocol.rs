@@ -1,13 +1,13 @@
-//! Changes of the words of a lock and of a condition variable. Both are std's.
+//! Atomic protocols of a mutex and of a condition variable, as in std.
 //!
 //! A mutex is free, locked, or awaited: locked, with threads that may wait for it. Unlocking an
-//! awaited one wakes a waiter. A thread that has waited locks it as awaited, since others may still
-//! wait.
+//! awaited mutex wakes one waiter. A thread that has waited takes the mutex as awaited, since
+//! others may still wait.
 //!
 //! A condition variable counts notifications. A waiter reads the count under the mutex and sleeps
-//! only while it is the same, so no notification comes between.
+//! only while it is unchanged, so no notification is lost in between.
 //!
-//! `loom_tests` model-checks the orders.
+//! `loom_tests` model-checks the memory orders.
 
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 use std::time::Duration;
@@ -23,7 +23,8 @@ const AWAITED: u32 = 2;
 pub(super) struct RawMutex(Word);
 
 impl RawMutex {
-    /// `word` is 0. Made by the caller, so that this can be `const` and be compiled with loom's.
+    /// Makes a free mutex of `word`, which is 0. The caller makes the word, so that this function
+    /// can be `const` and can be compiled with loom's words.
     pub(super) const fn of(word: Word) -> RawMutex {
         RawMutex(word)
     }
@@ -40,7 +41,7 @@ impl RawMutex {
         self.0.compare_exchange(FREE, LOCKED, Acquire, Relaxed).is_ok()
     }
 
-    /// The caller has locked it.
+    /// Unlocks the mutex, which the caller has locked.
     #[inline]
     pub(super) fn unlock(&self) {
         if self.0.swap(FREE, Release) == AWAITED {
@@ -63,7 +64,8 @@ impl RawMutex {
         }
     }
 
-    /// Spins for a moment until it becomes free. Not where others wait: they come first.
+    /// Spins for a moment until the mutex becomes free. Does not spin while others wait: they come
+    /// first.
     fn spin(&self) -> u32 {
         let mut left = SPINS;
         loop {
@@ -82,7 +84,8 @@ impl RawMutex {
 pub(super) struct RawCondvar(Word);
 
 impl RawCondvar {
-    /// The caller has locked `mutex`, and has again when this returns. False: after `limit`.
+    /// Waits for a notification. The caller has locked `mutex`, and has locked it again when this
+    /// returns. Returns false if `limit` has passed.
     pub(super) fn wait(&self, mutex: &RawMutex, limit: Option<Duration>) -> bool {
         let count = self.0.load(Relaxed);
         mutex.unlock();

@@ -27,7 +27,7 @@ impl SocketAddrBuf {
         SocketAddrBuf { storage, len }
     }
 
-    /// A copy of an address in the kernel's form.
+    /// Makes a copy of an address in the kernel's form.
     ///
     /// # Errors
     /// `InvalidInput`: no address is as long.
@@ -39,7 +39,7 @@ impl SocketAddrBuf {
         if len > copy.len as usize {
             return Err(io::ErrorKind::InvalidInput.into());
         }
-        // SAFETY: the caller's promise; there is room for so many bytes.
+        // SAFETY: the caller's promise; the storage has room for that many bytes.
         unsafe {
             std::ptr::copy_nonoverlapping(addr, (&raw mut copy.storage).cast::<u8>(), len);
         }
@@ -62,7 +62,7 @@ impl SocketAddrBuf {
         }
     }
 
-    /// The address that the kernel wrote.
+    /// Returns the address that the kernel wrote.
     pub(crate) fn to_std(&self) -> io::Result<SocketAddr> {
         self.to_socket2().as_socket().ok_or_else(|| {
             io::Error::new(
@@ -72,10 +72,10 @@ impl SocketAddrBuf {
         })
     }
 
-    /// The address that the kernel wrote, for sockets of the Unix family.
+    /// Returns the address that the kernel wrote, for sockets of the Unix family.
     ///
-    /// A path of 108 bytes, which leaves no room for an end, cannot be told by std's type, nor be
-    /// bound by it. It comes out as unnamed: an error would take the message with it.
+    /// std's type cannot hold a path of 108 bytes, which leaves no room for a final zero. Such an
+    /// address is returned as unnamed, since with an error the message would be lost.
     pub(crate) fn to_unix(&self) -> io::Result<unix::SocketAddr> {
         let unnamed = || unix::SocketAddr::from_pathname("");
         match self.family() {
@@ -104,7 +104,7 @@ impl SocketAddrBuf {
         libc::c_int::from(unsafe { (*storage).ss_family })
     }
 
-    /// The bytes behind the family that `len` covers.
+    /// Returns the bytes behind the family that `len` covers.
     fn path(&self) -> &[u8] {
         let room = size_of::<SockAddrStorage>();
         // SAFETY: the storage is borrowed with the result; every byte of it was zeroed first.
@@ -124,10 +124,10 @@ impl SocketAddrBuf {
         copy
     }
 
-    /// The address as socket2 has it.
+    /// Returns the address as socket2 has it.
     pub(crate) fn to_socket2(&self) -> SockAddr {
-        // SAFETY: the storage was zeroed and then filled by the kernel or from an address, so one
-        // of any family stands in it, initialised.
+        // SAFETY: the storage was zeroed and then filled by the kernel or from an address, so it
+        // holds an initialised address of some family.
         unsafe { SockAddr::new(self.copy(), self.len) }
     }
 }
@@ -199,7 +199,7 @@ mod tests {
     fn a_path_without_an_end_is_an_address_without_a_name() {
         let mut addr = SocketAddrBuf::from(SockAddr::unix("x").unwrap());
         let place = (&raw mut addr.storage).cast::<libc::sockaddr_un>();
-        // SAFETY: the storage has room for any address and is borrowed by nobody else.
+        // SAFETY: the storage has room for any address and is borrowed by no other code.
         unsafe { (*place).sun_path = [b'x' as _; 108] };
         for len in [110, 111, 128, 200] {
             addr.len = len;

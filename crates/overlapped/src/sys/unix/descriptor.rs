@@ -1,5 +1,5 @@
-//! What any descriptor has (mode, duplicates, its kind of file), pipes, and what the process has
-//! (errno, children of fork, its limit on descriptors). None of these calls waits.
+//! Calls on any descriptor (mode, duplicates, kind of file), pipes, and state of the process
+//! (errno, children of fork, limit on descriptors). None of these calls waits.
 //!
 //! Calls on borrowed descriptors give `io::Result` with std's kinds. Pipes made here are
 //! close-on-exec.
@@ -15,16 +15,16 @@ use crate::sys::native::abi::mode_bits;
 use rustix::fs::OFlags;
 use rustix::process::{Resource, Rlimit};
 
-/// A descriptor as a number, in operations, which own nothing.
+/// A descriptor as a plain number, for operations, which own nothing.
 pub(crate) type Raw = RawFd;
 
-/// The descriptor from which relative paths lead, where no other one is named.
+/// The descriptor of the directory against which paths are resolved if no other one is named.
 pub(crate) const WORKING_DIRECTORY: Raw = libc::AT_FDCWD;
 
-/// Takes the descriptor that an operation has made: the value of its success.
+/// Takes ownership of the descriptor that a successful operation has returned.
 ///
 /// # Safety
-/// `value` is an open descriptor that nobody else knows.
+/// `value` is an open descriptor that no other code knows.
 pub(crate) unsafe fn from_value(value: usize) -> OwnedFd {
     // SAFETY: the caller's promise.
     unsafe { OwnedFd::from_raw_fd(value as RawFd) }
@@ -46,12 +46,12 @@ pub(crate) fn set_nonblocking(fd: BorrowedFd<'_>, on: bool) -> io::Result<()> {
     Ok(())
 }
 
-/// Another descriptor for the same open file, close-on-exec.
+/// Makes another descriptor for the same open file, close-on-exec.
 pub(crate) fn duplicate(fd: BorrowedFd<'_>) -> io::Result<OwnedFd> {
     fd.try_clone_to_owned()
 }
 
-/// An anonymous pipe: reading end, writing end. Close-on-exec, in blocking mode.
+/// Makes an anonymous pipe: reading end, writing end. Close-on-exec, in blocking mode.
 pub(crate) fn pipe() -> io::Result<(OwnedFd, OwnedFd)> {
     native::abi::pipe(false)
 }
@@ -61,12 +61,12 @@ pub(crate) fn errno_place() -> std::ptr::NonNull<i32> {
     std::ptr::NonNull::new(native::abi::errno_location()).expect("errno has a place")
 }
 
-/// Has `f` called in every child of fork(2), by the thread that forked.
+/// Registers `f`, which is called in every child of fork(2), by the thread that forked.
 ///
 /// `f` is called where little is allowed: it must be async-signal-safe (pthread_atfork(3)).
 pub(crate) fn in_fork_children(f: extern "C" fn()) {
     if cfg!(miri) {
-        return; // It has no fork.
+        return; // Miri has no fork.
     }
     // SAFETY: `f` is a function of the right type that stays for ever. Failure, for want of memory,
     // leaves children as they would be without it.
@@ -84,7 +84,7 @@ pub fn raise_fd_limit() -> io::Result<(u64, u64)> {
     Ok((maximum, maximum))
 }
 
-/// The kind of file that a descriptor stands for.
+/// The kind of a descriptor's file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kind {
     /// A regular file or a block device: has a cursor, and never waits but for the disk.
@@ -106,7 +106,7 @@ impl Kind {
     }
 }
 
-/// The file that a descriptor stands for. Two with the same number on the same device are one file.
+/// The identity of a descriptor's file. Two with the same number on the same device are one file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Identity {
     pub(crate) kind: Kind,
@@ -114,12 +114,12 @@ pub(crate) struct Identity {
     pub(crate) inode: u64,
 }
 
-/// The kind of `fd`, or an errno.
+/// Returns the kind of `fd`, or an errno.
 pub(crate) fn kind(fd: RawFd) -> Result<Kind, i32> {
     identity(fd).map(|identity| identity.kind)
 }
 
-/// The file that `fd` stands for, or an errno.
+/// Returns the identity of the file of `fd`, or an errno.
 pub(crate) fn identity(fd: RawFd) -> Result<Identity, i32> {
     let mut stat = MaybeUninit::<native::abi::stat>::uninit();
     // SAFETY: `stat` is valid for writes.

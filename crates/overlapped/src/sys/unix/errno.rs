@@ -11,7 +11,7 @@ pub(crate) const INTERRUPTED: i32 = libc::EINTR;
 /// The errno of an operation that was asked to end early.
 pub(crate) const CANCELLED: i32 = libc::ECANCELED;
 
-/// The error with this code.
+/// Returns the error with this code.
 #[cold]
 pub(crate) fn error(code: i32) -> io::Error {
     io::Error::from_raw_os_error(code)
@@ -83,7 +83,7 @@ pub(crate) fn is_cancelled(result: i32) -> bool {
     [-libc::ECANCELED, -libc::EINTR, -ERESTARTSYS].contains(&result)
 }
 
-/// The result of `call` in the kernel's form; interrupted calls are made again.
+/// Returns the result of `call` in the kernel's form; interrupted calls are made again.
 pub(crate) fn retried(mut call: impl FnMut() -> isize) -> i32 {
     loop {
         let result = call();
@@ -97,12 +97,12 @@ pub(crate) fn retried(mut call: impl FnMut() -> isize) -> i32 {
     }
 }
 
-/// The value of a result in the kernel's form, or the error that it stands for.
+/// Returns the value of a result in the kernel's form, or its error.
 pub(crate) fn to_result(result: i32) -> io::Result<i32> {
     if result < 0 { Err(io::Error::from_raw_os_error(-result)) } else { Ok(result) }
 }
 
-/// The code of the call that has just failed on this thread.
+/// Returns the code of the call that has just failed on this thread.
 pub(crate) fn errno() -> i32 {
     io::Error::last_os_error().raw_os_error().expect("an error of the system has a number")
 }

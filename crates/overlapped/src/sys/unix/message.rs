@@ -26,17 +26,18 @@ impl std::fmt::Debug for Message<'_> {
 }
 
 impl<'a> Message<'a> {
-    /// For a send.
+    /// Makes a message for a send.
     pub(crate) fn from_slices(slices: &'a [IoSlice<'a>]) -> Message<'a> {
         Self::over(slices.as_ptr().cast_mut().cast(), slices.len())
     }
 
-    /// For a receive.
+    /// Makes a message for a receive.
     pub(crate) fn from_slices_mut(slices: &'a mut [IoSliceMut<'_>]) -> Message<'a> {
         Self::over(slices.as_mut_ptr().cast(), slices.len())
     }
 
-    /// For either; whoever uses it sees to it that the slices live as long.
+    /// Makes a message for a send or a receive. The caller must keep the slices alive as long as
+    /// the message.
     pub(crate) fn over(slices: *mut libc::iovec, count: usize) -> Message<'a> {
         // SAFETY: `msghdr` is a C struct of integers and pointers; all zero is the valid empty one.
         let mut header: libc::msghdr = unsafe { std::mem::zeroed() };
@@ -46,26 +47,26 @@ impl<'a> Message<'a> {
         Message { header, slices: PhantomData }
     }
 
-    /// Sends to this address.
+    /// Sets the address to which the message is sent.
     pub(crate) fn with_receiver(mut self, addr: &'a SocketAddrBuf) -> Message<'a> {
         self.header.msg_name = (&raw const addr.storage).cast_mut().cast();
         self.header.msg_namelen = addr.len;
         self
     }
 
-    /// Has the sender's address put there, but for its length: see [`Message::addr_len`].
+    /// Sets the place for the sender's address. For its length, see [`Message::addr_len`].
     pub(crate) fn with_sender(mut self, addr: &'a mut SocketAddrBuf) -> Message<'a> {
         self.header.msg_name = (&raw mut addr.storage).cast();
         self.header.msg_namelen = addr.len;
         self
     }
 
-    /// After a receive: the length of the sender's address.
+    /// Returns the length of the sender's address, after a receive.
     pub(crate) fn addr_len(&self) -> libc::socklen_t {
         self.header.msg_namelen
     }
 
-    /// For the kernel.
+    /// Returns the header's address, for the kernel.
     pub(crate) fn as_ptr(this: *const Message<'a>) -> *const libc::msghdr {
         this.cast()
     }

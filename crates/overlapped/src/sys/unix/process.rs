@@ -1,9 +1,9 @@
-//! Child processes: std's own `Command` does what is done at once.
+//! Child processes. std's own `Command` makes the immediate calls.
 //!
 //! Starting one (fork(2), or posix_spawn(3) where nothing forbids it, then execve(2)) is an
 //! immediate call: it returns when the child has its program or has failed to get it, which takes
-//! as long as the system takes to open that program. What comes later, its end, is waited for
-//! through a descriptor (of the process on Linux, of a kqueue on a BSD) as for any other event.
+//! as long as the system takes to open that program. Its later end is an event like any other,
+//! waited for through a descriptor (of the process on Linux, of a kqueue on a BSD).
 
 use std::io;
 use std::os::fd::OwnedFd;
@@ -29,8 +29,8 @@ pub(crate) fn exec(command: &mut Command) -> io::Error {
     sigpipe::unblocked(|| command.exec())
 }
 
-/// Has `f` called when this process exits: by exit(3), or by a return from `main`. It must not
-/// unwind.
+/// Registers `f`, which is called when this process exits: by exit(3), or by a return from `main`.
+/// It must not unwind.
 pub(crate) fn at_exit(f: extern "C" fn()) {
     // SAFETY: a function of the right type that stays for ever. Failure, for want of memory, means
     // that it is not called.
@@ -46,7 +46,7 @@ pub(crate) fn kill(child: &mut Child) -> io::Result<()> {
 /// released, or its number may be another group's.
 pub(crate) fn kill_group(child: &Child) -> io::Result<()> {
     let group = pid(child.id())?;
-    // Where SIGCHLD is ignored, the system releases children by itself.
+    // If SIGCHLD is ignored, the system releases children by itself.
     let options = WaitIdOptions::EXITED | WaitIdOptions::NOWAIT | WaitIdOptions::NOHANG;
     match rustix::process::waitid(WaitId::Pid(group), options) {
         Err(rustix::io::Errno::CHILD) => Ok(()),
@@ -54,8 +54,8 @@ pub(crate) fn kill_group(child: &Child) -> io::Result<()> {
     }
 }
 
-/// The status of a child that has ended; `None` before its end. The first such answer releases the
-/// child; std remembers it.
+/// Returns the status of a child that has ended; `None` before its end. The first such answer
+/// releases the child; std remembers it.
 pub(crate) fn try_wait(child: &mut Child) -> io::Result<Option<ExitStatus>> {
     child.try_wait()
 }
@@ -65,7 +65,7 @@ pub(crate) fn wait(child: &mut Child) -> io::Result<ExitStatus> {
     child.wait()
 }
 
-/// A descriptor that becomes readable when the child has ended. The child must not have been
+/// Makes a descriptor that becomes readable when the child has ended. The child must not have been
 /// released, or its number may be another's.
 pub(crate) fn end_descriptor(child: &Child) -> io::Result<OwnedFd> {
     native::process::end_of(pid(child.id())?)

@@ -16,7 +16,7 @@ pub(crate) enum Interest {
     Writable,
 }
 
-/// 0 where `fd` is ready, `-EAGAIN` where not.
+/// Returns 0 if `fd` is ready, `-EAGAIN` if it is not.
 pub(crate) fn poll_now(fd: RawFd, interest: Interest) -> i32 {
     match poll(fd, interest, Some(0)) {
         Ok(true) => 0,
@@ -25,7 +25,7 @@ pub(crate) fn poll_now(fd: RawFd, interest: Interest) -> i32 {
     }
 }
 
-/// The poll(2) bits of `interest`. Errors and hang-ups come unasked.
+/// Returns the poll(2) bits of `interest`. Errors and hang-ups are always reported.
 pub(crate) fn poll_bits(interest: Interest) -> i16 {
     match interest {
         Interest::Readable => libc::POLLIN,
@@ -48,12 +48,12 @@ pub(crate) fn poll_for(fd: RawFd, bits: i16, limit: Option<u64>) -> Result<i16, 
 /// Waits until one of `entries` is ready (true) or the time `limit` has come (false).
 pub(crate) fn poll_entries(entries: &mut [libc::pollfd], limit: Option<u64>) -> Result<bool, i32> {
     loop {
-        // Zero is in the past; it needs no clock.
+        // A limit of zero is always in the past, so the clock need not be read.
         let left = limit.map(|limit| if limit == 0 { Duration::ZERO } else { clock::until(limit) });
         let ready = native::abi::poll(entries, left);
         let is_closed = |entry: &libc::pollfd| entry.revents & libc::POLLNVAL != 0;
         match ready {
-            // Not every system waits for as long as it is asked to.
+            // Some systems return before the limit.
             0 if limit.is_none_or(|limit| limit > 0 && !clock::until(limit).is_zero()) => {}
             0 => return Ok(false),
             1.. if entries.iter().any(is_closed) => return Err(libc::EBADF),

@@ -30,7 +30,7 @@ pub(crate) enum Kind {
     Other,
 }
 
-/// The kind of `fd`, as far as moving goes.
+/// Returns the kind of `fd`, as far as moving goes.
 pub(crate) fn kind(fd: BorrowedFd<'_>) -> io::Result<Kind> {
     Ok(match descriptor::kind(fd.as_raw_fd()).map_err(io::Error::from_raw_os_error)? {
         descriptor::Kind::File => Kind::File,
@@ -48,8 +48,8 @@ pub(crate) fn kind(fd: BorrowedFd<'_>) -> io::Result<Kind> {
     })
 }
 
-/// One splice(2) at the cursors, in the kernel's form. `EAGAIN` where a pipe or a non-blocking
-/// socket would have to be waited for.
+/// Makes one splice(2) at the cursors. The result is in the kernel's form. `EAGAIN` where a pipe or
+/// a non-blocking socket would have to be waited for.
 ///
 /// # Safety
 /// Both descriptors are open.
@@ -78,13 +78,13 @@ pub(crate) fn seek_back(file: BorrowedFd<'_>, bytes: usize) -> io::Result<()> {
     Ok(())
 }
 
-/// The number of bytes that a file has behind its cursor.
+/// Returns the number of bytes between a file's cursor and its end.
 pub(crate) fn left(file: BorrowedFd<'_>) -> io::Result<u64> {
     let at = rustix::fs::tell(file)?;
     Ok(u64::try_from(rustix::fs::fstat(file)?.st_size).unwrap_or(0).saturating_sub(at))
 }
 
-/// A pipe for bytes on their way: reading end, writing end.
+/// Makes a pipe for bytes on their way: reading end, writing end.
 pub(crate) fn channel() -> io::Result<(OwnedFd, OwnedFd)> {
     native::abi::pipe(true)
 }

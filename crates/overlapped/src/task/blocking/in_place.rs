@@ -11,12 +11,12 @@ use crate::task::wait::checkpoint_without_error;
 /// itself, without another process or tasklet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct DiskCall {
-    /// The caller is a tasklet, and may wait. All others make a plain call: it holds up no tasklet
-    /// of theirs, or they have no choice.
+    /// The caller is a tasklet, and may wait. Other callers make a plain call: they have no
+    /// tasklets to delay, or no choice.
     pub(crate) may_wait: bool,
     /// The port does the operation by itself.
     pub(crate) port_does: bool,
-    /// Other tasklets are ready to run, and may want the same.
+    /// Other tasklets are ready to run, and may make such calls, too.
     pub(crate) others_are_ready: bool,
 }
 

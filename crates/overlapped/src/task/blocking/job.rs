@@ -4,7 +4,7 @@
 //! Queued ──▶ Running ──▶ Done     the waiter takes the result
 //!    │          └──────▶ Left     unwound or parked for good: the thread drops the result
 //!    ├─────────────────▶ Left     killed or too late: the job does not begin
-//!    └─────────────────▶ Back     there is no thread: the waiter runs it itself
+//!    └─────────────────▶ Back     no thread can be had: the waiter runs it itself
 //! ```
 //!
 //! Terminal completion first, as with the port: a kill or a deadline ends the wait for a job that
@@ -37,7 +37,7 @@ use crate::task::{in_tasklet, shield};
 /// The time between two interruptions of a call, if nothing else repeats them.
 const ASK_AGAIN: Duration = Duration::from_millis(10);
 
-/// Tells a job that its result is not wanted any more, or not at any price.
+/// A flag that tells a job to stop, because its result is not wanted any more.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Stop(Arc<AtomicBool>);
 
@@ -68,8 +68,8 @@ struct Shared<T> {
     stop: Stop,
 }
 
-/// Runs `job`, which ends without anybody's doing, on a thread of the pool, and waits for it.
-/// Outside a scheduler, and if the caller may not wait, it runs in place. `what` is for dumps.
+/// Runs `job`, which ends by itself, on a thread of the pool, and waits for it. Outside a
+/// scheduler, and if the caller may not wait, it runs in place. `what` is for dumps.
 ///
 /// # Errors
 /// The job's own; [`Cancelled`](crate::task::Cancelled).
@@ -198,7 +198,7 @@ impl<T> Shared<T> {
             if let JobState::Running(place) = &mut *self.state() {
                 *place = waker;
             } else {
-                // It ended meanwhile, and woke no waiter.
+                // The job ended meanwhile, and woke no waiter.
                 waker.wake();
             }
             let woken = wait.park(what, ask_again);
@@ -208,7 +208,7 @@ impl<T> Shared<T> {
         }
     }
 
-    /// Returns the job to the waiter, because there is no thread for it.
+    /// Returns the job to the waiter, because no thread can be had for it.
     fn give_back(&self, job: Job<T>) -> Option<Arc<dyn Sleeper>> {
         let mut state = self.state();
         let JobState::Queued(waker) = &*state else { return None };
@@ -218,8 +218,8 @@ impl<T> Shared<T> {
         waker.wake_later()
     }
 
-    /// Takes the result, or the error that there will be none; returns `None` while the job is
-    /// running.
+    /// Takes the result, or the error that says that none will come; returns `None` while the job
+    /// is running.
     fn try_take(&self, woken: Woken) -> Option<io::Result<T>> {
         let mut state = self.state();
         match std::mem::replace(&mut *state, JobState::Left) {
@@ -228,7 +228,7 @@ impl<T> Shared<T> {
                 drop(state);
                 Some(job(&self.stop))
             }
-            // It does not begin any more.
+            // The job does not begin any more.
             JobState::Queued(_) | JobState::Back(_) | JobState::Left => {
                 Some(Err(io::Error::from_raw_os_error(libc::ECANCELED)))
             }
@@ -321,7 +321,7 @@ mod tests {
         run(|| {
             let (ended, rx) = killed(|| Ok(7));
             assert_eq!(rx.try_recv(), Ok("stopped"), "it had left before the job's end");
-            assert_eq!(ended.unwrap().unwrap(), 7, "what a job has done is handed over");
+            assert_eq!(ended.unwrap().unwrap(), 7, "the result of a job that has run is returned");
             let (ended, rx) = killed(|| Err(io::Error::from_raw_os_error(libc::EIO)));
             assert_eq!(rx.try_recv(), Ok("stopped"));
             assert_eq!(ended.unwrap().unwrap_err().raw_os_error(), Some(libc::EIO));

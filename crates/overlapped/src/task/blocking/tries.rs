@@ -31,9 +31,9 @@ pub(crate) fn record_speculation(found: bool) {
     }
 }
 
-/// Tries `op` once, a transfer that must not wait (`nonblocking`). Where others are ready to run,
-/// or operations are queued, the try goes with theirs in one batch; else `attempt` makes the same
-/// try by a plain call.
+/// Tries `op` once, a transfer that must not wait (`nonblocking`). If others are ready to run, or
+/// operations are queued, the try goes with theirs in one batch; else `attempt` makes the same try
+/// by a plain call.
 ///
 /// # Errors
 /// [`Cancelled`](crate::task::Cancelled); nothing has been tried then.
@@ -48,9 +48,9 @@ pub(crate) unsafe fn try_in_turn(op: &Op, attempt: impl Fn() -> Outcome) -> io::
         return Ok(attempt());
     }
     loop {
-        // SAFETY: handed on to the caller; `submit_and_park` returns after the completion.
+        // SAFETY: the caller's promise; `submit_and_park` returns after the completion.
         let outcome = unsafe { submit_and_park(here, op, NEVER, Driver::submit_try) };
-        // There is no room for further operations.
+        // The table has no room for further operations.
         let Ok(outcome) = outcome else { return Ok(attempt()) };
         if !here.me().cancel_requested.get() || !outcome.is_cancelled() {
             return Ok(outcome);
@@ -68,9 +68,10 @@ fn goes_in_batch(here: Here, op: &Op) -> bool {
     (here.ready_count() > 0 || driver.has_work()) && driver.batches_tries(op)
 }
 
-/// An experiment (`--cfg overlapped_try_first`): a transfer on a socket is tried before it is
-/// submitted where it would be alone in its batch: no other tasklet is ready to run, and nothing is
-/// queued. With many connections tries break the ring's batches up (docs/decisions/0033).
+/// Tells whether `op` is to be tried before it is submitted, in an experiment
+/// (`--cfg overlapped_try_first`): a transfer on a socket is tried where it would be alone in its
+/// batch: no other tasklet is ready to run, and nothing is queued. With many connections tries
+/// break the ring's batches up (docs/decisions/0033).
 #[inline(always)]
 pub(crate) fn pays_to_try(here: Here, op: &Op) -> bool {
     cfg!(overlapped_try_first)

@@ -49,8 +49,8 @@ enum Left<F, T> {
 type Slot<F, T> = Arc<Mutex<Option<Left<F, T>>>>;
 
 /// The slot of a waiter. If it is dropped before the waiter has taken the result, by a kill or a
-/// deadline, it refuses what is yet to come, and drops what is there. Quietly: this may be
-/// unwinding, and the result was never handed out.
+/// deadline, it refuses a later result and drops one that is there. The drop is quiet, since the
+/// tasklet may be unwinding, and the result never reached the program.
 struct Taken<F, T>(Slot<F, T>);
 
 impl<F, T> Drop for Taken<F, T> {
@@ -102,7 +102,8 @@ where
 
 /// Runs `f` on the pool as [`unblock`] does, for a job whose end the caller must see: it may work
 /// on the caller's memory, say. Neither a kill, nor a deadline, nor a signal handler ends the wait.
-/// `f` runs in place if the caller may not wait, or if there is no thread; that blocks the thread.
+/// `f` runs in place if the caller may not wait, or if no thread can be had; that blocks the
+/// thread.
 ///
 /// A panic of `f` goes on in the caller.
 ///
@@ -129,12 +130,13 @@ where
         match left_in(&slot) {
             Left::Result(result) => result.unwrap_or_else(|payload| resume_unwind(payload)),
             Left::Closure(f) => f(),
-            Left::Nothing => unreachable!("who is parked for good does not come here"),
+            Left::Nothing => unreachable!("a tasklet parked for good does not come here"),
         }
     })
 }
 
-/// Starts `f` on a pool thread. `waker` then tells that the result is there, or that `f` is back.
+/// Starts `f` on a pool thread. `waker` is woken when the result is there, or when `f` is given
+/// back.
 fn begin<F, T>(f: F, waker: Waker) -> Slot<F, T>
 where
     F: FnOnce() -> T + Send + 'static,
@@ -154,8 +156,8 @@ where
             // runs.
             std::mem::forget(nobodys);
         } else {
-            // Before the message is left: a panic in the drop must not lose the wake-up that goes
-            // with the message.
+            // Dropped before the message is left, so that a panic in the drop cannot lose the
+            // wake-up that goes with the message.
             drop_quietly(nobodys);
         }
         waker.wake_later()
@@ -176,9 +178,10 @@ fn leave<F, T>(slot: &Slot<F, T>, left: Left<F, T>) -> Option<Left<F, T>> {
     slot.replace(left)
 }
 
-/// Waits until something has been left.
+/// Waits until the pool thread has left something.
 fn park<F, T>(wait: Wait, slot: &Slot<F, T>, until: u64) -> Woken {
-    // What is there already is the user's, and is not dropped on the scheduler's stack.
+    // A value that is there already is the user's, and must not be dropped on the scheduler's
+    // stack.
     let cleanup = || std::mem::forget(lock(slot).replace(Left::Nothing));
     waiter::with_cleanup(&cleanup, || wait.park("a pool thread", until))
 }

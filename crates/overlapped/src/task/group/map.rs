@@ -24,9 +24,9 @@ use crate::task::{Builder, JoinError, SpawnError, Tasklet};
 /// `limit` items behind it, even if all between them have ended. If the order does not matter, or
 /// can be restored afterwards (`items.enumerate()`), use [`map_unordered`].
 ///
-/// Nothing is spawned before the first result is asked for. An item is taken from `items` only if
-/// there is room for it, and a result that has not been taken takes up room: so a slow consumer
-/// holds the source back, and memory does not grow with the number of items.
+/// Nothing is spawned before the first call of `next`. An item is taken from `items` only if there
+/// is room for it, and a result that has not been taken takes up room: so a slow consumer holds the
+/// source back, and memory does not grow with the number of items.
 ///
 /// A panic in `f` is [`JoinError::Panicked`] in the place of that item's result, and the others go
 /// on. Dropping the iterator kills what it has begun. A deadline that passes while it waits is
@@ -119,8 +119,8 @@ impl<I: Iterator> Source<I> {
         if begun < self.limit { self.items.next() } else { None }
     }
 
-    /// As [`Source::next`], for a tasklet of this scheduler. With one that runs already it waits
-    /// for that, rather than fail at the limit of tasklets.
+    /// Does what [`Source::next`] does, for a tasklet of this scheduler. At the limit of tasklets
+    /// it waits for one that runs already rather than fail.
     fn next_here(&mut self, begun: usize) -> Option<I::Item> {
         let is_full = begun > 0 && matches!(admit(), Err(SpawnError::Limit));
         if is_full { None } else { self.next(begun) }

@@ -10,16 +10,16 @@ use std::time::Duration;
 
 use crate::watchdog::signal_of;
 
-/// The limit in `OVERLAPPED_STALL`.
+/// Returns the limit in `OVERLAPPED_STALL`.
 pub(super) fn stall_limit() -> io::Result<Option<Duration>> {
     let hint = "it can be a time such as `500ms`, `1s` or `2m`";
     read("OVERLAPPED_STALL", hint, duration)
 }
 
-/// The signal in `OVERLAPPED_DUMP`.
+/// Returns the signal in `OVERLAPPED_DUMP`.
 pub(super) fn dump_signal() -> io::Result<Option<i32>> {
     let hint = "it can be the name of a signal such as `quit` or `usr1`";
-    // A number would be taken for an on-switch: 1 is SIGHUP.
+    // Numbers are refused: `1` would be meant as "on", but is SIGHUP.
     let by_name = |text: &str| signal_of(text).filter(|_| text.parse::<i32>().is_err());
     read("OVERLAPPED_DUMP", hint, by_name)
 }

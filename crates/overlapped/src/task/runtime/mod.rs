@@ -175,10 +175,10 @@ impl Config {
     /// Default: 5 s.
     ///
     /// A tasklet outlives that time if it is shielded, catches its kills, or computes. Then it
-    /// never runs again. Its operations have ended, it has left all queues, what it was handed
-    /// there goes to the next waiter, and all joins are told ([`JoinError::Abandoned`]). Its stack
-    /// is leaked with all that is on it: a lock that it holds remains locked, as if a thread of std
-    /// waited for ever.
+    /// never runs again. Its operations have ended, it has left all queues, anything that it was
+    /// handed there goes to the next waiter, and all joins return [`JoinError::Abandoned`]. Its
+    /// stack is leaked with all that is on it: a lock that it holds remains locked, as if a thread
+    /// of std waited for ever.
     ///
     /// - A tasklet that has **never begun** drops its closure, and is over. For that it has the
     ///   same time once more, and a second at least.
@@ -194,7 +194,7 @@ impl Config {
         self
     }
 
-    /// Sets the observer, which is told of switches and channel actions on the calling thread's
+    /// Sets the observer, which is called at switches and channel actions on the calling thread's
     /// scheduler.
     pub fn observer(mut self, observer: impl Observer + 'static) -> Config {
         self.observer = Some(Box::new(observer));
@@ -210,20 +210,20 @@ impl Config {
 
     /// Warns when a tasklet has held its thread for longer than `limit`, so that no other tasklet
     /// there could run: with its name, the call that spawned it, and a backtrace. It warns again
-    /// when that has lasted twice as long, and tells when it is over. Default: the time in the
+    /// when that has lasted twice as long, and logs when it is over. Default: the time in the
     /// environment's `OVERLAPPED_STALL` (`500ms`, `1s`, `2m`), else no limit.
     ///
-    /// A warning goes to the subscriber of `tracing`, or to standard error where none wants it.
+    /// A warning goes to the subscriber of `tracing`, or to standard error if none wants it.
     ///
     /// It finds long computations, calls that block the thread, and locks of std that are held
-    /// across a wait: the tasklet that asks for such a lock next stops the thread, and with it the
-    /// one that holds it. Use `overlapped::sync` for what is held across a wait, and
-    /// [`unblock`](super::unblock) for what blocks.
+    /// across a wait: the next tasklet that locks one stops the thread, and with it the holder. Use
+    /// `overlapped::sync` for locks that are held across a wait, and [`unblock`](super::unblock)
+    /// for calls that block.
     ///
     /// One thread in the process checks, four times in each limit; a switch costs the same as
-    /// without. A stalled thread is asked by SIGURG where it is. Most of its system calls go on
-    /// afterwards, but poll(2) and its like return `EINTR`, which is why a library does not do this
-    /// unasked.
+    /// without. SIGURG makes a stalled thread report its place. Most of its system calls go on
+    /// afterwards, but poll(2) and its like return `EINTR`, which is why the watch is off by
+    /// default.
     ///
     /// With a limit, `run` also warns, once, if its first tasklet has ended longer ago than that
     /// and others still keep it from returning: a forgotten server, say.
@@ -245,11 +245,11 @@ impl Config {
     /// (`quit`, `SIGUSR1`), else none.
     ///
     /// A thread of its own does that, so it works while a scheduler's thread is blocked, in a lock
-    /// of std for instance. It shows the schedulers of all runs that have asked for a dump or a
+    /// of std for instance. It shows the schedulers of all runs that are configured for a dump or a
     /// [`stall_limit`](Config::stall_limit). The signal's default action is off from then on, to
     /// the end of the process: with SIGQUIT, Ctrl-\\ shows the tasklets instead of ending the
-    /// program. Only suspended tasklets themselves can tell where they are in their code:
-    /// [`dump`](super::dump) asks them. The threads are asked by SIGURG, as for
+    /// program. Only suspended tasklets themselves can find out where they are in their code:
+    /// [`dump`](super::dump) makes them do so. The threads are asked by SIGURG, as for
     /// [`stall_limit`](Config::stall_limit).
     ///
     /// ```
@@ -262,7 +262,7 @@ impl Config {
     }
 
     /// Calls a function for each stall that [`stall_limit`](Config::stall_limit) finds, on the
-    /// watchdog's thread. The function returns whether there is to be a warning, too.
+    /// watchdog's thread. The function returns whether the stall is also to be logged as a warning.
     ///
     /// ```
     /// use overlapped::task::Stall;
@@ -424,7 +424,7 @@ pub enum RunError {
     Unwinding,
     /// No completion port could be opened; the text says why and what helps.
     Port(io::Error),
-    /// Not even one stack could be made.
+    /// The first stack could not be made.
     Stack(io::Error),
     /// A thread could not be started.
     Thread(io::Error),
@@ -432,7 +432,7 @@ pub enum RunError {
     /// cannot be waited for; the text says which.
     Setting(io::Error),
     /// Tasklets were left that nothing could wake, and none of them waited in a call that could
-    /// return so. They were killed.
+    /// return that error. They were killed.
     Deadlock(DeadlockReport),
     /// The first tasklet was killed, so there is no result.
     Killed,
@@ -458,9 +458,9 @@ impl fmt::Display for RunError {
 impl std::error::Error for RunError {}
 
 impl From<RunError> for io::Error {
-    /// For `run(…)?` in functions that return [`io::Result`]. The kind is that of the error inside
-    /// (`Port`, `Stack`, `Thread`, `Setting`), `Deadlock`, or `Other`; [`io::Error::downcast`]
-    /// gives the `RunError` back.
+    /// Converts the error, for `run(…)?` in functions that return [`io::Result`]. The kind is that
+    /// of the error inside (`Port`, `Stack`, `Thread`, `Setting`), `Deadlock`, or `Other`;
+    /// [`io::Error::downcast`] gives the `RunError` back.
     fn from(error: RunError) -> io::Error {
         let kind = match &error {
             RunError::Port(error)

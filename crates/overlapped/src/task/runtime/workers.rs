@@ -110,6 +110,6 @@ fn serve(
     let _ = report.send(Ok(()));
     start_signal.recv().ok()?;
     let _sigpipe = sigpipe::block();
-    // SAFETY: there is no first tasklet.
+    // SAFETY: without a first tasklet, no closure borrows anything.
     Some(unsafe { opened.run(false, None::<fn(&Sched) -> TcbPtr>) })
 }

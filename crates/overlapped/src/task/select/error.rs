@@ -37,9 +37,9 @@ impl fmt::Display for WaitError {
 impl std::error::Error for WaitError {}
 
 impl From<WaitError> for io::Error {
-    /// For `select.wait()?` in functions that return [`io::Result`]. The kind is `TimedOut`,
-    /// `Deadlock`, `WouldBlock`, `InvalidInput` (`Empty`) or `Other`; [`io::Error::downcast`] gives
-    /// the `WaitError` back.
+    /// Converts the error, for `select.wait()?` in functions that return [`io::Result`]. The kind
+    /// is `TimedOut`, `Deadlock`, `WouldBlock`, `InvalidInput` (`Empty`) or `Other`;
+    /// [`io::Error::downcast`] gives the `WaitError` back.
     fn from(error: WaitError) -> io::Error {
         let kind = match error {
             WaitError::TimedOut => io::ErrorKind::TimedOut,

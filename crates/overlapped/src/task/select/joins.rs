@@ -15,7 +15,7 @@ pub(crate) mod sealed {
 
     /// The interface of a handle towards this library.
     pub trait Handle<T>: Sized {
-        /// The handle inside.
+        /// Returns the handle inside.
         fn tasklet(&self) -> &Tasklet<T>;
         /// Joins, under a name that does not shadow `join`.
         fn end(self) -> Result<T, JoinError>;

@@ -35,7 +35,7 @@ use crate::sys::clock;
 
 /// An event that may happen.
 pub(crate) trait SelectSource {
-    /// The alternative that it registers.
+    /// Returns the alternative that it registers.
     fn alternative(&self) -> &Alternative;
 
     /// Tells whether it takes part at all.
@@ -84,7 +84,7 @@ pub(crate) struct SelectOptions {
     pub(crate) until: Option<u64>,
 }
 
-/// Waits until one of `sources` happens. Returns which one, and how: `Wake::Done` or
+/// Waits until one of `sources` happens. Returns its index and how it happened: `Wake::Done` or
 /// `Wake::Closed`.
 pub(crate) fn select<'a, I>(sources: I, options: SelectOptions) -> Result<(usize, Wake), WaitError>
 where
@@ -137,7 +137,7 @@ fn pick<'a>(
         sources.enumerate().filter(|(_, source)| source.is_active() && source.is_ready(now));
     let mut picked = ready.next()?;
     if let Some(here) = here.filter(|_| !biased) {
-        // Each is as likely as the others, without a count beforehand.
+        // Each ready source is as likely as the others, without a count beforehand.
         for (seen, source) in (2..).zip(ready) {
             if here.next_random().is_multiple_of(seen) {
                 picked = source;

@@ -2,7 +2,8 @@
 //!
 //! There are two for two reasons. Everything in a control block is plain cells of one thread, so a
 //! `Tasklet` costs no atomic instruction. And the scheduler must know whether another thread could
-//! still wake a tasklet, or its deadlock reports would be guesses: a `Remote` tells it by existing.
+//! still wake a tasklet, or its deadlock reports would be guesses: the existence of a `Remote` is
+//! that information.
 
 use std::fmt;
 use std::io;
@@ -54,7 +55,7 @@ impl<T> Tasklet<T> {
         self.block().extra_or_new(|extra| extra.on_abandon = Some(tell));
     }
 
-    /// The tasklet's block, as a pointer.
+    /// Returns the tasklet's block, as a pointer.
     pub(in crate::task) fn tcb(&self) -> TcbPtr {
         self.tcb
     }
@@ -68,7 +69,7 @@ impl<T> Tasklet<T> {
     /// Waits until the tasklet has ended, and returns its result.
     ///
     /// # Errors
-    /// [`JoinError`] says how else the tasklet ended, or why the wait did.
+    /// [`JoinError`] says how the tasklet ended without a result, or why the wait ended early.
     #[inline(always)]
     pub fn join(self) -> Result<T, JoinError> {
         self.wait_end()?;
@@ -130,9 +131,9 @@ impl<T> Tasklet<T> {
     /// so no byte is lost, and [`shield`](crate::task::shield) holds a kill off.
     ///
     /// # What does not survive it
-    /// A kill unwinds, as a panic does, and what cannot be unwound ends the process, with a message
-    /// that names the tasklet:
-    /// - functions of C, where their callback waited. In a callback, wait for nothing
+    /// A kill unwinds, as a panic does, and code that cannot be unwound ends the process, with a
+    /// message that names the tasklet:
+    /// - functions of C whose callback waited. In a callback, wait for nothing
     ///   ([`no_switch`](crate::task::no_switch)), or give the whole call to
     ///   [`unblock`](crate::task::unblock).
     /// - destructors that panic.
@@ -150,7 +151,7 @@ impl<T> Tasklet<T> {
         }
     }
 
-    /// The name given to [`Builder::name`](super::Builder::name).
+    /// Returns the name given to [`Builder::name`](super::Builder::name).
     pub fn name(&self) -> Option<String> {
         self.block().name()
     }
@@ -292,7 +293,7 @@ pub(crate) fn take_deadlock_report(here: Here) -> DeadlockReport {
     report.expect("a deadlock's wake comes with its report")
 }
 
-/// A tasklet as it sees itself, and as its neighbours see it: the counterpart of
+/// A handle to a tasklet for tasklets of its thread, itself included; the counterpart of
 /// `std::thread::Thread`.
 pub struct Current {
     tcb: TcbPtr,
@@ -315,7 +316,7 @@ impl Current {
         TaskletId(self.block().id)
     }
 
-    /// The name given to [`Builder::name`](super::Builder::name).
+    /// Returns the name given to [`Builder::name`](super::Builder::name).
     pub fn name(&self) -> Option<String> {
         self.block().name()
     }
@@ -339,7 +340,8 @@ impl fmt::Debug for Current {
     }
 }
 
-/// The way in which a tasklet ended, if not by returning; or the reason why the wait for it did.
+/// The way in which a tasklet ended, if not by returning; or the reason why the wait for it ended
+/// early.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum JoinError {
@@ -347,7 +349,7 @@ pub enum JoinError {
     Panicked(PanicPayload),
     /// It was killed.
     Killed,
-    /// It never ran: a stack of the size that it asked for cannot be made.
+    /// It never ran, because a stack of its size cannot be made.
     NoStack,
     /// It outlived the grace time of its scheduler's shutdown and was parked for good, or had not
     /// even begun when all time was over: [`Config::grace`](crate::Config::grace).
@@ -392,7 +394,7 @@ impl fmt::Display for JoinError {
             JoinError::NoStack => {
                 f.write_str("the system cannot make a stack of the size the tasklet asked for")
             }
-            JoinError::Taken => f.write_str("the tasklet's result has been given already"),
+            JoinError::Taken => f.write_str("the tasklet's result was returned before"),
             JoinError::Abandoned => f.write_str("the tasklet outlived its scheduler's grace time"),
             JoinError::Deadlock(report) => report.fmt(f),
             JoinError::TimedOut => f.write_str("the deadline passed before the tasklet ended"),
@@ -409,9 +411,9 @@ impl fmt::Display for JoinError {
 impl std::error::Error for JoinError {}
 
 impl From<JoinError> for io::Error {
-    /// For `tasklet.join()?` in functions that return [`io::Result`]. The kind is `TimedOut`,
-    /// `WouldBlock`, `Deadlock`, `OutOfMemory` (`NoStack`), or `Other`; [`io::Error::downcast`]
-    /// gives the `JoinError` back, with a panic's payload.
+    /// Converts the error, for `tasklet.join()?` in functions that return [`io::Result`]. The kind
+    /// is `TimedOut`, `WouldBlock`, `Deadlock`, `OutOfMemory` (`NoStack`), or `Other`;
+    /// [`io::Error::downcast`] gives the `JoinError` back, with a panic's payload.
     fn from(error: JoinError) -> io::Error {
         let kind = match error {
             JoinError::TimedOut => io::ErrorKind::TimedOut,

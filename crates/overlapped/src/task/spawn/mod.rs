@@ -3,7 +3,7 @@
 //! The closure is moved to the tasklet's own stack when it first runs. The result takes its place
 //! in the allocation and stays for the handle. Each value is dropped by one party:
 //!
-//! | what | by whom |
+//! | value | dropped by |
 //! |---|---|
 //! | closure of a tasklet killed before its start | the tasklet, on its own stack |
 //! | result, handle gone | the tasklet, on its own stack |
@@ -177,7 +177,7 @@ pub(crate) struct Made<T> {
     pub(crate) take: unsafe fn(TcbPtr) -> Option<Returned<T>>,
 }
 
-/// Makes a tasklet's block; `at` is the call that asked for it.
+/// Makes a tasklet's block; `at` is the call that spawns it.
 ///
 /// # Safety
 /// Everything that `F` and `T` borrow outlives the tasklet: its run and its result.
@@ -230,10 +230,10 @@ impl fmt::Display for SpawnError {
 impl std::error::Error for SpawnError {}
 
 impl From<SpawnError> for io::Error {
-    /// For `Builder::spawn(…)?` in functions that return [`io::Result`]. The kind is `Unsupported`
-    /// (`NoScheduler`, `OwnThreadLocals`), `QuotaExceeded` (`Limit`), `OutOfMemory` (`StackSize`),
-    /// `WouldBlock` (`CannotWait`), `TimedOut` or `Deadlock` (`Wait`), or `Other`;
-    /// [`io::Error::downcast`] gives the `SpawnError` back.
+    /// Converts the error, for `Builder::spawn(…)?` in functions that return [`io::Result`]. The
+    /// kind is `Unsupported` (`NoScheduler`, `OwnThreadLocals`), `QuotaExceeded` (`Limit`),
+    /// `OutOfMemory` (`StackSize`), `WouldBlock` (`CannotWait`), `TimedOut` or `Deadlock` (`Wait`),
+    /// or `Other`; [`io::Error::downcast`] gives the `SpawnError` back.
     fn from(error: SpawnError) -> io::Error {
         let kind = match &error {
             SpawnError::NoScheduler | SpawnError::OwnThreadLocals(_) => io::ErrorKind::Unsupported,
@@ -266,7 +266,7 @@ impl From<SpawnError> for io::Error {
 /// detached tasklet handles its errors itself. A panic is printed in any case.
 ///
 /// # Panics
-/// Where [`Builder::spawn`] returns an error.
+/// If [`Builder::spawn`] returns an error.
 ///
 /// ```
 /// overlapped::run(|| {
@@ -352,8 +352,8 @@ impl Builder {
     /// thread, and the holder with it. C's recursive, error-checking and robust mutexes still take
     /// all tasklets of a thread for one owner: they go by the kernel's number of the thread.
     ///
-    /// **What stays the thread's**: that number, the signal mask, the alternate stack, priorities.
-    /// The law stays, too, that a tasklet which unwinds never switches, except inside
+    /// **State that stays the thread's**: that number, the signal mask, the alternate stack,
+    /// priorities. The law stays, too, that a tasklet which unwinds never switches, except inside
     /// [`kill_as_error`](super::kill_as_error): there it waits as ever. pthread_kill(3) with what
     /// pthread_self(3) returned reaches the thread; such a "thread" cannot be joined, detached or
     /// cancelled, nor may it call pthread_exit(3). A library that is opened by dlopen(3) while the

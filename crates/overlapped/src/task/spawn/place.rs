@@ -1,14 +1,15 @@
 //! Placing work: a `Send` closure goes to another scheduler and becomes a tasklet there.
 //!
 //! ```text
-//!   place ──▶ Promise (with the closure) ──inbox──▶ a tasklet: runs it, keeps the promise
+//!   place ──▶ Promise (with the closure) ──inbox──▶ a tasklet: runs it, fulfils the promise
 //!     └─────▶ Placed  (handle, for any thread) ◀── Shared ◀──────────┘
 //! ```
 //!
-//! Work is placed before it starts, and never moved after (a tasklet never changes thread). The
-//! closure is dropped on a tasklet's stack if that was killed before its start, and by the caller
-//! if the scheduler has ended. A promise that is dropped unkept says *killed*, and the scheduler
-//! says it for a promise that is leaked with an abandoned tasklet; so a join always gets an answer.
+//! Work is placed before it starts, and never moved after (a tasklet never changes thread). If the
+//! tasklet is killed before its start, the closure is dropped on the tasklet's stack; if the
+//! scheduler has ended, by the caller. A promise that is dropped unfulfilled reports *killed*. For
+//! a promise that is leaked with an abandoned tasklet, the scheduler reports *abandoned*. So a join
+//! always gets an answer.
 
 use std::fmt;
 use std::panic::{AssertUnwindSafe, Location, catch_unwind};
@@ -29,14 +30,14 @@ pub fn schedulers() -> usize {
 
 /// Runs `f` in a new tasklet on the scheduler of this run that has the fewest placed tasklets.
 ///
-/// With one scheduler that is the caller's own. To share values with a placed tasklet, use what
-/// threads use: `Arc`, atomics, channels that cross threads.
+/// With one scheduler that is the caller's own. Share values with a placed tasklet as with a
+/// thread: by `Arc`, atomics, channels that cross threads.
 ///
 /// During a shutdown, when [`place_on`] returns `Ended`, the closure is dropped, and the handle
 /// says that its tasklet was killed; so a destructor may call this.
 ///
 /// # Panics
-/// Where [`place_on`] returns another error.
+/// If [`place_on`] returns another error.
 ///
 /// ```
 /// overlapped::Config::new().threads(2).run(|| {
@@ -153,8 +154,8 @@ impl Spawner {
     ///
     /// # Errors
     /// `Limit` and `Ended`, as [`place_on`]; the closure has been dropped. A scheduler takes
-    /// closures in as it gets to begin them. A thread that spawns faster than that gets `Limit`
-    /// sooner or later: it should wait for what it has spawned.
+    /// closures in when it can begin them. A thread that spawns faster than that gets `Limit`
+    /// sooner or later; it should wait for some of its tasklets then.
     #[track_caller]
     pub fn spawn<F, T>(&self, f: F) -> Result<Placed<T>, SpawnError>
     where
@@ -207,7 +208,7 @@ where
         let not_begun = NotBegun::count(intake);
         let body = move || {
             drop(not_begun);
-            promise.keep(f);
+            promise.fulfil(f);
         };
         // SAFETY: both types are 'static.
         let made = unsafe { make(intake, at, body) };
@@ -226,7 +227,7 @@ where
     }
 }
 
-/// Counts a placed tasklet that has not begun, until it begins, or ends without.
+/// Counts a placed tasklet from its arrival until it begins, or ends without having begun.
 struct NotBegun(());
 
 impl NotBegun {
@@ -291,7 +292,7 @@ impl<T> Shared<T> {
         begins
     }
 
-    /// Records the end, by the reason that comes first. Returns an outcome that is not wanted: it
+    /// Records the end; the first reason counts. Returns an outcome that is not wanted, since it
     /// may hold a value of the user's.
     fn end(&self, outcome: Result<T, JoinError>) -> Option<Result<T, JoinError>> {
         let mut state = self.lock();
@@ -315,7 +316,7 @@ impl<T> Shared<T> {
     }
 }
 
-/// The tasklet's side, which will say how it ended.
+/// The tasklet's side, which records the outcome.
 struct Promise<T> {
     shared: Arc<Shared<T>>,
     group: Arc<Group>,
@@ -323,7 +324,7 @@ struct Promise<T> {
 }
 
 impl<T: Send + 'static> Promise<T> {
-    fn keep(self, f: impl FnOnce() -> T) {
+    fn fulfil(self, f: impl FnOnce() -> T) {
         if !self.shared.begin() {
             return;
         }
@@ -365,7 +366,8 @@ impl<T> Placed<T> {
     /// itself only; outside a scheduler it blocks the thread.
     ///
     /// # Errors
-    /// [`JoinError`] says how else it ended, or why the wait did. A run that is over has killed it.
+    /// [`JoinError`] says how the tasklet ended without a result, or why the wait ended early. A
+    /// run that is over has killed it.
     pub fn join(self) -> Result<T, JoinError> {
         self.wait_end()?;
         let outcome = self.shared.lock().outcome.take();
@@ -393,12 +395,13 @@ impl<T> Placed<T> {
         }
     }
 
-    /// Tells whether it has ended. Never waits.
+    /// Tells whether the tasklet has ended. Never waits.
     pub fn is_finished(&self) -> bool {
         self.shared.lock().is_over
     }
 
-    /// Asks it to end, as [`Tasklet::kill`] does. If it has not started, its closure is dropped.
+    /// Asks the tasklet to end, as [`Tasklet::kill`] does. If it has not started, its closure is
+    /// dropped.
     pub fn kill(&self) {
         let mut state = self.shared.lock();
         state.is_killed = true;

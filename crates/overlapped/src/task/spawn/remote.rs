@@ -61,12 +61,12 @@ impl Remote {
         self.handle.as_ref().is_none_or(|handle| handle.0.is_over())
     }
 
-    /// The tasklet's number.
+    /// Returns the tasklet's number.
     pub fn id(&self) -> TaskletId {
         TaskletId(self.id)
     }
 
-    /// The tasklet's name.
+    /// Returns the tasklet's name.
     pub fn name(&self) -> Option<&str> {
         self.name.as_deref()
     }

@@ -65,7 +65,7 @@ where
     let scope =
         Scope { state: ScopeState::default(), home: here(), scope: PhantomData, env: PhantomData };
     let result = catch_unwind(AssertUnwindSafe(|| f(&scope)));
-    // In a child of fork(2) there is nothing left to wait for.
+    // In a child of fork(2) no tasklet is left to wait for.
     if let Some(here) = here().filter(|here| scope.home == Some(*here)) {
         scope.wait(here, result.as_ref().err());
     }
@@ -85,7 +85,7 @@ impl<'scope> Scope<'scope, '_> {
     /// Spawns a tasklet that may borrow what outlives the scope.
     ///
     /// # Panics
-    /// Where [`Builder::spawn_scoped`] returns an error.
+    /// If [`Builder::spawn_scoped`] returns an error.
     #[track_caller]
     pub fn spawn<F, T>(&'scope self, f: F) -> ScopedTasklet<'scope, T>
     where

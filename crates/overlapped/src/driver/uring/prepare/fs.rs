@@ -1,4 +1,4 @@
-//! Entries for files.
+//! Submission-queue entries for operations on files.
 
 use io_uring::opcode;
 use io_uring::squeue::Entry;
@@ -13,10 +13,10 @@ const _: () = assert!(size_of::<OpenHow>() == size_of::<types::OpenHow>());
 /// The offset that means "at the file's cursor".
 pub(super) const AT_CURSOR: u64 = u64::MAX;
 
-/// The directory in which relative paths begin.
+/// The directory against which relative paths are resolved.
 const HERE: Fd = Fd(libc::AT_FDCWD);
 
-/// Gives the opcode.
+/// Returns the opcode.
 pub(super) fn code(fs: &Fs) -> u8 {
     match fs {
         Fs::Read { .. } => opcode::Read::CODE,
@@ -59,7 +59,7 @@ pub(super) fn prepare(fs: &Fs) -> Entry {
         }
         Fs::Splice { from, to, len, on_disk: _ } => {
             assert_clamped(len);
-            // A worker does it, and must not be held up by a pipe.
+            // A worker of the ring makes the splice, and a pipe must not block it.
             let flags = libc::SPLICE_F_NONBLOCK | libc::SPLICE_F_MOVE;
             opcode::Splice::new(Fd(from), -1, Fd(to), -1, len).flags(flags).build()
         }

@@ -10,7 +10,7 @@ use io_uring::{opcode, types};
 use crate::op::{Op, Token, Wait};
 use crate::sys::readiness::{Interest, poll_bits};
 
-/// Gives the opcode that [`prepare`] uses for `op`.
+/// Returns the opcode that [`prepare`] uses for `op`.
 pub(super) fn code(op: &Op) -> u8 {
     match op {
         Op::Net(net) => net::code(net),

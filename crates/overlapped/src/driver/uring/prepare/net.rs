@@ -7,7 +7,7 @@ use io_uring::types::Fd;
 use crate::op::{Net, assert_clamped};
 use crate::sys::message::Message;
 
-/// Gives the opcode.
+/// Returns the opcode.
 pub(super) fn code(net: &Net) -> u8 {
     match net {
         Net::Accept { .. } => opcode::Accept::CODE,

@@ -1,7 +1,7 @@
 //! Calls that may wait for a disk or a file server. They run on pool threads (or outside of a
 //! scheduler), and own what they work on.
 //!
-//! std makes most of them: its errors are the ones wanted.
+//! std makes most of them, since the callers return its errors.
 
 use std::fs::{File, FileTimes, Permissions};
 use std::io;
@@ -19,28 +19,28 @@ pub(crate) use super::copy::{Copy, NO_FILE, copy, mode_may_wait};
 pub(crate) use super::listing::{Batch, Entry, open_listing, read_batch};
 pub(crate) use super::tree::remove_tree;
 
-/// std's view of a descriptor, which stays its owner's.
+/// Lends a descriptor to std's `File`, which does not close it.
 fn as_file(fd: &OwnedFd) -> ManuallyDrop<File> {
     // SAFETY: open as long as `fd` is borrowed, and never closed by this copy.
     ManuallyDrop::new(unsafe { File::from_raw_fd(fd.as_raw_fd()) })
 }
 
-/// futimens(2).
+/// Calls futimens(2).
 pub(crate) fn set_times(fd: &OwnedFd, times: FileTimes) -> io::Result<()> {
     as_file(fd).set_times(times)
 }
 
-/// fchmod(2).
+/// Calls fchmod(2).
 pub(crate) fn set_permissions_of(fd: &OwnedFd, permissions: Permissions) -> io::Result<()> {
     as_file(fd).set_permissions(permissions)
 }
 
-/// chmod(2).
+/// Calls chmod(2).
 pub(crate) fn set_permissions(path: &Path, permissions: Permissions) -> io::Result<()> {
     std::fs::set_permissions(path, permissions)
 }
 
-/// chown(2), or lchown(2).
+/// Calls chown(2), or lchown(2).
 pub(crate) fn change_owner(
     path: &Path,
     (uid, gid): (Option<u32>, Option<u32>),
@@ -53,12 +53,12 @@ pub(crate) fn change_owner(
     }
 }
 
-/// chroot(2), which is for all threads of the process.
+/// Calls chroot(2), which takes effect for all threads of the process.
 pub(crate) fn change_root(path: &Path) -> io::Result<()> {
     std::os::unix::fs::chroot(path)
 }
 
-/// fchown(2).
+/// Calls fchown(2).
 pub(crate) fn change_owner_of(
     fd: &OwnedFd,
     (uid, gid): (Option<u32>, Option<u32>),
@@ -66,40 +66,41 @@ pub(crate) fn change_owner_of(
     std::os::unix::fs::fchown(fd, uid, gid)
 }
 
-/// readlink(2).
+/// Calls readlink(2).
 pub(crate) fn read_link(path: &Path) -> io::Result<PathBuf> {
     std::fs::read_link(path)
 }
 
-/// realpath(3).
+/// Calls realpath(3).
 pub(crate) fn canonicalize(path: &Path) -> io::Result<PathBuf> {
     std::fs::canonicalize(path)
 }
 
-/// flock(2): may wait for ever.
+/// Calls flock(2): may wait for ever.
 pub(crate) fn lock(fd: &OwnedFd, how: Lock, interruptible: &Interruptible) -> io::Result<()> {
-    // SAFETY: an open descriptor; no pointers.
+    // SAFETY: the descriptor is open, and the call takes no pointers.
     to_result(interruptible.call(|| unsafe { libc::flock(fd.as_raw_fd(), how.flags()) } as isize))
         .map(drop)
 }
 
-/// open(2) where it may wait for ever.
+/// Calls open(2) where it may wait for ever.
 pub(crate) fn open_interruptible(
     path: &std::ffi::CStr,
     flags: i32,
     mode: u32,
     interruptible: &Interruptible,
 ) -> io::Result<OwnedFd> {
-    // SAFETY: a path that ends in a zero byte.
+    // SAFETY: the path ends in a zero byte.
     let fd = to_result(
         interruptible.call(|| unsafe { abi::open(path.as_ptr(), flags, mode) } as isize),
     )?;
-    // SAFETY: a new descriptor that no other code knows.
+    // SAFETY: the call returned a new descriptor, which no other code knows.
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }
 
-/// Opens again what has been opened `early`, without waiting: the other side may have met that one
-/// already, and be gone. `None`: it is as good as one that has waited, and in blocking mode.
+/// Opens the file again that was opened `early`, without waiting, since the other side may have met
+/// that open and be gone. `None` if `early` is as good as an open that has waited; it is in
+/// blocking mode then.
 ///
 /// A process may come and go between the check and the open, which would wait for the next one. So
 /// both are done again a few times.
@@ -116,15 +117,15 @@ pub(crate) fn open_again(
         if !is_device && has_met(met) {
             return met as isize;
         }
-        // SAFETY: a path that ends in a zero byte.
+        // SAFETY: the path ends in a zero byte.
         unsafe { abi::open(path.as_ptr(), flags) as isize }
     });
     match opened {
-        // Of many a device there can be only one.
+        // Many a device can be opened only once.
         _ if opened == met || (is_device && opened == -libc::EBUSY) => {
             set_flags(early.as_fd(), flags).map(|()| None)
         }
-        // SAFETY: a new descriptor that no other code knows.
+        // SAFETY: the call returned a new descriptor, which no other code knows.
         _ => to_result(opened).map(|fd| Some(unsafe { OwnedFd::from_raw_fd(fd) })),
     }
 }
@@ -133,6 +134,6 @@ pub(crate) fn open_again(
 /// has come and gone.
 fn has_met(fd: RawFd) -> bool {
     let mut poll = libc::pollfd { fd, events: libc::POLLIN, revents: 0 };
-    // SAFETY: one entry, and no waiting.
+    // SAFETY: the call reads and writes one entry, `poll`, and does not wait.
     unsafe { libc::poll(&raw mut poll, 1, 0) == 1 }
 }

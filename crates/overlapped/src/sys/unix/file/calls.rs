@@ -9,19 +9,19 @@ use crate::sys::native::abi;
 
 pub(crate) use crate::sys::native::status::stat;
 
-/// fsync(2), or fdatasync(2).
+/// Calls fsync(2), or fdatasync(2).
 pub(crate) fn sync(fd: RawFd, data_only: bool) -> i32 {
     // SAFETY: no pointers.
     retried(|| unsafe { if data_only { abi::fdatasync(fd) } else { abi::fsync(fd) } } as isize)
 }
 
-/// ftruncate(2).
+/// Calls ftruncate(2).
 pub(crate) fn set_len(fd: RawFd, len: u64) -> i32 {
     // SAFETY: no pointers.
     retried(|| unsafe { abi::ftruncate(fd, len as i64) } as isize)
 }
 
-/// open(2).
+/// Calls open(2).
 ///
 /// # Safety
 /// `path` ends in a zero byte.
@@ -30,7 +30,7 @@ pub(crate) unsafe fn open(path: *const c_char, flags: i32, mode: u32) -> i32 {
     retried(|| unsafe { abi::open(path, flags, mode) } as isize)
 }
 
-/// rename(2).
+/// Calls rename(2).
 ///
 /// # Safety
 /// Both paths end in a zero byte.
@@ -39,7 +39,7 @@ pub(crate) unsafe fn rename(from: *const c_char, to: *const c_char) -> i32 {
     retried(|| unsafe { libc::rename(from, to) } as isize)
 }
 
-/// unlink(2), or rmdir(2).
+/// Calls unlink(2), or rmdir(2).
 ///
 /// # Safety
 /// `path` ends in a zero byte.
@@ -49,7 +49,7 @@ pub(crate) unsafe fn unlink(path: *const c_char, directory: bool) -> i32 {
     retried(|| unsafe { libc::unlinkat(libc::AT_FDCWD, path, flags) } as isize)
 }
 
-/// mkdir(2).
+/// Calls mkdir(2).
 ///
 /// # Safety
 /// `path` ends in a zero byte.
@@ -58,7 +58,7 @@ pub(crate) unsafe fn make_dir(path: *const c_char, mode: u32) -> i32 {
     retried(|| unsafe { libc::mkdir(path, abi::mode_of(mode)) } as isize)
 }
 
-/// link(2).
+/// Calls link(2).
 ///
 /// # Safety
 /// Both paths end in a zero byte.
@@ -68,7 +68,7 @@ pub(crate) unsafe fn link(from: *const c_char, to: *const c_char) -> i32 {
     retried(|| unsafe { libc::linkat(here, from, here, to, 0) } as isize)
 }
 
-/// symlink(2).
+/// Calls symlink(2).
 ///
 /// # Safety
 /// Both paths end in a zero byte.

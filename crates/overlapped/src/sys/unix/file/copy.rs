@@ -13,10 +13,10 @@ use rustix::io::{Errno, retry_on_intr};
 use super::mode::{CHAR_DEVICE, FIFO, FORMAT};
 use crate::sys::native;
 
-/// Bytes copied per call, so that a copy can be given up in between.
+/// The bytes copied per call; between two calls a copy can be given up.
 const CHUNK: usize = 16 << 20;
 
-/// Room for what the kernel will not copy by itself.
+/// Room for bytes that the kernel will not copy by itself.
 const BUFFER: usize = 256 << 10;
 
 /// Shorter files are read and written: the kernel needs two calls for them, and is slower.
@@ -27,17 +27,17 @@ pub(crate) enum Copy {
     /// All is copied: the number of bytes.
     Done(u64),
     /// Nothing is copied: one of the two is a FIFO or a device, which may have to be waited for.
-    /// Such a source is open, as it would be while it is waited for: a process that waits for a
-    /// reader has seen it. The caller keeps it open until that process has come.
+    /// Such a source is left open, because a process that waits for a reader may have met this one
+    /// already. The caller keeps it open until that process has come.
     Waits(Option<OwnedFd>),
 }
 
-/// Copies the contents and the permissions of the regular file `from` to `to`, as std does: made
-/// where it is not there, emptied where it is. `stopped` says whether to give up in between, with
-/// `ECANCELED`.
+/// Copies the contents and the permissions of the regular file `from` to `to`, as std does. A
+/// missing target is created, an existing one emptied. `stopped` says whether to give up in
+/// between, with `ECANCELED`.
 ///
-/// Each call counts, because most files are small: a new file is a regular one, and need not be
-/// asked whether it would be waited for.
+/// Each system call counts, because most files are small. So a new file, which is a regular one, is
+/// not checked for waits.
 pub(crate) fn copy(from: &Path, to: &Path, stopped: impl Fn() -> bool) -> io::Result<Copy> {
     let Some(mut source) = open_source(from)? else {
         return Ok(Copy::Waits(None));
@@ -64,7 +64,7 @@ pub(crate) fn copy(from: &Path, to: &Path, stopped: impl Fn() -> bool) -> io::Re
     }
 }
 
-/// Opens it without waiting for another process; `None` where that might be necessary.
+/// Opens the source without waiting for another process; `None` if that might be necessary.
 fn open_source(path: &Path) -> io::Result<Option<File>> {
     let mut options = OpenOptions::new();
     match options.read(true).custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY).open(path) {
@@ -80,14 +80,14 @@ fn open_source(path: &Path) -> io::Result<Option<File>> {
     }
 }
 
-/// Makes it, or opens and empties what is there; with these permissions, if it is a file. `None`
-/// where another process might have to be waited for.
+/// Creates the target, or opens and empties an existing one, with these permissions if it is a
+/// file. `None` if another process might have to be waited for.
 fn open_target(path: &Path, permissions: Permissions) -> io::Result<Option<File>> {
     let mut options = OpenOptions::new();
     options.write(true).mode(permissions.mode());
     match options.clone().create_new(true).open(path) {
         Ok(target) => {
-            // It is ours, and only the process's mask can have been in the way.
+            // The file is new, so its permissions differ only by the process's mask.
             if target.metadata()?.permissions() != permissions {
                 target.set_permissions(permissions)?;
             }
@@ -98,7 +98,7 @@ fn open_target(path: &Path, permissions: Permissions) -> io::Result<Option<File>
                 return Ok(None);
             }
             let target = options.create(true).truncate(true).open(path)?;
-            // Devices keep theirs.
+            // Devices keep their permissions.
             if target.metadata()?.is_file() {
                 target.set_permissions(permissions)?;
             }

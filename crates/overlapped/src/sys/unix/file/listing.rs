@@ -20,7 +20,7 @@ pub(crate) struct Entry {
 }
 
 impl Entry {
-    /// An entry as the system lists it; `None` for `.` and `..`.
+    /// Returns an entry as the system lists it; `None` for `.` and `..`.
     pub(crate) fn new(name: &CStr, inode: u64, file_type: FileType) -> Option<Entry> {
         let name = name.to_bytes();
         if name == b"." || name == b".." {

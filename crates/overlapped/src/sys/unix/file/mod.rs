@@ -4,7 +4,7 @@
 //! |---|---|
 //! | `nonblocking` | never wait for a disk, and are made on the tasklet's own thread |
 //! | `transfer`, `calls` | operations of a driver; may wait for a disk, never for another process |
-//! | all others | may wait for a disk or a file server, on threads of the pool; own what they use |
+//! | all others | may wait for a disk or a file server, on threads of the pool; own their data |
 
 mod blocking;
 pub(crate) mod calls;

@@ -2,7 +2,7 @@
 
 use crate::sys::native::abi::mode_bits;
 
-/// All bits of the kind.
+/// All bits of a file's kind.
 pub(crate) const FORMAT: u32 = mode_bits(libc::S_IFMT);
 pub(crate) const BLOCK_DEVICE: u32 = mode_bits(libc::S_IFBLK);
 pub(crate) const CHAR_DEVICE: u32 = mode_bits(libc::S_IFCHR);

@@ -28,7 +28,7 @@ pub(crate) enum FileKind {
     Stream,
 }
 
-/// The kind of `fd`, as far as transfers go.
+/// Returns the kind of `fd`, as far as transfers go.
 pub(crate) fn kind(fd: BorrowedFd<'_>) -> io::Result<FileKind> {
     match descriptor::kind(fd.as_raw_fd()).map_err(io::Error::from_raw_os_error)? {
         kind if kind.is_disk() => Ok(FileKind::disk(flags(fd)?)),
@@ -38,15 +38,15 @@ pub(crate) fn kind(fd: BorrowedFd<'_>) -> io::Result<FileKind> {
 }
 
 impl FileKind {
-    /// A regular file, directory or block device with these status flags.
+    /// Returns a regular file, directory or block device with these status flags.
     pub(crate) fn disk(flags: i32) -> FileKind {
         FileKind::Disk { direct: flags & O_DIRECT != 0, append: flags & libc::O_APPEND != 0 }
     }
 }
 
-/// The file's status flags (`F_GETFL`).
+/// Returns the file's status flags (`F_GETFL`).
 pub(crate) fn flags(fd: BorrowedFd<'_>) -> io::Result<i32> {
-    // SAFETY: an open descriptor; no pointers.
+    // SAFETY: the descriptor is open, and the call takes no pointers.
     to_result(retried(|| unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_GETFL) } as isize))
 }
 
@@ -58,24 +58,24 @@ pub(crate) fn is_direct(fd: BorrowedFd<'_>) -> io::Result<bool> {
 /// Moves the cursor.
 pub(crate) fn seek(fd: BorrowedFd<'_>, to: SeekFrom) -> io::Result<u64> {
     let (offset, whence) = match to {
-        // As std: what does not fit becomes negative, and an error.
+        // As in std, an offset that does not fit becomes negative, which is an error.
         SeekFrom::Start(offset) => (offset as i64, libc::SEEK_SET),
         SeekFrom::End(offset) => (offset, libc::SEEK_END),
         SeekFrom::Current(offset) => (offset, libc::SEEK_CUR),
     };
-    // SAFETY: an open descriptor; no pointers.
+    // SAFETY: the descriptor is open, and the call takes no pointers.
     let at = unsafe { abi::lseek(fd.as_raw_fd(), offset, whence) };
     u64::try_from(at).map_err(|_| io::Error::last_os_error())
 }
 
-/// The path under which the file was opened, as /proc tells; for messages only.
+/// Returns the path under which the file was opened, as /proc tells; for messages only.
 pub(crate) fn path_of(fd: BorrowedFd<'_>) -> Option<PathBuf> {
     std::fs::read_link(format!("/proc/self/fd/{}", fd.as_raw_fd())).ok()
 }
 
-/// flock(2) without waiting.
+/// Calls flock(2) without waiting.
 pub(crate) fn try_lock(fd: BorrowedFd<'_>, how: Lock) -> io::Result<()> {
-    // SAFETY: an open descriptor; no pointers.
+    // SAFETY: the descriptor is open, and the call takes no pointers.
     to_result(retried(
         || unsafe { libc::flock(fd.as_raw_fd(), how.flags() | libc::LOCK_NB) } as isize
     ))
@@ -122,13 +122,13 @@ pub(crate) enum Opened {
     Early(OwnedFd),
     /// An open must fail: an errno.
     Failed(i32),
-    /// Only a call that waits can tell.
+    /// Only a call that waits can find out.
     Unknown,
 }
 
 /// Changes the file's status flags (`F_SETFL`).
 pub(crate) fn set_flags(fd: BorrowedFd<'_>, flags: i32) -> io::Result<()> {
-    // SAFETY: an open descriptor; no pointers.
+    // SAFETY: the descriptor is open, and the call takes no pointers.
     to_result(retried(|| unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_SETFL, flags) } as isize))
         .map(drop)
 }

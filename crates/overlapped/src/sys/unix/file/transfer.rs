@@ -1,5 +1,5 @@
-//! One try of each transfer on a file, a pipe or a terminal, with memory that the caller has lent;
-//! the result in the kernel's form.
+//! Single tries of transfers on a file, a pipe or a terminal, with memory that the caller has lent.
+//! Results are in the kernel's form.
 //!
 //! None waits for another process, also where the descriptor is in blocking mode: pipes by
 //! `RWF_NOWAIT` (Linux), and where a file cannot do that (terminals) by poll(2) first. Regular
@@ -29,7 +29,8 @@ pub(crate) unsafe fn read_cached(fd: RawFd, buf: *mut u8, len: u32, offset: Opti
     unsafe { read_nowait(fd, &slice, 1, offset) }
 }
 
-/// pread(2) at `offset`, or one read at the cursor that does not wait for another process.
+/// Calls pread(2) at `offset`, or makes one read at the cursor that does not wait for another
+/// process.
 ///
 /// # Safety
 /// `buf` is valid for writes of `len` bytes.
@@ -61,7 +62,8 @@ pub(crate) unsafe fn read(fd: RawFd, buf: *mut u8, len: usize, offset: Option<u6
     }
 }
 
-/// pwrite(2) at `offset`, or one write at the cursor that does not wait for another process.
+/// Calls pwrite(2) at `offset`, or makes one write at the cursor that does not wait for another
+/// process.
 ///
 /// # Safety
 /// `buf` is valid for reads of `len` bytes.
@@ -96,7 +98,7 @@ pub(crate) unsafe fn write(fd: RawFd, buf: *const u8, len: usize, offset: Option
     }
 }
 
-/// preadv(2) at `offset`, or one vectored read at the cursor that does not wait.
+/// Calls preadv(2) at `offset`, or makes one vectored read at the cursor that does not wait.
 ///
 /// # Safety
 /// `slices` points to `count` slices that are valid for writes.
@@ -129,8 +131,8 @@ pub(crate) unsafe fn read_vectored(
     }
 }
 
-/// Writes to something in blocking mode, without waiting, as much in one piece as poll(2) promises
-/// that there is room for.
+/// Writes to a descriptor in blocking mode without waiting: in one piece, as much as poll(2)
+/// promises room for.
 ///
 /// # Safety
 /// The slices are valid for reads.
@@ -139,18 +141,18 @@ unsafe fn write_gathered(fd: RawFd, slices: &[libc::iovec]) -> i32 {
     let mut len = 0;
     for slice in slices {
         let more = slice.iov_len.min(PIPE_BUF - len);
-        // SAFETY: so many bytes are in the slice, by the caller's promise, and left in the piece;
-        // an empty slice may have no address, and nothing is read from it.
+        // SAFETY: the slice has `more` bytes, by the caller's promise, and the piece has room for
+        // them. An empty slice may have no address, but nothing is read from it.
         unsafe {
             std::ptr::copy_nonoverlapping(slice.iov_base.cast(), piece.as_mut_ptr().add(len), more);
         }
         len += more;
     }
-    // SAFETY: so many bytes of the piece.
+    // SAFETY: that many bytes of the piece have been filled.
     unsafe { write(fd, piece.as_ptr(), len, None) }
 }
 
-/// pwritev(2) at `offset`, or one vectored write at the cursor that does not wait.
+/// Calls pwritev(2) at `offset`, or makes one vectored write at the cursor that does not wait.
 ///
 /// # Safety
 /// `slices` points to `count` slices that are valid for reads.

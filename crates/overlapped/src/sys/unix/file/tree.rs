@@ -18,7 +18,7 @@ struct Level {
     dir: OwnedFd,
     name: CString,
     left: std::vec::IntoIter<super::Entry>,
-    /// There is nothing more to read.
+    /// Everything has been read.
     is_read: bool,
 }
 
@@ -58,7 +58,7 @@ pub(crate) fn remove_tree(root: &CStr, stopped: impl Fn() -> bool) -> io::Result
     Ok(())
 }
 
-/// The next entry of the directory, read on where there are none left.
+/// Returns the next entry of the directory, after reading more of them if none are left.
 fn next(level: &mut Level) -> io::Result<Option<super::Entry>> {
     if level.left.len() == 0 && !level.is_read {
         let batch = read_batch(&level.dir)?;
@@ -106,7 +106,7 @@ mod tests {
         let (looks, swapped) = (Cell::new(0), Cell::new(0));
         remove(&root, || {
             looks.set(looks.get() + 1);
-            // The first look came before the listing.
+            // The first check came before the listing.
             for number in 0..if looks.get() > 1 { 10 } else { 0 } {
                 let path = root.join(number.to_string());
                 let is_entered = !path.join("inner").exists() || path.is_symlink();

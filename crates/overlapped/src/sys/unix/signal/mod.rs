@@ -21,12 +21,12 @@ pub(crate) use crate::sys::native::thread::{last_signal, spare_signals};
 #[derive(Debug)]
 pub(crate) struct Listener {
     delivery: SignalDelivery<Arc<UnixStream>, SignalOnly>,
-    /// Goes last: a handler that met a closed end would raise SIGPIPE.
+    /// Dropped last: a handler that wrote to a closed end would raise SIGPIPE.
     read: Arc<UnixStream>,
 }
 
 impl Listener {
-    /// A listener for no signal yet.
+    /// Makes a listener that listens for no signal yet.
     pub(crate) fn new() -> io::Result<Listener> {
         let (read, write) = UnixStream::pair()?;
         let read = Arc::new(read);
@@ -44,20 +44,20 @@ impl Listener {
         self.delivery.handle().add_signal(signal)
     }
 
-    /// The signals that have come since it was last asked, each once.
+    /// Returns the signals that have come since the last call, each once.
     pub(crate) fn pending(&mut self) -> impl Iterator<Item = i32> {
         self.delivery.pending()
     }
 }
 
 impl AsFd for Listener {
-    /// Readable when something is pending.
+    /// Returns a descriptor that is readable when a signal is pending.
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.read.as_fd()
     }
 }
 
-/// `"SIGINT"` and so on.
+/// Returns a signal's name, such as `"SIGINT"`.
 pub(crate) fn name(signal: i32) -> Option<&'static str> {
     signal_hook::low_level::signal_name(signal)
 }

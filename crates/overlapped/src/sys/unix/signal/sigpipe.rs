@@ -24,7 +24,7 @@ thread_local! {
 /// Blocks SIGPIPE on this thread until the guard is dropped.
 pub(crate) fn block() -> SigpipeGuard {
     if cfg!(miri) {
-        // It has no signals: as if the caller had blocked them.
+        // Miri has no signals, so this is as if the caller had blocked them.
         return SigpipeGuard { was_pending: false, was_blocked: true, thread: PhantomData };
     }
     let mut pending = MaybeUninit::<libc::sigset_t>::uninit();

@@ -24,7 +24,7 @@ impl Watch {
         self.sockets.is_empty()
     }
 
-    /// Takes in a socket. `key` is free.
+    /// Adds a socket under `key`, which is free.
     pub(crate) fn add(&mut self, key: usize, socket: OwnedFd) -> io::Result<()> {
         // SAFETY: the socket is kept, and taken out of the poller before it is closed or given
         // away: in `ended` and in `drop`.
@@ -33,7 +33,7 @@ impl Watch {
         Ok(())
     }
 
-    /// Gives out those whose connects have ended, by their keys in ascending order.
+    /// Removes and returns the sockets whose connects have ended, in ascending order of their keys.
     pub(crate) fn ended(&mut self) -> io::Result<Vec<(usize, OwnedFd)>> {
         let mut events = Events::new();
         self.poller.wait(&mut events, Some(Duration::ZERO))?;

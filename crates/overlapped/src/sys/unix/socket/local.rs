@@ -10,12 +10,12 @@ use socket2::{Domain, SockRef, Socket, Type};
 use crate::sys::address::SocketAddrBuf;
 use crate::sys::native::abi;
 
-/// A stream socket in no state.
+/// Makes a stream socket that is neither bound nor connected.
 pub(crate) fn stream() -> io::Result<OwnedFd> {
     Ok(new(Type::STREAM)?.into())
 }
 
-/// A stream socket that listens at `addr`, with the system's longest backlog, as std.
+/// Makes a stream socket that listens at `addr`, with the system's longest backlog, as in std.
 pub(crate) fn listener(addr: &SocketAddr) -> io::Result<OwnedFd> {
     let socket = new(Type::STREAM)?;
     socket.bind(&SocketAddrBuf::from(addr).to_socket2())?;
@@ -23,7 +23,7 @@ pub(crate) fn listener(addr: &SocketAddr) -> io::Result<OwnedFd> {
     Ok(socket.into())
 }
 
-/// A datagram socket, bound where an address is given.
+/// Makes a datagram socket, bound where an address is given.
 pub(crate) fn datagram(addr: Option<&SocketAddr>) -> io::Result<OwnedFd> {
     let socket = new(Type::DGRAM)?;
     if let Some(addr) = addr {
@@ -51,22 +51,23 @@ fn pair(kind: Type) -> io::Result<(OwnedFd, OwnedFd)> {
     Ok((one.into(), other.into()))
 }
 
-/// connect(2) of a datagram socket, which never waits.
+/// Calls connect(2) of a datagram socket, which never waits.
 pub(crate) fn connect(fd: BorrowedFd<'_>, addr: &SocketAddr) -> io::Result<()> {
     SockRef::from(&fd).connect(&SocketAddrBuf::from(addr).to_socket2())
 }
 
-/// getsockname(2).
+/// Calls getsockname(2).
 pub(crate) fn local_addr(fd: BorrowedFd<'_>) -> io::Result<SocketAddr> {
     std_socket(fd).local_addr()
 }
 
-/// getpeername(2).
+/// Calls getpeername(2).
 pub(crate) fn peer_addr(fd: BorrowedFd<'_>) -> io::Result<SocketAddr> {
     std_socket(fd).peer_addr()
 }
 
-/// std's own socket knows every form of an address; the kind of the socket does not matter to it.
+/// Lends the descriptor to a socket of std's, which knows every form of an address; it does not
+/// look at the kind of the socket.
 fn std_socket(fd: BorrowedFd<'_>) -> ManuallyDrop<UnixDatagram> {
     // SAFETY: the descriptor is open as long as `fd` is borrowed, which covers the callers' one
     // call each, and is not closed here.

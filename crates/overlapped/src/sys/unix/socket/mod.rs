@@ -16,12 +16,12 @@ use socket2::{SockAddr, SockRef};
 
 use crate::sys::native;
 
-/// getsockname(2).
+/// Calls getsockname(2).
 pub(crate) fn local_addr(fd: BorrowedFd<'_>) -> io::Result<SocketAddr> {
     to_std(&SockRef::from(&fd).local_addr()?)
 }
 
-/// getpeername(2).
+/// Calls getpeername(2).
 pub(crate) fn peer_addr(fd: BorrowedFd<'_>) -> io::Result<SocketAddr> {
     to_std(&SockRef::from(&fd).peer_addr()?)
 }
@@ -32,62 +32,62 @@ fn to_std(addr: &SockAddr) -> io::Result<SocketAddr> {
     })
 }
 
-/// `IP_TTL`, as std has it.
+/// Returns `IP_TTL`, as std has it.
 pub(crate) fn ttl(fd: BorrowedFd<'_>) -> io::Result<u32> {
     SockRef::from(&fd).ttl_v4()
 }
 
-/// `IP_TTL`, as std has it.
+/// Sets `IP_TTL`, as std has it.
 pub(crate) fn set_ttl(fd: BorrowedFd<'_>, ttl: u32) -> io::Result<()> {
     SockRef::from(&fd).set_ttl_v4(ttl)
 }
 
-/// `IPV6_V6ONLY`.
+/// Returns `IPV6_V6ONLY`.
 pub(crate) fn only_v6(fd: BorrowedFd<'_>) -> io::Result<bool> {
     SockRef::from(&fd).only_v6()
 }
 
-/// `IPV6_V6ONLY`.
+/// Sets `IPV6_V6ONLY`.
 pub(crate) fn set_only_v6(fd: BorrowedFd<'_>, on: bool) -> io::Result<()> {
     SockRef::from(&fd).set_only_v6(on)
 }
 
-/// `SO_LINGER`.
+/// Returns `SO_LINGER`.
 pub(crate) fn linger(fd: BorrowedFd<'_>) -> io::Result<Option<Duration>> {
     SockRef::from(&fd).linger()
 }
 
-/// `SO_LINGER`.
+/// Sets `SO_LINGER`.
 pub(crate) fn set_linger(fd: BorrowedFd<'_>, linger: Option<Duration>) -> io::Result<()> {
     SockRef::from(&fd).set_linger(linger)
 }
 
-/// `SO_REUSEPORT`.
+/// Sets `SO_REUSEPORT`.
 pub(crate) fn set_reuse_port(fd: BorrowedFd<'_>, on: bool) -> io::Result<()> {
     SockRef::from(&fd).set_reuse_port(on)
 }
 
-/// `SO_RCVBUF`.
+/// Returns `SO_RCVBUF`.
 pub(crate) fn recv_buffer_size(fd: BorrowedFd<'_>) -> io::Result<usize> {
     SockRef::from(&fd).recv_buffer_size()
 }
 
-/// `SO_RCVBUF`.
+/// Sets `SO_RCVBUF`.
 pub(crate) fn set_recv_buffer_size(fd: BorrowedFd<'_>, bytes: usize) -> io::Result<()> {
     SockRef::from(&fd).set_recv_buffer_size(bytes.min(i32::MAX as usize))
 }
 
-/// `SO_SNDBUF`.
+/// Returns `SO_SNDBUF`.
 pub(crate) fn send_buffer_size(fd: BorrowedFd<'_>) -> io::Result<usize> {
     SockRef::from(&fd).send_buffer_size()
 }
 
-/// `SO_SNDBUF`.
+/// Sets `SO_SNDBUF`.
 pub(crate) fn set_send_buffer_size(fd: BorrowedFd<'_>, bytes: usize) -> io::Result<()> {
     SockRef::from(&fd).set_send_buffer_size(bytes.min(i32::MAX as usize))
 }
 
-/// `SO_ERROR`, which reading clears.
+/// Returns `SO_ERROR`, which reading clears.
 pub(crate) fn take_error(fd: BorrowedFd<'_>) -> io::Result<Option<io::Error>> {
     SockRef::from(&fd).take_error()
 }
@@ -104,27 +104,27 @@ pub(crate) fn is_shut_down_for_writing(fd: BorrowedFd<'_>) -> bool {
     unsafe { transfer::send(fd.as_raw_fd(), std::ptr::dangling(), 0, 0) < 0 }
 }
 
-/// shutdown(2).
+/// Calls shutdown(2).
 pub(crate) fn shutdown(fd: BorrowedFd<'_>, how: Shutdown) -> io::Result<()> {
     SockRef::from(&fd).shutdown(how)
 }
 
-/// `SO_RCVTIMEO`; no operation of a port obeys it, a blocking socket made of this one will.
+/// Returns `SO_RCVTIMEO`; no operation of a port obeys it, a blocking socket made of this one will.
 pub(crate) fn read_timeout(fd: BorrowedFd<'_>) -> io::Result<Option<Duration>> {
     SockRef::from(&fd).read_timeout()
 }
 
-/// `SO_RCVTIMEO`. As in std, a timeout of zero is an error (`InvalidInput`).
+/// Sets `SO_RCVTIMEO`. As in std, a timeout of zero is an error (`InvalidInput`).
 pub(crate) fn set_read_timeout(fd: BorrowedFd<'_>, timeout: Option<Duration>) -> io::Result<()> {
     SockRef::from(&fd).set_read_timeout(checked(timeout)?)
 }
 
-/// `SO_SNDTIMEO`.
+/// Returns `SO_SNDTIMEO`.
 pub(crate) fn write_timeout(fd: BorrowedFd<'_>) -> io::Result<Option<Duration>> {
     SockRef::from(&fd).write_timeout()
 }
 
-/// `SO_SNDTIMEO`. As in std, a timeout of zero is an error (`InvalidInput`).
+/// Sets `SO_SNDTIMEO`. As in std, a timeout of zero is an error (`InvalidInput`).
 pub(crate) fn set_write_timeout(fd: BorrowedFd<'_>, timeout: Option<Duration>) -> io::Result<()> {
     SockRef::from(&fd).set_write_timeout(checked(timeout)?)
 }

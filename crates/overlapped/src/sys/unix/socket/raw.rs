@@ -25,7 +25,7 @@ pub(crate) fn is_nonblocking(flags: i32) -> bool {
     flags & libc::MSG_DONTWAIT != 0
 }
 
-/// The socket that an accept has made, with the flags of accept4(2) and no others.
+/// Returns the socket that an accept has made, with the flags of accept4(2) and no others.
 pub(crate) fn accepted(value: usize, flags: i32) -> io::Result<OwnedFd> {
     // SAFETY: the kernel has just made this descriptor; no other code knows it.
     let fd = unsafe { descriptor::from_value(value) };
@@ -40,7 +40,8 @@ fn as_fd(fd: &OwnedFd) -> BorrowedFd<'_> {
     std::os::fd::AsFd::as_fd(fd)
 }
 
-/// accept4(2), with the peer's address, blocking the thread where the listener is in blocking mode.
+/// Calls accept4(2), with the peer's address, blocking the thread where the listener is in blocking
+/// mode.
 pub(crate) fn accept(
     listener: &OwnedFd,
     flags: i32,
@@ -48,7 +49,7 @@ pub(crate) fn accept(
 ) -> io::Result<(OwnedFd, SocketAddrBuf)> {
     let mut from = SocketAddrBuf::empty();
     let (address, len) = ((&raw mut from.storage).cast(), &raw mut from.len);
-    // SAFETY: room for any address, and its size.
+    // SAFETY: the storage has room for any address, and `len` says how much.
     let call = || unsafe { accept4(listener.as_raw_fd(), address, len, flags) } as isize;
     let accepted = interruptible.call(call);
     if accepted < 0 {
@@ -61,8 +62,8 @@ pub(crate) fn accept(
 /// The errno of a connect on a socket whose connect has been begun and has not ended.
 pub(crate) const UNDER_WAY: i32 = libc::EALREADY;
 
-/// connect(2), blocking the thread where the socket is in blocking mode. One that is interrupted is
-/// not made again: the first has begun it, and goes on.
+/// Calls connect(2), blocking the thread where the socket is in blocking mode. One that is
+/// interrupted is not made again: the first has begun it, and goes on.
 pub(crate) fn connect(
     socket: &OwnedFd,
     to: &SocketAddrBuf,
@@ -75,7 +76,7 @@ pub(crate) fn connect(
     if connected < 0 { Err(io::Error::from_raw_os_error(-connected)) } else { Ok(()) }
 }
 
-/// connect(2), as it is.
+/// Calls connect(2) once.
 pub(crate) fn connect_now(fd: BorrowedFd<'_>, to: &SocketAddrBuf) -> io::Result<()> {
     // SAFETY: the address is valid for reads and holds `len` bytes.
     let failed =
@@ -83,10 +84,10 @@ pub(crate) fn connect_now(fd: BorrowedFd<'_>, to: &SocketAddrBuf) -> io::Result<
     if failed { Err(io::Error::last_os_error()) } else { Ok(()) }
 }
 
-/// Has a TCP socket forget a connect that has failed with `errno`. A failure that was read from the
-/// socket's error, as the ring does, and not from connect(2), leaves the socket in a state in which
-/// the next connect fails with ECONNABORTED, and only the one after it begins anew. So this is the
-/// next one: to no address, which a socket in any other state refuses with EINVAL.
+/// Makes a TCP socket forget a connect that has failed with `errno`. A failure that was read from
+/// the socket's error, as the ring does, and not from connect(2), leaves the socket in a state in
+/// which the next connect fails with ECONNABORTED, and only the one after it begins anew. So this
+/// is the next one: to no address, which a socket in any other state refuses with EINVAL.
 pub(crate) fn forget_failed_connect(fd: BorrowedFd<'_>, errno: i32) {
     let is_end_of_attempt = [
         libc::ECONNREFUSED,
@@ -103,7 +104,8 @@ pub(crate) fn forget_failed_connect(fd: BorrowedFd<'_>, errno: i32) {
     if is_end_of_attempt.contains(&errno) {
         let family = libc::AF_INET as libc::sa_family_t;
         let len = size_of_val(&family) as libc::socklen_t;
-        // SAFETY: a family without an address, and its size.
+        // SAFETY: the address is valid for reads; it consists of a family alone, whose size is
+        // given.
         unsafe { libc::connect(fd.as_raw_fd(), (&raw const family).cast(), len) };
     }
 }

@@ -9,15 +9,15 @@ use socket2::{Domain, Protocol, SockAddr, SockRef, Socket, TcpKeepalive, Type};
 
 use crate::sys::native::abi;
 
-/// A listening TCP socket, made as std does.
+/// Makes a listening TCP socket, made as std does.
 pub(crate) fn listener(addr: &SocketAddr) -> io::Result<OwnedFd> {
     let fd = stream(addr)?;
     listen(fd.as_fd(), addr, None)?;
     Ok(fd)
 }
 
-/// Has a new socket listen: `SO_REUSEADDR`, bind, listen. std asks for a backlog of 128; here it is
-/// the system's maximum (`net.core.somaxconn`) unless one is given, which is what -1 means.
+/// Makes a new socket listen: `SO_REUSEADDR`, bind, listen. std asks for a backlog of 128; here it
+/// is the system's maximum (`net.core.somaxconn`) unless one is given, which is what -1 means.
 pub(crate) fn listen(
     fd: BorrowedFd<'_>,
     addr: &SocketAddr,
@@ -29,7 +29,7 @@ pub(crate) fn listen(
     socket.listen(backlog.map_or(-1, |backlog| backlog.try_into().unwrap_or(i32::MAX)))
 }
 
-/// A TCP socket that can connect to `addr`.
+/// Makes a TCP socket that can connect to `addr`.
 pub(crate) fn stream(addr: &SocketAddr) -> io::Result<OwnedFd> {
     Ok(new_stream(addr)?.into())
 }
@@ -40,7 +40,7 @@ pub(crate) enum Connecting {
     UnderWay(OwnedFd),
 }
 
-/// connect(2) on a new socket, without waiting for it.
+/// Calls connect(2) on a new socket, without waiting for it.
 pub(crate) fn start_connect(addr: &SocketAddr) -> io::Result<Connecting> {
     let socket = new_stream(addr)?;
     match socket.connect(&SockAddr::from(*addr)) {
@@ -52,7 +52,7 @@ pub(crate) fn start_connect(addr: &SocketAddr) -> io::Result<Connecting> {
     }
 }
 
-/// The result of a connect that has ended.
+/// Returns the result of a connect that has ended.
 pub(crate) fn connected(fd: BorrowedFd<'_>) -> io::Result<()> {
     let socket = SockRef::from(&fd);
     match socket.take_error()? {
@@ -65,29 +65,29 @@ fn new_stream(addr: &SocketAddr) -> io::Result<Socket> {
     abi::socket(Domain::for_address(*addr), Type::STREAM, Some(Protocol::TCP))
 }
 
-/// `TCP_NODELAY`.
+/// Returns `TCP_NODELAY`.
 pub(crate) fn nodelay(fd: BorrowedFd<'_>) -> io::Result<bool> {
     SockRef::from(&fd).tcp_nodelay()
 }
 
-/// `TCP_NODELAY`.
+/// Sets `TCP_NODELAY`.
 pub(crate) fn set_nodelay(fd: BorrowedFd<'_>, on: bool) -> io::Result<()> {
     SockRef::from(&fd).set_tcp_nodelay(on)
 }
 
-/// `TCP_QUICKACK`.
+/// Returns `TCP_QUICKACK`.
 #[cfg(target_os = "linux")]
 pub(crate) fn quickack(fd: BorrowedFd<'_>) -> io::Result<bool> {
     SockRef::from(&fd).tcp_quickack()
 }
 
-/// `TCP_QUICKACK`.
+/// Sets `TCP_QUICKACK`.
 #[cfg(target_os = "linux")]
 pub(crate) fn set_quickack(fd: BorrowedFd<'_>, on: bool) -> io::Result<()> {
     SockRef::from(&fd).set_tcp_quickack(on)
 }
 
-/// `SO_KEEPALIVE`: idle time, interval, probes.
+/// Returns `SO_KEEPALIVE`: idle time, interval, probes.
 pub(crate) fn keepalive(fd: BorrowedFd<'_>) -> io::Result<Option<(Duration, Duration, u32)>> {
     let socket = SockRef::from(&fd);
     if !socket.keepalive()? {
@@ -97,7 +97,7 @@ pub(crate) fn keepalive(fd: BorrowedFd<'_>) -> io::Result<Option<(Duration, Dura
     Ok(Some((idle, socket.tcp_keepalive_interval()?, socket.tcp_keepalive_retries()?)))
 }
 
-/// `SO_KEEPALIVE`. Times are rounded up to seconds.
+/// Sets `SO_KEEPALIVE`. Times are rounded up to seconds.
 pub(crate) fn set_keepalive(
     fd: BorrowedFd<'_>,
     values: Option<(Duration, Duration, u32)>,

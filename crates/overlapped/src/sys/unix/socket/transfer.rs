@@ -1,4 +1,4 @@
-//! One try of each transfer, without waiting, with memory that the caller has lent; the result in
+//! Single tries of transfers, without waiting, with memory that the caller has lent. Results are in
 //! the kernel's form. No send raises SIGPIPE.
 
 use std::os::fd::RawFd;
@@ -8,7 +8,7 @@ use crate::sys::errno::retried;
 use crate::sys::native::abi::{SOCK_CLOEXEC, SOCK_NONBLOCK, accept4};
 use crate::sys::readiness::{Interest, poll_now};
 
-/// accept4(2): the socket is close-on-exec and non-blocking. Waits where the listener is in
+/// Calls accept4(2): the socket is close-on-exec and non-blocking. Waits where the listener is in
 /// blocking mode.
 ///
 /// # Safety
@@ -21,7 +21,7 @@ pub(crate) unsafe fn accept(fd: RawFd, address: *mut SocketAddrBuf) -> i32 {
     })
 }
 
-/// connect(2). Waits where the socket is in blocking mode.
+/// Calls connect(2). Waits where the socket is in blocking mode.
 ///
 /// # Safety
 /// `address` is valid for reads and holds `len` bytes of address.
@@ -32,7 +32,7 @@ pub(crate) unsafe fn connect(fd: RawFd, address: *const SocketAddrBuf) -> i32 {
     })
 }
 
-/// recv(2).
+/// Calls recv(2).
 ///
 /// # Safety
 /// `buf` is valid for writes of `len` bytes.
@@ -42,7 +42,7 @@ pub(crate) unsafe fn recv(fd: RawFd, buf: *mut u8, len: u32, flags: i32) -> i32 
     retried(|| unsafe { libc::recv(fd, buf.cast(), len as usize, flags) })
 }
 
-/// send(2).
+/// Calls send(2).
 ///
 /// # Safety
 /// `buf` is valid for reads of `len` bytes.
@@ -52,8 +52,8 @@ pub(crate) unsafe fn send(fd: RawFd, buf: *const u8, len: u32, flags: i32) -> i3
     retried(|| unsafe { libc::send(fd, buf.cast(), len as usize, flags) })
 }
 
-/// recvmsg(2). The kernel writes into the header's own fields only where it succeeds, so a retry
-/// finds it as it was.
+/// Calls recvmsg(2). The kernel writes into the header's own fields only where it succeeds, so a
+/// retry finds it as it was.
 ///
 /// # Safety
 /// `message` points to a `msghdr` all of whose parts are valid for writes.
@@ -63,7 +63,7 @@ pub(crate) unsafe fn recvmsg(fd: RawFd, message: *mut libc::msghdr, flags: i32) 
     retried(|| unsafe { libc::recvmsg(fd, message, flags) })
 }
 
-/// sendmsg(2).
+/// Calls sendmsg(2).
 ///
 /// # Safety
 /// `message` points to a `msghdr` all of whose parts are valid for reads.
@@ -73,7 +73,7 @@ pub(crate) unsafe fn sendmsg(fd: RawFd, message: *const libc::msghdr, flags: i32
     retried(|| unsafe { libc::sendmsg(fd, message, flags) })
 }
 
-/// The result of a connect that was under way, or `-EINPROGRESS`.
+/// Returns the result of a connect that was under way, or `-EINPROGRESS`.
 pub(crate) fn connect_result(fd: RawFd) -> i32 {
     match poll_now(fd, Interest::Writable) {
         0 => {}

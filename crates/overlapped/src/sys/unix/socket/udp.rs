@@ -8,62 +8,62 @@ use socket2::{Domain, Protocol, SockAddr, SockRef, Type};
 
 use crate::sys::native::abi;
 
-/// A UDP socket that can be bound to `addr`.
+/// Makes a UDP socket that can be bound to `addr`.
 pub(crate) fn socket(addr: &SocketAddr) -> io::Result<OwnedFd> {
     Ok(abi::socket(Domain::for_address(*addr), Type::DGRAM, Some(Protocol::UDP))?.into())
 }
 
-/// bind(2).
+/// Calls bind(2).
 pub(crate) fn bind(fd: BorrowedFd<'_>, addr: &SocketAddr) -> io::Result<()> {
     SockRef::from(&fd).bind(&SockAddr::from(*addr))
 }
 
-/// connect(2), which only remembers the address.
+/// Calls connect(2), which only remembers the address.
 pub(crate) fn connect(fd: BorrowedFd<'_>, addr: &SocketAddr) -> io::Result<()> {
     SockRef::from(&fd).connect(&SockAddr::from(*addr))
 }
 
-/// `SO_BROADCAST`.
+/// Returns `SO_BROADCAST`.
 pub(crate) fn broadcast(fd: BorrowedFd<'_>) -> io::Result<bool> {
     SockRef::from(&fd).broadcast()
 }
 
-/// `SO_BROADCAST`.
+/// Sets `SO_BROADCAST`.
 pub(crate) fn set_broadcast(fd: BorrowedFd<'_>, on: bool) -> io::Result<()> {
     SockRef::from(&fd).set_broadcast(on)
 }
 
-/// `IP_MULTICAST_LOOP`.
+/// Returns `IP_MULTICAST_LOOP`.
 pub(crate) fn multicast_loop_v4(fd: BorrowedFd<'_>) -> io::Result<bool> {
     SockRef::from(&fd).multicast_loop_v4()
 }
 
-/// `IP_MULTICAST_LOOP`.
+/// Sets `IP_MULTICAST_LOOP`.
 pub(crate) fn set_multicast_loop_v4(fd: BorrowedFd<'_>, on: bool) -> io::Result<()> {
     SockRef::from(&fd).set_multicast_loop_v4(on)
 }
 
-/// `IP_MULTICAST_TTL`.
+/// Returns `IP_MULTICAST_TTL`.
 pub(crate) fn multicast_ttl_v4(fd: BorrowedFd<'_>) -> io::Result<u32> {
     SockRef::from(&fd).multicast_ttl_v4()
 }
 
-/// `IP_MULTICAST_TTL`.
+/// Sets `IP_MULTICAST_TTL`.
 pub(crate) fn set_multicast_ttl_v4(fd: BorrowedFd<'_>, ttl: u32) -> io::Result<()> {
     SockRef::from(&fd).set_multicast_ttl_v4(ttl)
 }
 
-/// `IPV6_MULTICAST_LOOP`.
+/// Returns `IPV6_MULTICAST_LOOP`.
 pub(crate) fn multicast_loop_v6(fd: BorrowedFd<'_>) -> io::Result<bool> {
     SockRef::from(&fd).multicast_loop_v6()
 }
 
-/// `IPV6_MULTICAST_LOOP`.
+/// Sets `IPV6_MULTICAST_LOOP`.
 pub(crate) fn set_multicast_loop_v6(fd: BorrowedFd<'_>, on: bool) -> io::Result<()> {
     SockRef::from(&fd).set_multicast_loop_v6(on)
 }
 
-/// `IP_ADD_MEMBERSHIP`.
+/// Sets `IP_ADD_MEMBERSHIP`.
 pub(crate) fn join_v4(
     fd: BorrowedFd<'_>,
     group: &Ipv4Addr,
@@ -72,7 +72,7 @@ pub(crate) fn join_v4(
     SockRef::from(&fd).join_multicast_v4(group, interface)
 }
 
-/// `IP_DROP_MEMBERSHIP`.
+/// Sets `IP_DROP_MEMBERSHIP`.
 pub(crate) fn leave_v4(
     fd: BorrowedFd<'_>,
     group: &Ipv4Addr,
@@ -81,12 +81,12 @@ pub(crate) fn leave_v4(
     SockRef::from(&fd).leave_multicast_v4(group, interface)
 }
 
-/// `IPV6_ADD_MEMBERSHIP`.
+/// Sets `IPV6_ADD_MEMBERSHIP`.
 pub(crate) fn join_v6(fd: BorrowedFd<'_>, group: &Ipv6Addr, interface: u32) -> io::Result<()> {
     SockRef::from(&fd).join_multicast_v6(group, interface)
 }
 
-/// `IPV6_DROP_MEMBERSHIP`.
+/// Sets `IPV6_DROP_MEMBERSHIP`.
 pub(crate) fn leave_v6(fd: BorrowedFd<'_>, group: &Ipv6Addr, interface: u32) -> io::Result<()> {
     SockRef::from(&fd).leave_multicast_v6(group, interface)
 }

@@ -1,5 +1,5 @@
-//! The threads of the process, as far as a deadlock's verdict is concerned: a lock of std's or C's
-//! may be released by any of them.
+//! The threads of the process, as far as a deadlock report is concerned: any of them may release a
+//! lock of std's or of C's.
 
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
@@ -8,18 +8,18 @@ use crate::sys::native::thread::count;
 /// The number of this library's threads that hold no lock of the program's.
 static HELPERS: AtomicUsize = AtomicUsize::new(0);
 
-/// Counts a thread that was started just now among them.
+/// Adds a thread that was started just now.
 pub(crate) fn count_helper() {
     HELPERS.fetch_add(1, Relaxed);
 }
 
-/// Counts one of them no longer: the calling thread, which ends now.
+/// Removes the calling thread, which ends now.
 pub(crate) fn uncount_helper() {
     HELPERS.fetch_sub(1, Relaxed);
 }
 
-/// Tells whether the process has no other threads than those of `schedulers` schedulers and such
-/// helpers. False where that is not known.
+/// Tells whether the process has no threads but those of `schedulers` schedulers and such helpers.
+/// False if that is not known.
 pub(crate) fn are_only(schedulers: usize) -> bool {
     count().is_some_and(|count| count <= schedulers + HELPERS.load(Relaxed))
 }

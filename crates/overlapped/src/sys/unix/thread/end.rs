@@ -27,10 +27,11 @@ pub(crate) fn prevent(is_announced: bool) {
 type AtThreadExit =
     unsafe extern "C" fn(unsafe extern "C" fn(*mut c_void), *mut c_void, *mut c_void) -> c_int;
 
-/// Any number of times on a thread, where the C library has the function that std uses, too.
+/// Registers the destructor, any number of times on a thread, if the C library has the function
+/// that std uses, too.
 fn register(is_announced: bool) -> bool {
     static IN_THIS_MODULE: u8 = 0;
-    // SAFETY: a name with a zero at its end.
+    // SAFETY: the name ends in a zero byte.
     let found = unsafe { libc::dlsym(libc::RTLD_DEFAULT, c"__cxa_thread_atexit_impl".as_ptr()) };
     if found.is_null() {
         return false;
@@ -45,8 +46,8 @@ fn register(is_announced: bool) -> bool {
     }
 }
 
-/// By a thread-local of std's. That can be registered once only, and what has come since would be
-/// dropped first, so there is no second time.
+/// Registers the destructor as a thread-local of std's. That can be done only once, and
+/// thread-locals that are made later would be dropped first.
 fn register_once(is_announced: bool) {
     struct Guard(Cell<Option<bool>>);
     impl Drop for Guard {
@@ -66,7 +67,7 @@ fn register_once(is_announced: bool) {
 }
 
 /// # Safety
-/// Has no conditions; the type is the C library's.
+/// The call has no conditions; the type is the C library's.
 unsafe extern "C" fn stay(is_announced: *mut c_void) {
     stay_if_it_lives_on(!is_announced.is_null());
 }
@@ -97,7 +98,7 @@ fn is_process_exiting() -> bool {
     if native::thread::is_main() {
         return true;
     }
-    // SAFETY: a name with a zero at its end.
+    // SAFETY: the name ends in a zero byte.
     let exit = unsafe { libc::dlsym(libc::RTLD_DEFAULT, c"exit".as_ptr()) };
     let mut is_inside = false;
     // SAFETY: only Windows' unwinder needs a lock.
@@ -110,7 +111,7 @@ fn is_process_exiting() -> bool {
     is_inside
 }
 
-/// One line, written at once. Not by `eprintln`, which panics where standard error is closed.
+/// Writes one line at once, not by `eprintln`, which panics if standard error is closed.
 fn say(text: &str) {
     let _ = io::stderr().write_all(format!("overlapped: {text}\n").as_bytes());
 }

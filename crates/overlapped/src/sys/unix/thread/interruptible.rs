@@ -25,7 +25,7 @@ use crate::sys::signal::spare_signals;
 /// The time between two signals to one call.
 const PERIOD: Duration = Duration::from_millis(10);
 
-/// The number of signals that have a call begin again.
+/// The number of signals that make a call begin again.
 const RESTARTS: u32 = 3;
 
 /// The interrupter needs little; a signal handler of the program's may run there, too.
@@ -63,8 +63,8 @@ impl Interruptible {
         self.0.lock()
     }
 
-    /// Makes `call`, again where another signal interrupted it. The result in the kernel's form;
-    /// `-EINTR` where [`Interruptible::interrupt`] came first.
+    /// Makes `call`, and again if another signal interrupted it. The result is in the kernel's
+    /// form; `-EINTR` if [`Interruptible::interrupt`] came first.
     pub(crate) fn call(&self, mut call: impl FnMut() -> isize) -> i32 {
         loop {
             {
@@ -86,7 +86,7 @@ impl Interruptible {
         }
     }
 
-    /// Ends the call early, if it has not ended. Returns at once. False: there is no thread that
+    /// Ends the call early, if it has not ended. Returns at once. Returns false if no thread
     /// repeats the signal, which has been sent once and may have come too early.
     pub(crate) fn interrupt(&self) -> bool {
         {
@@ -103,12 +103,12 @@ impl Interruptible {
         is_repeated
     }
 
-    /// Has the call, which this thread is about to make, begin again a few times soon.
+    /// Makes the call that this thread is about to make begin again a few times soon.
     pub(crate) fn restart_soon(&self) {
         self.enqueue(Times::AtMost(RESTARTS));
     }
 
-    /// Leaves the call to the interrupter. False: no thread can be started.
+    /// Leaves the call to the interrupter. Returns false if no thread can be started.
     fn enqueue(&self, times: Times) -> bool {
         let queue = QUEUE.get(Queue::default);
         let mut calls = queue.lock();
@@ -124,13 +124,13 @@ impl Interruptible {
         is_started
     }
 
-    /// Sends the signal; false where no thread is in the call, or no signal is to be had.
+    /// Sends the signal. Returns false if no thread is in the call, or no signal is available.
     fn send_signal(&self) -> bool {
         let state = self.state();
         let (Some(caller), Some(signal)) = (state.caller, signal()) else {
             return false;
         };
-        // SAFETY: the caller's thread cannot end while it is noted here: it takes its note away
+        // SAFETY: the caller's thread cannot end while it is recorded here: it clears the record
         // under this lock first.
         unsafe { libc::pthread_kill(caller, signal) };
         true
@@ -166,8 +166,8 @@ pub(crate) fn is_handler(address: usize) -> bool {
     address == ignore as *const () as usize
 }
 
-/// The signal that interrupts, chosen by the first call. `None` where each that may serve has a use
-/// already: then calls end by themselves only.
+/// Returns the signal that interrupts, chosen by the first call. `None` if every candidate is in
+/// use already: then calls only end by themselves.
 fn signal() -> Option<libc::c_int> {
     static SIGNAL: OnceLock<Option<libc::c_int>> = OnceLock::new();
     *SIGNAL.get_or_init(|| {
@@ -213,7 +213,7 @@ mod tests {
         let mut times = 0;
         let result = interruptible.call(|| {
             times += 1;
-            // A signal that comes before the call is lost, so there may have to be more of them.
+            // A signal that comes before the call is lost, so more than one may be needed.
             for _ in 0..100 {
                 interruptible.restart_soon();
                 // SAFETY: no descriptors.

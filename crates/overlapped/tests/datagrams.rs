@@ -7,7 +7,7 @@ use std::io::ErrorKind;
 use std::os::fd::OwnedFd;
 use std::os::linux::net::SocketAddrExt;
 use std::rc::Rc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use overlapped::net::UdpSocket;
 use overlapped::os::unix::net::{SocketAddr, UnixDatagram, UnixListener, UnixStream};
@@ -102,9 +102,17 @@ fn a_waiter_that_always_comes_too_late_goes_on_waiting() {
             sender.send_to(b"stolen", to).unwrap();
             thief.set_nonblocking(true).unwrap();
             // A busy machine delivers a datagram to itself a little later.
+            let begin = Instant::now();
             let stolen = loop {
                 match thief.recv(&mut [0; 8]) {
-                    Err(error) if error.kind() == ErrorKind::WouldBlock => std::hint::spin_loop(),
+                    Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                        // A worker of the ring has tried in that moment, and the thief is late.
+                        if begin.elapsed() > Duration::from_secs(2) {
+                            assert_eq!(late.join().unwrap(), b"stolen");
+                            return eprintln!("the waiter has come first");
+                        }
+                        std::hint::spin_loop();
+                    }
                     other => break other.unwrap(),
                 }
             };

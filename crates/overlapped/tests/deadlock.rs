@@ -349,8 +349,8 @@ fn a_joiner_is_told_of_each_of_thousands_in_time() {
     assert!(begin.elapsed() < Duration::from_secs(20), "{:?}", begin.elapsed());
 }
 
-/// What happens between two deadlock reports is not forgotten: who was woken, who waits anew, who
-/// was born.
+/// A deadlock report takes account of everything since the one before: tasklets that were woken,
+/// that wait anew, that were spawned.
 #[test]
 fn deadlock_reports_go_on_rightly_whatever_the_told_ones_do() {
     let order = Rc::new(RefCell::new(Vec::new()));

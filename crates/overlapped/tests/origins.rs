@@ -1,5 +1,4 @@
-//! Where tasklets come from: what panics, deadlock reports and dumps say of the call that spawned
-//! them.
+//! The origin of tasklets: panics, deadlock reports and dumps name the call that spawned them.
 
 mod support;
 

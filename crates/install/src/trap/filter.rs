@@ -148,7 +148,10 @@ fn program() -> Vec<sock_filter> {
 /// Checks that the kernel has what is needed.
 ///
 /// # Errors
-/// What the kernel lacks, with the remedy.
+/// Looks for what the filter needs.
+///
+/// # Errors
+/// The text names what the kernel lacks, and the remedy.
 pub(super) fn available() -> Result<(), String> {
     let action = libc::SECCOMP_RET_USER_NOTIF;
     // SAFETY: the number is borrowed for the call.

@@ -3,7 +3,6 @@
 //! An [`InFlight`] has no destructor on purpose: dropped without [`InFlight::finish`], it leaks its
 //! memory, which is right wherever the kernel may still use it.
 
-use std::io;
 use std::mem::ManuallyDrop;
 use std::os::fd::AsRawFd;
 
@@ -126,35 +125,36 @@ impl InFlight {
         let InFlight { key, descriptor, operation, file: _ } = self;
         let done = outcome.result();
         let count = *done.as_ref().unwrap_or(&0);
-        let transferred = done.map(Done::Transferred);
         // SAFETY: the operation is taken apart once, because this consumes it.
         // The operation has ended, so the kernel is done with the memory and has written `count`
-        // bytes into the room.
+        // bytes into the room. An accept's result is a new descriptor that no other code knows.
         let (result, buffer) = unsafe {
             match operation {
-                RawOperation::Accept(addr) => (accepted(transferred, &Box::from_raw(addr)), None),
+                RawOperation::Accept(addr) => {
+                    let addr = Box::from_raw(addr);
+                    (done.map(|fd| accepted(fd, &addr)), None)
+                }
                 RawOperation::Connect(addr) => {
                     drop(Box::from_raw(addr));
-                    (transferred.map(|_| Done::Connected), None)
+                    (done.map(|_| Done::Connected), None)
                 }
                 RawOperation::Recv(buffer) | RawOperation::Read(buffer, _) => {
-                    (transferred, Some(buffer.into_vec(count)))
+                    (done.map(Done::Transferred), Some(buffer.into_vec(count)))
                 }
                 RawOperation::Send(buffer, _) | RawOperation::Write(buffer, _, _) => {
-                    (transferred, Some(buffer.into_vec(0)))
+                    (done.map(Done::Transferred), Some(buffer.into_vec(0)))
                 }
-                RawOperation::Ready(_) => (transferred.map(|_| Done::Ready), None),
+                RawOperation::Ready(_) => (done.map(|_| Done::Ready), None),
             }
         };
         Event { key, id, result, descriptor: ManuallyDrop::into_inner(descriptor), buffer }
     }
 }
 
-fn accepted(done: io::Result<Done>, addr: &SocketAddrBuf) -> io::Result<Done> {
-    done.map(|done| {
-        let Done::Transferred(fd) = done else { unreachable!("made so by the caller") };
-        // SAFETY: a successful accept's result is a new descriptor that no other code knows.
-        let socket = unsafe { descriptor::from_value(fd) };
-        Done::Accepted { socket, peer: addr.to_std().ok() }
-    })
+/// # Safety
+/// `fd` is the result of an accept that has succeeded, and no other code knows it.
+unsafe fn accepted(fd: usize, addr: &SocketAddrBuf) -> Done {
+    // SAFETY: the caller's promise.
+    let socket = unsafe { descriptor::from_value(fd) };
+    Done::Accepted { socket, peer: addr.to_std().ok() }
 }

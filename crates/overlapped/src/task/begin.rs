@@ -7,8 +7,8 @@
 //! submit_operation   an entry in the table, a count, Driver::submit ──▶ pending, or done at once
 //! in_turn            a count, a call that never waits, and now and then a turn for the others
 //!
-//! a kill   before a wait: checkpoint ──▶ meet_kill ─┐
-//!          after a wait:  deliver_kill ─────────────┴──▶ exit_now (modes.rs): unwinds
+//! a kill   before a wait: checkpoint ──▶ deliver_or_report_kill ─┐
+//!          after a wait:  deliver_kill ──────────────────────────┴──▶ exit_now (modes.rs): unwinds
 //! ```
 //!
 //! | the tasklet is | a call that returns errors | one that has none |

@@ -301,7 +301,9 @@ pub unsafe fn accept4(
         socket
     } else {
         // SAFETY: the address lies in this frame; `perform` returns after the terminal completion.
-        raw::accepted(unsafe { perform(&op, limit) }?, flags)?
+        let value = unsafe { perform(&op, limit) }?;
+        // SAFETY: the kernel has just made this descriptor.
+        unsafe { raw::accepted(value, flags) }?
     };
     if !address.is_null() {
         // SAFETY: the caller's promise.

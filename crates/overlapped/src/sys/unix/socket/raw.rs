@@ -26,8 +26,11 @@ pub(crate) fn is_nonblocking(flags: i32) -> bool {
 }
 
 /// Returns the socket that an accept has made, with the flags of accept4(2) and no others.
-pub(crate) fn accepted(value: usize, flags: i32) -> io::Result<OwnedFd> {
-    // SAFETY: the kernel has just made this descriptor; no other code knows it.
+///
+/// # Safety
+/// `value` is the result of an accept that has succeeded, and no other code knows it.
+pub(crate) unsafe fn accepted(value: usize, flags: i32) -> io::Result<OwnedFd> {
+    // SAFETY: the caller's promise.
     let fd = unsafe { descriptor::from_value(value) };
     set_nonblocking(as_fd(&fd), flags & SOCK_NONBLOCK != 0)?;
     let mut known = fcntl_getfd(&fd)?;

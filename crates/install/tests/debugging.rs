@@ -91,7 +91,7 @@ fn a_call_that_pins_its_thread_is_counted_with_its_name_and_a_backtrace() {
         let pins = Builder::new().name("pins").spawn(|| sleeps_past_libc(ms(500))).unwrap();
         pins.join().unwrap();
         // This wait blocks only the tasklet, so it pins no thread. The watchdog needs a while.
-        support::eventually("the watchdog reports the end of the stall", || {
+        support::wait_until("the watchdog reports the end of the stall", || {
             report().pinned().iter().any(|pinned| !pinned.lasts)
         });
     })
@@ -137,7 +137,7 @@ fn raw_calls_of_tasklets_are_named_with_place_and_backtrace_and_go_on() {
             .spawn(|| [receives_past_libc(&soon(3)), receives_past_libc(&soon(4))]);
         assert_eq!(raw.unwrap().join().unwrap(), [3, 4]);
         assert_eq!(spawn(|| reads_by_stdio(soon(7))).join().unwrap(), 7);
-        support::eventually("both raw calls are reported", || report().raw_calls().len() >= 2);
+        support::wait_until("both raw calls are reported", || report().raw_calls().len() >= 2);
     })
     .unwrap();
     let (report, program) = (report(), std::env::current_exe().unwrap());

@@ -21,7 +21,7 @@ use overlapped::task::{self, Placed, TaskletGroup, shield, unblock};
 use overlapped::time::sleep;
 use overlapped::{Channel, Config, JoinError, Select, run, scope, spawn, yield_now};
 use rustix::fs::{FlockOperation, flock};
-use support::eventually;
+use support::wait_until;
 
 const GRACE: Duration = Duration::from_millis(30);
 const FOR_EVER: Duration = Duration::from_secs(100_000);
@@ -331,7 +331,7 @@ fn all_waiters_are_answered(name: &'static str, wait: Box<dyn FnOnce() + Send>) 
             own.send(overlapped::current().remote()).unwrap();
             shield(task::pause);
         });
-        eventually("it has begun", || has_begun.try_recv().is_ok());
+        wait_until("it has begun", || has_begun.try_recv().is_ok());
         uses_the_time_up();
         let counted = || Counted(Arc::clone(dropped));
         let neighbours = (0..NEIGHBOURS).map(|_| {
@@ -580,7 +580,7 @@ fn what_comes_of_a_job_is_dropped_if_its_waiter_was_abandoned() {
         }));
     });
     drop(release);
-    eventually("the job's result is dropped", || dropped.load(SeqCst) > 0);
+    wait_until("the job's result is dropped", || dropped.load(SeqCst) > 0);
 }
 
 #[test]
@@ -757,7 +757,7 @@ fn lends_and_is_abandoned(local: &'static thread::LocalKey<Lent>) {
 
 /// Waits until a thread is at its end, and a moment longer.
 fn wait_for_the_end_of_a_thread() {
-    eventually("a thread ends", || THREADS_END.load(SeqCst) > 0);
+    wait_until("a thread ends", || THREADS_END.load(SeqCst) > 0);
     thread::sleep(Duration::from_millis(500));
 }
 

@@ -15,7 +15,7 @@ use overlapped::signal::{SIGQUIT, SIGUSR1, SIGUSR2};
 use overlapped::sync::RwLock;
 use overlapped::time::sleep;
 use overlapped::{Builder, Channel, Config, RunError, Select, run, run_until, spawn, yield_now};
-use support::{eventually, ms};
+use support::{ms, wait_until};
 
 /// This test again, in a process of its own that hangs, and what it says on standard error until
 /// `until` is among it.
@@ -194,7 +194,7 @@ fn a_signal_shows_tasklets_that_only_wait_and_they_go_on() {
                     theirs.store(true, Relaxed);
                     listener()
                 });
-                eventually("it has begun", || begun.load(Relaxed));
+                wait_until("it has begun", || begun.load(Relaxed));
                 drop(Builder::new().name("server").spawn(listener));
                 let mut enough = overlapped::signal::Signals::new([SIGUSR2]).unwrap();
                 sleep(ms(50));

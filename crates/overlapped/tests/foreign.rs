@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use overlapped::task::{UnblockError, dump, unblock};
 use overlapped::time::sleep;
 use overlapped::{Channel, Config, run, spawn};
-use support::{eventually, ms};
+use support::{ms, wait_until};
 use tracing::span::{Attributes, Id, Record};
 use tracing::{Event, Level, Metadata, Subscriber};
 
@@ -38,7 +38,7 @@ fn a_dump_that_waits_to_be_written_keeps_nobody_from_looking_up_symbols() {
         let (is_waiting, read) = (std::rc::Rc::default(), Channel::new());
         let mut stream = Full { is_waiting: std::rc::Rc::clone(&is_waiting), read: read.clone() };
         let dumps = spawn(move || write!(stream, "{:#}", dump()));
-        eventually("a dump has names of functions", || is_waiting.get());
+        wait_until("a dump has names of functions", || is_waiting.get());
         let other = std::thread::spawn(|| {
             let mut names = 0;
             backtrace::trace(|frame| {

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use overlapped::fs::{self, File, OpenOptions};
 use overlapped::time::{sleep, timeout};
 use overlapped::{JoinError, run, spawn, yield_now};
-use support::eventually;
+use support::wait_until;
 
 mod support;
 
@@ -67,7 +67,7 @@ fn p15_a_thousand_opens_that_wait_hold_up_no_other_and_can_be_killed() {
             fs::write(folder.path().join("new"), "made").unwrap();
             slowest = slowest.max(begin.elapsed());
             // All of them have begun: the last ones can be observed from outside.
-            eventually("both are open", || has_reader(&fifos[98]) && has_writer(&fifos[99]));
+            wait_until("both are open", || has_reader(&fifos[98]) && has_writer(&fifos[99]));
             let begin = Instant::now();
             waiters.iter().for_each(|waiter| waiter.kill());
             for (i, waiter) in waiters.into_iter().enumerate() {
@@ -86,10 +86,10 @@ fn p15_a_thousand_opens_that_wait_hold_up_no_other_and_can_be_killed() {
                 begin.elapsed()
             );
             // No open is left in a queue of the kernel.
-            eventually("no reader is left", || {
+            wait_until("no reader is left", || {
                 !fifos.iter().step_by(2).any(|fifo| has_reader(fifo))
             });
-            eventually("no writer is left", || {
+            wait_until("no writer is left", || {
                 !fifos.iter().skip(1).step_by(2).any(|fifo| has_writer(fifo))
             });
         })

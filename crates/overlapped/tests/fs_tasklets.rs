@@ -313,7 +313,7 @@ fn a_killed_tasklet_leaves_its_file_operations_and_no_descriptor() {
         })
         .unwrap();
     }
-    support::eventually("few descriptors are open", || support::open_descriptors() <= 200);
+    support::wait_until("few descriptors are open", || support::open_descriptors() <= 200);
 }
 
 #[test]

@@ -6,7 +6,7 @@ use std::thread;
 
 use overlapped::port::{Port, PortChoice};
 use overlapped::{Config, spawn, task};
-use support::{eventually, open_descriptors};
+use support::{open_descriptors, wait_until};
 
 mod support;
 
@@ -15,7 +15,7 @@ mod support;
 #[track_caller]
 fn wait_for(before: usize, what: &str) {
     let what = format!("{before} descriptors are open: {what}");
-    eventually(&what, || open_descriptors() == before);
+    wait_until(&what, || open_descriptors() == before);
 }
 
 /// One handle of each kind that may be kept.

@@ -13,7 +13,7 @@ use moving::{SINKS, SOURCES, every_pair, file_of, pattern, sink, source};
 use overlapped::io::transfer;
 use overlapped::time::{sleep, timeout};
 use overlapped::{run, run_until, spawn};
-use support::{Rng, asked, child, eventually, open_descriptors, report, rounds, said};
+use support::{Rng, asked, child, open_descriptors, report, rounds, said, wait_until};
 
 fn micros(rng: &mut Rng, most: usize) -> Duration {
     Duration::from_micros(rng.below(most) as u64)
@@ -135,7 +135,7 @@ fn p17_a_kill_loses_no_byte_and_leaves_nothing() {
         }
         (killed, lost) = (KILLED.with(|cell| cell.get()), LOST.with(|cell| cell.get()));
         // Feeding threads may still be about to close theirs.
-        eventually("every descriptor is closed", || open_descriptors() <= before);
+        wait_until("every descriptor is closed", || open_descriptors() <= before);
         assert_eq!(overlapped::task::stats().unwrap().live, 1);
     })
     .unwrap();

@@ -14,7 +14,7 @@ use overlapped::{
     Channel, Config, JoinError, RunError, Tasklet, current, net, run, run_until, scope, spawn,
     yield_now,
 };
-use support::{eventually, quiet_panic};
+use support::{quiet_panic, wait_until};
 
 const FOR_EVER: Duration = Duration::MAX;
 
@@ -115,7 +115,7 @@ fn cell(state: State, manner: Manner, held: bool, moment: Moment) {
             }
             Moment::After => complete(),
         }
-        eventually("it has ended", || remote.is_finished());
+        wait_until("it has ended", || remote.is_finished());
         if moment == Moment::After {
             kill();
         }

@@ -11,7 +11,7 @@ use overlapped::task::no_switch;
 use overlapped::time::{sleep, timeout};
 use overlapped::{run, spawn};
 use socket2::{Domain, Socket, Type};
-use support::{eventually, ms};
+use support::{ms, wait_until};
 
 /// A name with these addresses.
 struct Name(Vec<SocketAddr>);
@@ -90,7 +90,7 @@ fn listed(addr: SocketAddr) -> usize {
 /// on for minutes.
 #[track_caller]
 fn settles_at(addr: SocketAddr, count: usize) {
-    eventually("no other connect goes on", || under_way(addr) == count);
+    wait_until("no other connect goes on", || under_way(addr) == count);
 }
 
 /// Connects. Returns the address and the time that it took.
@@ -221,7 +221,7 @@ fn a_kill_or_a_deadline_ends_all_attempts() {
         let name = name();
         let connecting = spawn(move || TcpStream::connect(name).map(drop));
         let both = [before[0] + 1, before[1] + 1];
-        eventually("both are under way", || [under_way(a.addr), under_way(b.addr)] == both);
+        wait_until("both are under way", || [under_way(a.addr), under_way(b.addr)] == both);
         connecting.kill();
         assert!(connecting.join().is_err());
         settles_at(a.addr, before[0]);

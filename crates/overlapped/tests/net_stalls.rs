@@ -17,7 +17,7 @@ use overlapped::task::{shield, unblock};
 use overlapped::time::{sleep, timeout};
 use overlapped::{Config, run, run_until, spawn, yield_now};
 use socket2::SockRef;
-use support::{eventually, ms, pair};
+use support::{ms, pair, wait_until};
 
 /// Tests that measure time run one at a time.
 static ALONE: Mutex<()> = Mutex::new(());
@@ -195,7 +195,7 @@ fn p16_unwinding_against_peers_that_do_not_read_delays_no_other_tasklet() {
                 latest.replace_with(|latest| late.max(*latest));
             }
         });
-        eventually("all are full", || full_ones.get() >= tasklets);
+        wait_until("all are full", || full_ones.get() >= tasklets);
         latest.replace(Duration::ZERO);
         let begin = Instant::now();
         full.iter().for_each(|tasklet| tasklet.kill());

@@ -15,7 +15,7 @@ use overlapped::port::PortChoice;
 use overlapped::task::unblock;
 use overlapped::time::{sleep, timeout};
 use overlapped::{Config, JoinError, run, run_until, scope, spawn, yield_now};
-use support::{eventually, ms, pair, rounds};
+use support::{ms, pair, rounds, wait_until};
 
 #[test]
 fn each_connection_goes_to_exactly_one_of_the_tasklets_that_accept() {
@@ -234,7 +234,7 @@ fn a_thousand_connections_at_once_are_echoed() {
                 s.spawn(move || {
                     let mut stream = TcpStream::connect(addr).unwrap();
                     hold.set(hold.get() + 1);
-                    eventually("all are connected", || hold.get() >= 1_000);
+                    wait_until("all are connected", || hold.get() >= 1_000);
                     let mut buf = [0; 4];
                     for round in 0..5 {
                         stream.write_all(&(i + round).to_le_bytes()).unwrap();

@@ -25,7 +25,7 @@ fn runs(id: u32) -> bool {
 /// Waits for the end of a process.
 #[track_caller]
 fn ends(id: u32) {
-    testkit::eventually("the process has ended", || !runs(id));
+    testkit::wait_until("the process has ended", || !runs(id));
 }
 
 /// A shell in a group of its own that has started a process in the background, prints its number,

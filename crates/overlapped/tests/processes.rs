@@ -28,7 +28,7 @@ fn state(id: u32) -> Option<char> {
 /// Waits until the process is gone or a zombie, as asked.
 #[track_caller]
 fn becomes(id: u32, wanted: Option<char>) {
-    testkit::eventually("the process ends", || state(id) == wanted);
+    testkit::wait_until("the process ends", || state(id) == wanted);
 }
 
 /// Runs one scenario on std's `Command` and on this library's, with the same result.

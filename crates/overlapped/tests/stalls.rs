@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use overlapped::task::{Stall, running_on};
 use overlapped::time::sleep;
 use overlapped::{Builder, Config, spawn, yield_now};
-use support::{eventually, ms};
+use support::{ms, wait_until};
 
 static WARNINGS: AtomicUsize = AtomicUsize::new(0);
 
@@ -34,7 +34,7 @@ impl Write for Counted {
 
 /// Waits for a warning: looking up symbols for the first time takes a while.
 fn wait_for_warnings(count: usize) {
-    eventually("a warning is told", || WARNINGS.load(Relaxed) >= count);
+    wait_until("a warning is told", || WARNINGS.load(Relaxed) >= count);
 }
 
 /// Has warnings written to standard error, as programs do.
@@ -312,7 +312,7 @@ fn a_program_is_told_of_stalls_and_keeps_them_from_the_log() {
                 let sleeps = || std::thread::sleep(ms(500));
                 Builder::new().name("sleeps").spawn(sleeps).unwrap().join().unwrap();
                 let is_over = || TOLD.lock().unwrap().last().is_some_and(|last| last == "over");
-                eventually("the end is told", is_over);
+                wait_until("the end is told", is_over);
             })
             .unwrap();
         let told = TOLD.lock().unwrap();
@@ -347,7 +347,7 @@ fn a_stall_is_never_told_to_be_longer_than_it_was() {
                 let begin = Instant::now();
                 spawn(|| std::thread::sleep(ms(400))).join().unwrap();
                 let held = begin.elapsed();
-                eventually("its end is told", || OVER.lock().unwrap().is_some());
+                wait_until("its end is told", || OVER.lock().unwrap().is_some());
                 (held, OVER.lock().unwrap().unwrap())
             })
             .unwrap();
@@ -401,7 +401,7 @@ fn a_thread_says_which_tasklet_it_runs_to_those_who_ask() {
         };
         let scheduler = scope.spawn(move || Config::new().shown(true).run(run).unwrap());
         let mut running = None;
-        eventually("it runs there", || {
+        wait_until("it runs there", || {
             let thread = number.load(Relaxed) as u32;
             running = running_on(thread).filter(|_| thread != 0);
             running.is_some()

@@ -13,7 +13,7 @@ use std::time::Instant;
 use overlapped::io::{stderr, stdin, stdout};
 use overlapped::time::sleep;
 use overlapped::{Channel, JoinError, run, run_until, spawn, yield_now};
-use support::{eventually, ms};
+use support::{ms, wait_until};
 
 /// Returns this program as a command, for `test` alone.
 fn again(test: &str) -> Command {
@@ -205,7 +205,7 @@ fn a_terminal_blocks_only_the_tasklet() {
             assert!(stdin().is_terminal() && stdout().is_terminal());
             writeln!(stdout(), "ASK").unwrap();
             let reader = spawn(|| stdin().lines().next().unwrap().unwrap());
-            eventually("neighbours run", || ticks.get() > 10);
+            wait_until("neighbours run", || ticks.get() > 10);
             assert!(!reader.is_finished());
             writeln!(stdout(), "TICKED").unwrap();
             let line = reader.join().unwrap();
@@ -356,7 +356,7 @@ fn a_lock_is_handed_on_in_turn_and_never_stops_the_thread() {
             yield_now();
             let killed = spawn(|| drop(stdout().lock()));
             let thread = std::thread::spawn(|| write!(stdout().lock(), "d").unwrap());
-            eventually("neighbours run", || ticks.get() > 5);
+            wait_until("neighbours run", || ticks.get() > 5);
             killed.kill();
             assert!(matches!(killed.join(), Err(JoinError::Killed)));
             // A caller that may not wait gets an error.

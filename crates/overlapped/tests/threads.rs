@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use overlapped::net::{BindOptions, TcpListener, TcpStream};
 use overlapped::task::{self, Placed, place, place_on, place_on_each, spawner};
 use overlapped::{Channel, Config, JoinError, RunError, SpawnError, spawn, time, yield_now};
-use support::eventually;
+use support::wait_until;
 
 fn threads(n: usize) -> Config {
     Config::new().threads(n)
@@ -77,7 +77,7 @@ fn work_goes_where_the_fewest_placed_tasklets_are() {
                 .map(|_| {
                     let release = release.clone();
                     place(move || {
-                        eventually("it is let go", || release.load(SeqCst));
+                        wait_until("it is let go", || release.load(SeqCst));
                         thread::current().id()
                     })
                 })
@@ -143,7 +143,7 @@ fn run_until_kills_all_tasklets_on_all_threads() {
                 }
             })
             .unwrap();
-            eventually("all have begun", || begun.load(SeqCst) >= 3);
+            wait_until("all have begun", || begun.load(SeqCst) >= 3);
             drop(all);
         })
         .unwrap();
@@ -207,7 +207,7 @@ fn a_plain_thread_may_join_what_it_placed() {
             });
             tell.send(placed.unwrap().join().unwrap()).unwrap();
         });
-        eventually("the thread ends", || thread.is_finished());
+        wait_until("the thread ends", || thread.is_finished());
         assert_eq!(told.recv().unwrap(), 7);
     })
     .unwrap();
@@ -248,7 +248,7 @@ fn the_grace_time_holds_on_every_thread() {
                 });
                 drop(kept);
             });
-            eventually("it has begun", || has_begun.load(SeqCst));
+            wait_until("it has begun", || has_begun.load(SeqCst));
             stubborn.unwrap()
         })
         .unwrap()
@@ -306,7 +306,7 @@ fn one_address_is_served_on_every_scheduler() {
         })
         .unwrap();
         for _ in 0..servers.len() {
-            eventually("a server listens", || listening.try_recv().is_ok());
+            wait_until("a server listens", || listening.try_recv().is_ok());
         }
         let clients: Vec<_> = (0..CLIENTS)
             .map(|_| {

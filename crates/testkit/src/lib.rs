@@ -9,7 +9,7 @@
 //! net       connected sockets
 //! ```
 //!
-//! A test that waits for something to happen waits by [`eventually`]: it asks until the answer is
+//! A test that waits for something to happen waits by [`wait_until`]: it asks until the answer is
 //! yes. A sleep in its place is a bet on how long that takes. A test sleeps only where time itself
 //! is what it is about: a limit, a timer, something that must *not* happen meanwhile.
 
@@ -28,4 +28,4 @@ pub use process::{
     open_descriptors, quiet_panic, said, status,
 };
 pub use random::Rng;
-pub use time::{AMPLE, PAUSE, eventually, eventually_with, in_time, ms, within};
+pub use time::{AMPLE, PAUSE, in_time, ms, wait_until, wait_until_with, within};

@@ -7,7 +7,7 @@ use crate::rounds;
 /// A time that is long enough on any machine: only a test that fails waits for its end.
 pub const AMPLE: Duration = Duration::from_secs(60);
 
-/// The time between two questions of [`eventually`].
+/// The time between two questions of [`wait_until`].
 pub const PAUSE: Duration = Duration::from_millis(1);
 
 /// Returns so many milliseconds.
@@ -15,15 +15,15 @@ pub const fn ms(count: u64) -> Duration {
     Duration::from_millis(count)
 }
 
-/// Waits until `is_so` answers yes, and asks it every [`PAUSE`]. It holds its thread meanwhile: in
-/// a tasklet that others have to run beside, [`eventually_with`] takes a sleep that lets them.
+/// Waits until `is_so` answers yes, and asks it every [`PAUSE`]. It blocks its thread meanwhile: a
+/// tasklet beside which others have to run calls [`wait_until_with`] and a sleep that lets them.
 ///
 /// # Panics
 ///
 /// The answer is no after an [`AMPLE`] time.
 #[track_caller]
-pub fn eventually(what: &str, is_so: impl FnMut() -> bool) {
-    eventually_with(std::thread::sleep, what, is_so);
+pub fn wait_until(what: &str, is_so: impl FnMut() -> bool) {
+    wait_until_with(std::thread::sleep, what, is_so);
 }
 
 /// Waits until `is_so` answers yes, and calls `sleep` with a [`PAUSE`] between two questions.
@@ -32,7 +32,7 @@ pub fn eventually(what: &str, is_so: impl FnMut() -> bool) {
 ///
 /// The answer is no after an [`AMPLE`] time.
 #[track_caller]
-pub fn eventually_with(sleep: impl Fn(Duration), what: &str, mut is_so: impl FnMut() -> bool) {
+pub fn wait_until_with(sleep: impl Fn(Duration), what: &str, mut is_so: impl FnMut() -> bool) {
     let begin = Instant::now();
     while !is_so() {
         assert!(begin.elapsed() < AMPLE, "waited in vain until {what}");
@@ -71,12 +71,12 @@ mod tests {
     #[test]
     fn a_condition_is_waited_for_and_no_longer() {
         let mut asked = 0;
-        eventually("it was asked five times", || {
+        wait_until("it was asked five times", || {
             asked += 1;
             asked == 5
         });
         assert_eq!(asked, 5);
-        eventually_with(|_| panic!("it sleeps"), "it holds at once", || true);
+        wait_until_with(|_| panic!("it sleeps"), "it holds at once", || true);
     }
 
     #[test]

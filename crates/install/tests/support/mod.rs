@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 
 pub(crate) use temp::path;
 pub(crate) use testkit::{
-    Rng, again, eventually, eventually_with, is_emulated, ms, report, rounds,
+    Rng, again, is_emulated, ms, report, rounds, wait_until, wait_until_with,
 };
 
 /// Installs; skips the test program, with a line, if there can be no such tasklets.

@@ -8,8 +8,8 @@ pub(crate) use testkit::*;
 /// Waits until `is_so` answers yes. Other tasklets run meanwhile; outside of a scheduler the thread
 /// sleeps.
 #[track_caller]
-pub(crate) fn eventually(what: &str, is_so: impl FnMut() -> bool) {
-    eventually_with(overlapped::time::sleep, what, is_so);
+pub(crate) fn wait_until(what: &str, is_so: impl FnMut() -> bool) {
+    wait_until_with(overlapped::time::sleep, what, is_so);
 }
 
 /// Connects two of the library's sockets over the loopback: the one that connected, and the one

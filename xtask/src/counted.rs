@@ -14,11 +14,22 @@ pub(crate) struct Counted {
 }
 
 impl Counted {
+    /// Sums the results in what one or more programs wrote.
     pub(crate) fn of(lines: &[String]) -> Counted {
+        Counted::new(lines, results(lines))
+    }
+
+    /// Takes the result of one program: its last one. Those before it are of programs that its
+    /// tests ran.
+    pub(crate) fn of_program(lines: &[String]) -> Counted {
+        Counted::new(lines, results(lines).last())
+    }
+
+    fn new<'a>(lines: &[String], results: impl IntoIterator<Item = &'a str>) -> Counted {
         let mut counted = Counted::default();
         let is_skip = |line: &&String| line.trim_start().starts_with(SKIPPED);
         counted.skipped = lines.iter().filter(is_skip).count() as u64;
-        for line in lines.iter().filter_map(|line| line.trim().strip_prefix("test result: ")) {
+        for line in results {
             let number = |kind: &str| -> u64 {
                 let part = line.split([';', '.']).find_map(|part| part.trim().strip_suffix(kind));
                 part.and_then(|number| number.trim().parse().ok()).unwrap_or(0)
@@ -29,6 +40,11 @@ impl Counted {
         }
         counted
     }
+}
+
+/// Finds the lines that end the output of test programs.
+fn results(lines: &[String]) -> impl Iterator<Item = &str> {
+    lines.iter().filter_map(|line| line.trim().strip_prefix("test result: "))
 }
 
 impl std::ops::AddAssign for Counted {
@@ -64,7 +80,10 @@ mod tests {
             "test result: ok. 5 passed; 0 failed; 1 ignored; 0 measured; 2 filtered out; finished",
             "test result: FAILED. 2 passed; 3 failed; 0 ignored; 0 measured; 0 filtered out",
         ];
-        let counted = Counted::of(&lines.map(str::to_owned));
-        assert_eq!(counted, Counted { passed: 7, failed: 3, ignored: 1, skipped: 1 });
+        let lines = lines.map(str::to_owned);
+        let sum = Counted { passed: 7, failed: 3, ignored: 1, skipped: 1 };
+        assert_eq!(Counted::of(&lines), sum);
+        let last = Counted { passed: 2, failed: 3, ignored: 0, skipped: 1 };
+        assert_eq!(Counted::of_program(&lines), last);
     }
 }

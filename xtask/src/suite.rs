@@ -173,7 +173,7 @@ fn judge(ended: &[Ended], with: &impl Fn(&Path, usize) -> Invocation) -> anyhow:
     let mut outcome = Outcome::default();
     let mut again = Vec::new();
     for one in ended {
-        outcome.counted += Counted::of(&one.ran.lines);
+        outcome.counted += Counted::of_program(&one.ran.lines);
         let Some(reason) = &one.ran.failure else { continue };
         let failed = names(&one.ran.lines);
         outcome.failures.add(&one.program, &failed, &one.ran.lines);
@@ -212,7 +212,7 @@ fn passes_again(
         let ended = one(program, &invocation)?;
         show(&ended);
         // A name that finds no test passes nothing.
-        let passed = Counted::of(&ended.ran.lines).passed;
+        let passed = Counted::of_program(&ended.ran.lines).passed;
         if ended.ran.failure.is_some() || passed < names.len() as u64 {
             return Ok(false);
         }
@@ -258,10 +258,11 @@ impl fmt::Display for Failures {
     }
 }
 
-/// Lists the tests that failed, each once.
+/// Lists the tests that failed, each once. The list of tests ends where their output is shown:
+/// there, others that a test ran may have lists of their own.
 fn names(lines: &[String]) -> Vec<&str> {
     let mut names = Vec::new();
-    for line in lines {
+    for line in lines.iter().take_while(|line| !matches!(&***line, "successes:" | "failures:")) {
         let name = line.strip_prefix("test ").and_then(|line| line.strip_suffix(" ... FAILED"));
         // What should have panicked says so after its name.
         let name = name.map(|name| name.strip_suffix(" - should panic").unwrap_or(name));
@@ -308,7 +309,7 @@ mod tests {
     fn failed_tests_are_named_once_and_their_output_is_kept() {
         let said = lines(
             "test one ... ok\ntest two::three ... FAILED\ntest four - should panic ... FAILED\n\
-             successes:\nnothing\nfailures:\n---- two::three stdout ----\nno\n\
+             successes:\ntest five ... FAILED\nfailures:\n---- two::three stdout ----\nno\n\
              test result: FAILED. 1 passed; 2 failed; 0 ignored",
         );
         assert_eq!(names(&said), ["two::three", "four"]);
@@ -347,6 +348,14 @@ mod tests {
         let outcome = suite(&[GOOD, GOOD, GOOD, GOOD], GOOD);
         assert_eq!((outcome.failure, outcome.failures.count()), (None, 0));
         assert_eq!(outcome.counted.passed, 8);
+    }
+
+    #[test]
+    fn results_of_programs_that_a_test_ran_do_not_count() {
+        let nested = format!("successes:\n{}\n{}", ONE.0, GOOD.0);
+        let outcome = suite(&[(&nested, 0)], GOOD);
+        assert_eq!((outcome.failure, outcome.failures.count()), (None, 0));
+        assert_eq!((outcome.counted.passed, outcome.counted.failed), (2, 0));
     }
 
     #[test]

@@ -1,5 +1,5 @@
-//! Runs what a change must pass, as steps that can be chosen. It runs at home too: nothing here
-//! knows of a CI machine.
+//! Runs the checks that a change must pass, as steps that can be chosen. They run on any machine:
+//! nothing here is particular to that of CI.
 
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -13,7 +13,7 @@ use crate::suite::{self, Failures};
 use crate::systems::{self, Systems};
 use crate::tidy;
 
-/// One thing that must hold.
+/// A step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Step {
     /// The format.
@@ -32,11 +32,11 @@ pub enum Step {
     Tests,
     /// The examples in the documentation.
     Doctests,
-    /// The tests of what depends on the port, on the readiness port.
+    /// The tests of packages that depend on the port, on the readiness port.
     TestsPoll,
     /// The same tests while the kernel refuses io_uring.
     TestsRefused,
-    /// Every interleaving of what crosses threads.
+    /// Every interleaving of the code that crosses threads.
     Loom,
     /// The benchmarks compile.
     Bench,
@@ -54,30 +54,31 @@ enum Verdict {
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Seen {
     counted: String,
-    /// Checks in it that were skipped, each for want of something.
+    /// The checks in it that were skipped, each because something is missing.
     skipped: u64,
-    /// Tests that failed at first, and then no more.
+    /// The tests that failed at first, and passed when they were run again.
     unsteady: Failures,
 }
 
-/// All tests but those of the benchmarks, which are programs to measure with, and the examples in
-/// the documentation, which are a step of their own.
+/// The command of all tests except those of the benchmarks, which are programs for measurements,
+/// and the examples in the documentation, which are a step of their own.
 const TESTS: &str = "test --workspace --exclude overlapped-bench --all-targets";
 
-/// The packages whose tests know no port.
+/// The packages whose tests do not depend on the port.
 const WITHOUT_PORT: [&str; 3] = ["overlapped-wire", "overlapped-testkit", "xtask"];
 
-/// The examples in the documentation. They run once: each shows what the tests hold on each port.
+/// The command of the examples in the documentation. They run once: the tests check on each port
+/// what the examples show.
 const DOCTESTS: &str = "test --workspace --exclude overlapped-bench --doc";
 
-/// The cfg that puts loom's types under ours. Not `loom` itself: dependencies know that name and
-/// would change too, for which they are not set up.
+/// The cfg that replaces std's types by loom's. It is not named `loom`, because dependencies know
+/// that name and would change, too, without what they need for it.
 const LOOM_CFG: &str = "--cfg overlapped_loom";
 
 /// The limit of one program of a step.
 const LIMIT: Duration = Duration::from_secs(15 * 60);
 
-/// Runs `steps` (all where none is named) except `without`; tells whether none of them failed.
+/// Runs `steps` (all if none is named) except `without`, and tells whether none of them failed.
 pub fn run(root: &Path, steps: &[Step], without: &[Step]) -> anyhow::Result<bool> {
     let all = Step::value_variants();
     let chosen =
@@ -109,14 +110,14 @@ pub fn run(root: &Path, steps: &[Step], without: &[Step]) -> anyhow::Result<bool
             verdict
             && *failures != Failures::default()
         {
-            println!("\n== what failed in {line} ==\n{failures}");
+            println!("\n== failures in {line} ==\n{failures}");
         }
     }
     println!("\n== summary ==");
     results.iter().for_each(|(line, _)| println!("{line}"));
     println!(
         "ci: {passed} passed, {failed} failed, {skipped} skipped; \
-         {within} checks skipped and {unsteady} tests unsteady in what passed"
+         {within} checks skipped and {unsteady} tests unsteady in passed steps"
     );
     Ok(failed == 0 && passed > 0)
 }
@@ -156,7 +157,7 @@ fn perform(root: &Path, step: Step) -> anyhow::Result<Verdict> {
             Systems::Compile(counted) => Verdict::Passed(Seen { counted, ..Seen::default() }),
             Systems::Fail(reason) => Verdict::Failed(reason, Failures::default()),
             Systems::Missing(remedy) => {
-                println!("SKIPPED: nothing has shown that the crates compile for other systems");
+                println!("SKIPPED: it is not checked that the crates compile for other systems");
                 Verdict::Skipped(remedy)
             }
         }),
@@ -173,14 +174,14 @@ fn perform(root: &Path, step: Step) -> anyhow::Result<Verdict> {
         Step::Doctests => counted(root, &Invocation::cargo(DOCTESTS)),
         Step::TestsPoll => tests(root, &tests_of_ports(), Some("poll")),
         Step::TestsRefused => match refused(root, "EPERM")? {
-            // Whatever needs io_uring is skipped there, and that is what is wanted.
+            // The checks that need io_uring are skipped there, as they should be.
             Refused::Held { tests, refusals, unsteady } => {
                 let counted = format!("{tests} tests, {refusals} refusals of io_uring");
                 Ok(Verdict::Passed(Seen { counted, skipped: 0, unsteady }))
             }
             Refused::Failed(reason, failures) => Ok(Verdict::Failed(reason, failures)),
             Refused::Impossible(reason) => {
-                println!("SKIPPED: nothing has shown that the suite passes without io_uring");
+                println!("SKIPPED: it is not checked that the suite passes without io_uring");
                 Ok(Verdict::Skipped(reason))
             }
         },
@@ -208,7 +209,7 @@ fn plain(root: &Path, invocation: &Invocation) -> anyhow::Result<Verdict> {
 fn counted(root: &Path, invocation: &Invocation) -> anyhow::Result<Verdict> {
     println!("$ {invocation}");
     let ran = exec::run(root, invocation, LIMIT)?;
-    let counted = Counted::of(&ran.lines);
+    let counted = Counted::parse(&ran.lines);
     Ok(match ran.failure {
         Some(reason) => Verdict::Failed(format!("{reason}; {counted}"), Failures::default()),
         None if counted.passed == 0 => {
@@ -221,14 +222,14 @@ fn counted(root: &Path, invocation: &Invocation) -> anyhow::Result<Verdict> {
     })
 }
 
-/// The tests of packages that know a port.
+/// Makes the invocation of the tests of packages that depend on the port.
 fn tests_of_ports() -> Invocation {
     let without = |all: Invocation, package: &&str| all.arg("--exclude").arg(package);
     WITHOUT_PORT.iter().fold(Invocation::cargo(TESTS), without)
 }
 
-/// Builds and runs test programs, several at once, on one port instead of the one that the machine
-/// chooses.
+/// Builds and runs test programs, several at once, on `port` if it is given, or on the port that
+/// the machine chooses.
 fn tests(root: &Path, cargo: &Invocation, port: Option<&str>) -> anyhow::Result<Verdict> {
     let programs = match suite::build(root, cargo, LIMIT)? {
         Ok(programs) => programs,
@@ -252,26 +253,26 @@ fn tests(root: &Path, cargo: &Invocation, port: Option<&str>) -> anyhow::Result<
 pub enum Refused {
     /// Every test passed, and the refusal was seen.
     Held {
-        /// Tests that passed.
+        /// The number of tests that passed.
         tests: u64,
-        /// Calls of io_uring_setup(2) that were refused.
+        /// The calls of io_uring_setup(2) that were refused.
         refusals: u64,
-        /// Tests that failed at first, and then no more.
+        /// The tests that failed at first, and passed when they were run again.
         unsteady: Failures,
     },
     /// The reason, and the tests.
     Failed(String, Failures),
-    /// The program strace is missing or may not trace.
+    /// strace is missing or may not trace.
     Impossible(String),
 }
 
-/// Runs the tests of what depends on the port while io_uring_setup(2) fails with `errno`.
+/// Runs the tests of packages that depend on the port while io_uring_setup(2) fails with `errno`.
 pub fn refused(root: &Path, errno: &str) -> anyhow::Result<Refused> {
     let logs = crate::target(root).join(format!("refused-{errno}"));
-    // What an earlier run wrote is not counted again.
+    // Removed, so that the refusals of an earlier run are not counted again.
     let _ = std::fs::remove_dir_all(&logs);
     std::fs::create_dir_all(&logs)?;
-    // Only a call that is traced is tampered with: `trace=none` would refuse nothing.
+    // strace tampers only with calls that it traces: `trace=none` would refuse nothing.
     let strace = |log: &str| {
         Invocation::new("strace", "-f --seccomp-bpf -qq -e signal=none -o")
             .arg(&logs.join(log).to_string_lossy())
@@ -302,7 +303,7 @@ pub fn refused(root: &Path, errno: &str) -> anyhow::Result<Refused> {
     }
     Ok(match (outcome.counted.passed, refusals) {
         (0, _) => Refused::Failed("no test ran".to_owned(), failures),
-        (_, 0) => Refused::Failed("void: no test asked for io_uring".to_owned(), failures),
+        (_, 0) => Refused::Failed("void: no test has called io_uring_setup".to_owned(), failures),
         (tests, refusals) => Refused::Held { tests, refusals, unsteady: failures },
     })
 }

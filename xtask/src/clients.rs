@@ -1,4 +1,5 @@
-//! Builds and becomes the program of `crates/install/clients`, which is apart from the workspace.
+//! Builds the program of `crates/install/clients`, which is not in the workspace, and replaces this
+//! process by it.
 
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
@@ -9,10 +10,10 @@ use anyhow::{Context as _, bail};
 use crate::exec::Invocation;
 use crate::torture::Port;
 
-/// From the root.
+/// The folder of the program, from the root.
 const FOLDER: &str = "crates/install/clients";
 
-/// Builds the program; its path.
+/// Builds the program, and returns its path.
 fn build(root: &Path) -> anyhow::Result<PathBuf> {
     let target = root.join("target/clients");
     let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
@@ -29,8 +30,8 @@ fn build(root: &Path) -> anyhow::Result<PathBuf> {
     Ok(target.join("debug/overlapped-install-clients"))
 }
 
-/// Runs all rows, or those of `names`. Returns only if the program cannot be run: an interrupt then
-/// reaches the program itself, which stops its servers.
+/// Runs all rows, or those of `names`. Returns only if the program cannot be run: it replaces this
+/// process, so that an interrupt reaches the program itself, which stops its servers.
 pub fn run(root: &Path, names: &[String], port: Option<Port>) -> anyhow::Result<bool> {
     let mut program = Command::new(build(root)?);
     program.args(names).arg("--docs").arg(root.join("docs/install.md"));

@@ -1,27 +1,27 @@
-//! The results of test programs, read from what they write.
+//! The results of test programs, read from their output.
 
-/// The word that begins a line of a test which lacks something and passes without a check.
+/// The word that begins a line of a test that lacks something and passes without a check.
 const SKIPPED: &str = "SKIPPED";
 
-/// The sum of what test programs say at their ends.
+/// The sum of the results at the ends of test programs.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Counted {
     pub(crate) passed: u64,
     pub(crate) failed: u64,
     pub(crate) ignored: u64,
-    /// Checks that tests have left out, and passed without.
+    /// The checks that tests have left out, and have passed without.
     pub(crate) skipped: u64,
 }
 
 impl Counted {
-    /// Sums the results in what one or more programs wrote.
-    pub(crate) fn of(lines: &[String]) -> Counted {
+    /// Sums the results in the output of one or more programs.
+    pub(crate) fn parse(lines: &[String]) -> Counted {
         Counted::new(lines, results(lines))
     }
 
-    /// Takes the result of one program: its last one. Those before it are of programs that its
-    /// tests ran.
-    pub(crate) fn of_program(lines: &[String]) -> Counted {
+    /// Reads the result of one program, which is the last one in its output. Earlier ones are those
+    /// of programs that its tests ran.
+    pub(crate) fn parse_program(lines: &[String]) -> Counted {
         Counted::new(lines, results(lines).last())
     }
 
@@ -82,8 +82,8 @@ mod tests {
         ];
         let lines = lines.map(str::to_owned);
         let sum = Counted { passed: 7, failed: 3, ignored: 1, skipped: 1 };
-        assert_eq!(Counted::of(&lines), sum);
+        assert_eq!(Counted::parse(&lines), sum);
         let last = Counted { passed: 2, failed: 3, ignored: 0, skipped: 1 };
-        assert_eq!(Counted::of_program(&lines), last);
+        assert_eq!(Counted::parse_program(&lines), last);
     }
 }

@@ -11,13 +11,14 @@ use anyhow::Context as _;
 
 use crate::exec::{Mark, Progress, Scratch, no_end, spawn, wait_out_interrupt};
 
-/// For one test. One of std's takes a lock a thousand million times.
+/// The limit of one test. One of std's takes a lock a thousand million times.
 const LIMIT: Duration = Duration::from_secs(120);
 
-/// Bytes that a test may have in memory: one that sends without end would take the machine's.
+/// The bytes that a test may have in memory. A test that sends without end would otherwise take all
+/// of the machine's.
 const MEMORY_MAX: u64 = 4 << 30;
 
-/// A test of a program's.
+/// A test of a program.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Test {
     pub(crate) program: PathBuf,
@@ -25,10 +26,10 @@ pub(crate) struct Test {
 }
 
 impl Test {
-    /// The name of its program, and its own.
+    /// Names its program and the test.
     fn shown(&self) -> String {
         let program = self.program.file_name().unwrap_or_default().to_string_lossy();
-        // Cargo puts a hash behind it.
+        // Cargo appends a hash.
         let program = program.rsplit_once('-').map_or(&*program, |(name, _)| name);
         format!("{program}::{}", self.name)
     }
@@ -38,7 +39,7 @@ impl Test {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum End {
     Passed,
-    /// Its source says so itself.
+    /// Its source has the attribute `ignore`.
     Ignored,
     Failed(String),
 }
@@ -46,7 +47,7 @@ pub(crate) enum End {
 /// Variables of the environment.
 pub(crate) type Environment = Vec<(String, String)>;
 
-/// The tests that a program has.
+/// Lists the tests of a program.
 pub(crate) fn tests(program: &Path) -> anyhow::Result<Vec<Test>> {
     let output = Command::new(program).args(["--list", "--format", "terse"]).output();
     let output = output.with_context(|| format!("running {}", program.display()))?;
@@ -55,7 +56,7 @@ pub(crate) fn tests(program: &Path) -> anyhow::Result<Vec<Test>> {
     Ok(names.map(|name| Test { program: program.to_owned(), name: name.to_owned() }).collect())
 }
 
-/// Runs all of them, in subfolders of `folder`; how each ended, in their order.
+/// Runs all tests, in subfolders of `folder`, and returns their ends in the same order.
 pub(crate) fn run(
     folder: &Path,
     tests: &[Test],
@@ -72,7 +73,7 @@ pub(crate) fn run(
                     let at = next.fetch_add(1, Ordering::Relaxed);
                     let Some(test) = tests.get(at) else { return };
                     let own = folder.join(at.to_string());
-                    let end = told(&own, test, environment, progress);
+                    let end = reported(&own, test, environment, progress);
                     if !matches!(end, End::Failed(_)) {
                         let _ = std::fs::remove_dir_all(&own);
                     }
@@ -86,9 +87,9 @@ pub(crate) fn run(
     ends.into_iter().map(|(_, end)| end).collect()
 }
 
-/// Runs one of many.
-fn told(folder: &Path, test: &Test, environment: &Environment, progress: &Progress) -> End {
-    if progress.look() {
+/// Runs one of many tests, and reports its begin and its end.
+fn reported(folder: &Path, test: &Test, environment: &Environment, progress: &Progress) -> End {
+    if progress.report() {
         return End::Failed(progress.over("it had not begun"));
     }
     let shown = test.shown();
@@ -111,8 +112,8 @@ fn one(
 ) -> std::io::Result<End> {
     std::fs::create_dir_all(folder)?;
     let work = Scratch::new(folder.join("work"))?;
-    let said = folder.join("output.txt");
-    let output = File::create(&said)?;
+    let log = folder.join("output.txt");
+    let output = File::create(&log)?;
     let mut command = Command::new(&test.program);
     command.args([&test.name, "--exact", "--nocapture", "--test-threads=1"]);
     command.stdin(Stdio::null()).stdout(output.try_clone()?).stderr(output);
@@ -122,16 +123,16 @@ fn one(
         Ok(status) => status,
         Err(why) => return Ok(End::Failed(why)),
     };
-    let text = String::from_utf8_lossy(&std::fs::read(&said)?).into_owned();
+    let text = String::from_utf8_lossy(&std::fs::read(&log)?).into_owned();
     Ok(match status.success() {
         true if text.contains("1 ignored") => End::Ignored,
         true if text.contains("1 passed") => End::Passed,
-        true => End::Failed("it did not say that it passed".to_owned()),
-        false => End::Failed(format!("{status}: {} ({})", cause(&text), shown(&said))),
+        true => End::Failed("it has not reported that it passed".to_owned()),
+        false => End::Failed(format!("{status}: {} ({})", cause(&text), shown(&log))),
     })
 }
 
-/// Runs a test to its end, or ends it; then the reason.
+/// Runs a test to its end, or ends it and returns the reason.
 fn follow(
     mut command: Command,
     progress: &Progress,
@@ -146,9 +147,9 @@ fn follow(
         }
         match () {
             () if begin.elapsed() > LIMIT => break no_end(LIMIT),
-            () if progress.look() => break progress.over("it still ran"),
+            () if progress.report() => break progress.over("it still ran"),
             () if resident(child.id()) > MEMORY_MAX => {
-                break format!("takes more than {MEMORY_MAX} bytes");
+                break format!("it took more than {MEMORY_MAX} bytes");
             }
             () => std::thread::sleep(Duration::from_millis(2)),
         }
@@ -159,7 +160,7 @@ fn follow(
     Ok(Err(why))
 }
 
-/// Bytes of a process in memory (proc(5), `statm`: the second field, in pages).
+/// Reads the bytes of a process in memory (proc(5), `statm`: the second field, in pages).
 fn resident(process: u32) -> u64 {
     const PAGE: u64 = 4096;
     let text = std::fs::read_to_string(format!("/proc/{process}/statm")).unwrap_or_default();
@@ -167,7 +168,7 @@ fn resident(process: u32) -> u64 {
     pages.unwrap_or(0) * PAGE
 }
 
-/// The line that says why.
+/// Finds the message of a panic.
 fn cause(text: &str) -> String {
     let mut lines = text.lines().skip_while(|line| !line.contains("panicked at")).skip(1);
     let first = lines.next().unwrap_or("no panic");
@@ -175,6 +176,7 @@ fn cause(text: &str) -> String {
     format!("{first}{}", rest.concat()).chars().take(200).collect()
 }
 
+/// Shortens a path to its last parts.
 fn shown(path: &Path) -> String {
     let parts: Vec<_> = path.components().rev().take(5).collect();
     parts.into_iter().rev().collect::<PathBuf>().display().to_string()

@@ -1,4 +1,4 @@
-//! `cargo xtask`: see the library for what each program does.
+//! `cargo xtask`. The library describes each program.
 
 #![forbid(unsafe_code)]
 
@@ -18,19 +18,19 @@ struct Arguments {
 enum Program {
     /// Checks imports, outside calls, unsafe, sizes and words.
     Tidy,
-    /// Runs what a change must pass: all steps, or those named.
+    /// Runs the checks that a change must pass: all steps, or the named ones.
     Ci {
         /// The steps to run, in the order of the list.
         #[arg(value_enum)]
         steps: Vec<ci::Step>,
-        /// Steps to leave out, with commas between them.
+        /// The steps to leave out, separated by commas.
         #[arg(long, value_enum, value_delimiter = ',')]
         without: Vec<ci::Step>,
     },
     /// Adds an operation to a copy of the library, and compares the files that lack an arm for it
     /// with the list in CONTRIBUTING.md.
     NewOp,
-    /// Lists what std's blocking types have, from the installed documentation.
+    /// Lists the methods and traits of std's blocking types, from the installed documentation.
     StdItems,
     /// Runs std's own tests and examples over this library.
     StdTests {
@@ -44,7 +44,7 @@ enum Program {
     /// Runs crates from the registry, unmodified, in tasklets against real servers, and writes the
     /// table in docs/install.md.
     Clients {
-        /// The crates; all where none is named.
+        /// The crates; all if none is named.
         names: Vec<String>,
         /// One port instead of the one that the machine chooses.
         #[arg(long, value_enum)]
@@ -52,7 +52,7 @@ enum Program {
     },
     /// Runs others' test-suites with tasklets in the place of threads, and prints a table.
     Suites {
-        /// Suites such as test_queue or std; all where none is named.
+        /// Suites such as test_queue or std; all if none is named.
         names: Vec<String>,
         /// One port instead of the one that the machine chooses.
         #[arg(long, value_enum)]
@@ -63,7 +63,7 @@ enum Program {
     },
     /// Runs the danger tests with their full figures and writes them to RELIABILITY.md.
     Torture {
-        /// Cases such as P1 or S10; all where none is named.
+        /// Cases such as P1 or S10; all if none is named.
         cases: Vec<String>,
         /// One port instead of all that the case names.
         #[arg(long, value_enum)]

@@ -2,8 +2,8 @@
 //! for it. The list is compared with the one in CONTRIBUTING.md: adding an operation touches those
 //! files and no other.
 //!
-//! One variant is added at a time, to each type of operations. The copy lies below `target`, and
-//! shares its folder for what Cargo builds, so that only the library is checked anew.
+//! One variant is added at a time, to each type of operations. The copy lies below `target` and
+//! shares its builds, so that only the library is checked again.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -15,14 +15,15 @@ use anyhow::{Context as _, bail};
 use crate::exec::{self, Invocation};
 use crate::tidy::table::{LIBRARY, OPERATIONS};
 
-/// The document that has the list, and the line before it.
+/// The document that has the list.
 const DOCUMENT: &str = "CONTRIBUTING.md";
+/// The line before the list.
 const MARK: &str = "<!-- cargo xtask new-op: type, then the files that lack an arm -->";
 
 /// The name of the added variant.
 const VARIANT: &str = "AddedByXtask";
 
-/// The parts that the library is built from.
+/// The folders from which the library is built.
 const PARTS: [&str; 3] = ["crates/overlapped", "crates/testkit", "examples"];
 
 /// The limit of one check.
@@ -31,7 +32,7 @@ const LIMIT: Duration = Duration::from_secs(10 * 60);
 /// The files that lack an arm, from the library's sources on, by the type of operations.
 type Lists = BTreeMap<String, BTreeSet<String>>;
 
-/// Compares the lists; tells whether they are the same.
+/// Compares the lists, and tells whether they are the same.
 ///
 /// # Errors
 ///
@@ -48,14 +49,17 @@ pub fn run(root: &Path) -> anyhow::Result<bool> {
     let holds = listed == found;
     let files: usize = found.values().map(BTreeSet::len).sum();
     if holds {
-        println!("new-op: {files} files, as {DOCUMENT} says");
+        println!("new-op: {files} files, as in {DOCUMENT}");
     } else {
-        println!("{DOCUMENT} has another list than the compiler. Its list:\n\n{}", write(&found));
+        println!(
+            "the list in {DOCUMENT} differs from the compiler's, which is:\n\n{}",
+            write(&found)
+        );
     }
     Ok(holds)
 }
 
-/// Copies what the library is built from.
+/// Copies the folders and documents from which the library is built.
 fn copy_parts(root: &Path, copy: &Path) -> anyhow::Result<()> {
     if copy.exists() {
         fs::remove_dir_all(copy)?;
@@ -63,7 +67,7 @@ fn copy_parts(root: &Path, copy: &Path) -> anyhow::Result<()> {
     for part in PARTS {
         copy_folder(&root.join(part), &copy.join(part)).context(part)?;
     }
-    // Documents that are part of the library's documentation.
+    // These documents are part of the library's documentation.
     for document in ["README.md", "docs/guide.md"] {
         fs::create_dir_all(copy.join("docs"))?;
         fs::copy(root.join(document), copy.join(document)).context(document)?;
@@ -142,7 +146,7 @@ fn definition(folder: &Path, name: &str) -> anyhow::Result<Option<(PathBuf, Stri
     Ok(None)
 }
 
-/// The beginning of a type's definition.
+/// Writes the beginning of a type's definition.
 fn begin(name: &str) -> String {
     format!("enum {name} {{\n")
 }
@@ -151,8 +155,8 @@ fn with_variant(text: &str, name: &str) -> String {
     text.replace(&begin(name), &format!("{}    /// Added.\n    {VARIANT},\n", begin(name)))
 }
 
-/// Reads the file from a message about a match that lacks an arm (E0004), from the library's
-/// sources on.
+/// Reads the file, from the library's sources on, from a message about a match that lacks an arm
+/// (E0004).
 fn named(line: &str) -> Option<String> {
     if !line.contains("error[E0004]") {
         return None;
@@ -162,7 +166,8 @@ fn named(line: &str) -> Option<String> {
     Some(file.to_owned())
 }
 
-/// Reads the lists from the document: after the mark, one type a line until an empty one.
+/// Reads the lists from the document: the lines after the mark until an empty line, each with a
+/// type.
 fn read(document: &str) -> anyhow::Result<Lists> {
     let (_, rest) = document.split_once(MARK).with_context(|| format!("no line `{MARK}`"))?;
     let lines = rest.lines().skip(1).take_while(|line| !line.is_empty());
@@ -202,14 +207,14 @@ mod tests {
     }
 
     #[test]
-    fn files_are_read_from_what_the_compiler_says() {
+    fn files_are_read_from_messages_of_the_compiler() {
         let line = "crates/overlapped/src/driver/a.rs:5:9: error[E0004]: non-exhaustive patterns";
         assert_eq!(named(line).as_deref(), Some("driver/a.rs"));
         assert_eq!(named(&line.replace("E0004", "E0308")), None);
     }
 
     #[test]
-    fn a_variant_is_added_to_the_type_alone() {
+    fn a_variant_is_added_only_to_the_named_type() {
         let text = "enum Op {\n    A,\n}\nenum Ops {\n    A,\n}\n";
         let added =
             "enum Op {\n    /// Added.\n    AddedByXtask,\n    A,\n}\nenum Ops {\n    A,\n}\n";

@@ -1,9 +1,9 @@
-//! The list of what std's blocking types have: `docs/std-items.txt`, made from the documentation
-//! that rustup installs (component `rust-docs`).
+//! The list of the methods and traits of std's blocking types, `docs/std-items.txt`, which is made
+//! from the documentation that rustup installs (component `rust-docs`).
 //!
-//! One line an item: `fn Type::method version` or `impl Trait for Type version`. Only what is
-//! stable, and only what exists on Linux. `crates/overlapped/tests/std_shapes.rs` holds the library
-//! to this list.
+//! Each line is an item: `fn Type::method version` or `impl Trait for Type version`. Only stable
+//! items that exist on Linux are listed. `crates/overlapped/tests/std_shapes.rs` compares the
+//! library with this list.
 
 use std::fmt::Write as _;
 use std::path::Path;
@@ -32,11 +32,11 @@ const PAGES: &[&str] = &[
 /// The path of the list from the root.
 const LIST: &str = "docs/std-items.txt";
 
-/// Makes the list again; how many items it has.
+/// Writes the list, and returns the number of its items.
 pub fn write(root: &Path) -> anyhow::Result<usize> {
     let std = Path::new(&rustc(&["--print", "sysroot"])?).join("share/doc/rust/html/std");
     let version = rustc(&["--version"])?;
-    let version = version.split(' ').nth(1).context("rustc tells no version")?;
+    let version = version.split(' ').nth(1).context("rustc prints no version")?;
     let mut list = format!(
         "# The stable items of std {version}, on Linux: written by `cargo xtask std-items`.\n"
     );
@@ -44,12 +44,12 @@ pub fn write(root: &Path) -> anyhow::Result<usize> {
     for page in PAGES {
         let path = std.join(format!("{page}.html"));
         let text = std::fs::read_to_string(&path).with_context(|| {
-            format!("no {}: `rustup component add rust-docs` brings it", path.display())
+            format!("{} is missing: `rustup component add rust-docs` installs it", path.display())
         })?;
         let name = page.rsplit('.').next().context("a page has a name")?;
         let items = items(&text, name);
         if items.is_empty() {
-            bail!("nothing was found in {}: has rustdoc changed?", path.display());
+            bail!("{} has no items: has rustdoc changed?", path.display());
         }
         count += items.len();
         writeln!(list, "\n# {page}")?;
@@ -61,7 +61,7 @@ pub fn write(root: &Path) -> anyhow::Result<usize> {
     Ok(count)
 }
 
-/// Asks rustc.
+/// Runs rustc, and returns its output.
 fn rustc(arguments: &[&str]) -> anyhow::Result<String> {
     let output = Command::new("rustc").args(arguments).output()?;
     if !output.status.success() {
@@ -70,10 +70,10 @@ fn rustc(arguments: &[&str]) -> anyhow::Result<String> {
     Ok(String::from_utf8(output.stdout)?.trim().to_owned())
 }
 
-/// The items of one page.
+/// Lists the items of one page.
 fn items(page: &str, name: &str) -> Vec<String> {
     let traits = page.find("id=\"trait-implementations\"").unwrap_or(page.len());
-    // On a trait's page its implementors follow; on a type's, what every type has.
+    // On a trait's page the implementors follow. On a type's page, the traits of every type do.
     let ends = ["id=\"implementors\"", "id=\"synthetic-implementations\""];
     let end = ends.iter().filter_map(|end| page.find(end)).min().unwrap_or(page.len());
     let own = &page[..traits.min(end)];
@@ -117,7 +117,7 @@ fn is_on_linux(head: &str) -> bool {
     places.contains("Unix") || places.contains("Linux")
 }
 
-/// Without tags, with the characters that entities stand for, and single spaces.
+/// Removes tags, replaces entities by their characters, and leaves single spaces.
 fn plain(html: &str) -> String {
     let mut text = String::new();
     let mut rest = html;
@@ -132,7 +132,7 @@ fn plain(html: &str) -> String {
     text.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
-/// `impl<'a> Read for &'a File` as `impl Read for &File`.
+/// Turns `impl<'a> Read for &'a File` into `impl Read for &File`.
 fn without_lifetimes(title: &str) -> String {
     title.replacen("<'a>", "", 1).replace("&'a ", "&")
 }
@@ -158,7 +158,7 @@ class="code-header">impl <a>From</a>&lt;<a>X</a>&gt; for T</h3><span>Available o
 title="Stable since Rust version 1.0.0"><h3>impl Send for T</h3></section>"##;
 
     #[test]
-    fn what_is_stable_and_on_linux_is_listed() {
+    fn stable_items_that_exist_on_linux_are_listed() {
         // As rustdoc writes it: no line breaks in these places.
         let page = PAGE.replace("Available on\n", "Available on ").replace("since\"\n", "since\" ");
         let page = page.replace("<span\n", "<span ").replace("<h3\n", "<h3 ");

@@ -1,13 +1,14 @@
 //! The test programs of the workspace, several at a time.
 //!
-//! Most tests wait: for a timer, a peer, a child. `cargo test` runs one program after the other, so
-//! the processors are idle meanwhile. Here Cargo only builds them, and a few run at once, each in
-//! the folder of its package, as under Cargo. Its output is kept together and shown at its end.
+//! Most tests wait: for a timer, a peer, a child. `cargo test` runs one program after the other,
+//! and leaves the processors idle in the meantime. Here Cargo only builds the programs, and a few
+//! run at the same time, each in the folder of its package, as under Cargo. The output of a program
+//! is collected and printed at its end.
 //!
 //! A test that fails is run again by itself, several times. If it fails once more, it has failed.
-//! If not, it is *unsteady*: told and counted, but no reason to refuse a change that has nothing to
-//! do with it. It is a fault all the same, of the test or of what it tests, and its output is what
-//! finds it.
+//! Otherwise it is *unsteady*: it is reported and counted, but does not refuse a change that has
+//! nothing to do with it. It is still a bug, of the test or of the tested code, and its output
+//! helps to find it.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -22,22 +23,22 @@ use serde_json::Value;
 use crate::counted::Counted;
 use crate::exec::{self, Invocation, Ran};
 
-/// Programs beyond one for each processor: while one waits, another works.
+/// The programs that run beyond one for each processor: while one waits, another works.
 const MORE: usize = 1;
 
-/// Runs in which a test that failed must pass by itself.
+/// The runs that a test that failed must pass by itself.
 const AGAIN: usize = 3;
 
-/// The number of tests that may fail at first: more say that something is broken.
+/// The number of tests that may fail at first. More of them are a failure.
 const FEW: usize = 3;
 
-/// Lines of a failed program that are repeated at most.
+/// The most lines of a failed program that are printed again.
 const SHOWN: usize = 150;
 
-/// Programs that took longest and are named.
+/// The slowest programs that are named.
 const SLOWEST: usize = 8;
 
-/// The limit of one program. A test that hangs is a result, too.
+/// The limit of one program. A test that hangs has failed.
 const LIMIT: Duration = Duration::from_secs(10 * 60);
 
 /// A program of tests.
@@ -49,7 +50,7 @@ pub(crate) struct Program {
 }
 
 impl Program {
-    /// Names it: its package, and its own name without Cargo's hash.
+    /// Names the package, and the program without Cargo's hash.
     fn name(&self) -> String {
         let own = self.path.file_name().unwrap_or_default().to_string_lossy();
         let own = own.rsplit_once('-').map_or(&*own, |(name, _)| name);
@@ -59,7 +60,7 @@ impl Program {
 }
 
 /// Builds the tests that `cargo` (a `cargo test` without `--no-run`) would run, and lists their
-/// programs; an error of the inner kind tells why they do not build.
+/// programs. The inner error is the reason why they do not build.
 pub(crate) fn build(
     root: &Path,
     cargo: &Invocation,
@@ -70,16 +71,16 @@ pub(crate) fn build(
     if let Some(reason) = exec::run(root, &build, limit)?.failure {
         return Ok(Err(reason));
     }
-    // All is built: this only tells what.
-    let told = exec::run_quietly(root, &build.arg("--message-format=json"), limit)?;
-    let programs: Vec<Program> = told.lines.iter().filter_map(|line| program(line)).collect();
+    // Everything is built already. This run only lists the programs.
+    let listed = exec::run_quietly(root, &build.arg("--message-format=json"), limit)?;
+    let programs: Vec<Program> = listed.lines.iter().filter_map(|line| program(line)).collect();
     if programs.is_empty() {
-        bail!("Cargo has told of no test program");
+        bail!("Cargo has listed no test program");
     }
     Ok(Ok(programs))
 }
 
-/// Reads a message of Cargo's that tells of a test program.
+/// Reads a message of Cargo about a test program.
 fn program(line: &str) -> Option<Program> {
     let message: Value = serde_json::from_str(line).ok()?;
     let is_test = message["profile"]["test"].as_bool()?;
@@ -100,13 +101,13 @@ struct Ended {
 #[derive(Debug, Default)]
 pub(crate) struct Outcome {
     pub(crate) counted: Counted,
-    /// The reason, where the suite has failed.
+    /// The reason, if the suite has failed.
     pub(crate) failure: Option<String>,
-    /// Tests that failed, at first or for good.
+    /// The tests that failed, at first or finally.
     pub(crate) failures: Failures,
 }
 
-/// Runs all programs, each by the invocation that `with` makes of its path and its number.
+/// Runs all programs, each by the invocation that `with` makes from its path and its number.
 pub(crate) fn run(
     programs: &[Program],
     with: impl Fn(&Path, usize) -> Invocation + Sync,
@@ -130,8 +131,8 @@ pub(crate) fn run(
         threads.into_iter().try_for_each(|thread| thread.join().expect("no test panics here"))
     })?;
     let ended = ended.into_inner().unwrap_or_else(|error| error.into_inner());
-    tell_slowest(&ended, begin.elapsed());
-    judge(&ended, &with)
+    print_slowest(&ended, begin.elapsed());
+    decide(&ended, &with)
 }
 
 /// Runs one program to its end.
@@ -144,7 +145,7 @@ fn one(program: &Program, invocation: &Invocation) -> anyhow::Result<Ended> {
     Ok(Ended { program: program.clone(), ran, took: begin.elapsed() })
 }
 
-/// Shows the output of a program, as Cargo would.
+/// Prints the output of a program, as Cargo would.
 fn show(ended: &Ended) {
     println!("     Running {} ({:.1} s)", ended.program.name(), ended.took.as_secs_f64());
     ended.ran.lines.iter().for_each(|line| println!("{line}"));
@@ -153,7 +154,7 @@ fn show(ended: &Ended) {
     }
 }
 
-fn tell_slowest(ended: &[Ended], all: Duration) {
+fn print_slowest(ended: &[Ended], all: Duration) {
     let mut by_time: Vec<&Ended> = ended.iter().collect();
     by_time.sort_by_key(|one| std::cmp::Reverse(one.took));
     let named = |one: &&Ended| format!("{} {:.0} s", one.program.name(), one.took.as_secs_f64());
@@ -168,12 +169,12 @@ fn tell_slowest(ended: &[Ended], all: Duration) {
     );
 }
 
-/// Sums up, and runs again what failed.
-fn judge(ended: &[Ended], with: &impl Fn(&Path, usize) -> Invocation) -> anyhow::Result<Outcome> {
+/// Sums the results, and runs failed tests again.
+fn decide(ended: &[Ended], with: &impl Fn(&Path, usize) -> Invocation) -> anyhow::Result<Outcome> {
     let mut outcome = Outcome::default();
     let mut again = Vec::new();
     for one in ended {
-        outcome.counted += Counted::of_program(&one.ran.lines);
+        outcome.counted += Counted::parse_program(&one.ran.lines);
         let Some(reason) = &one.ran.failure else { continue };
         let failed = names(&one.ran.lines);
         outcome.failures.add(&one.program, &failed, &one.ran.lines);
@@ -199,7 +200,7 @@ fn judge(ended: &[Ended], with: &impl Fn(&Path, usize) -> Invocation) -> anyhow:
     Ok(outcome)
 }
 
-/// Runs the tests that failed by themselves, several times; tells whether they pass each time.
+/// Runs the failed tests by themselves, several times, and tells whether they pass each time.
 fn passes_again(
     program: &Program,
     names: &[String],
@@ -207,12 +208,12 @@ fn passes_again(
 ) -> anyhow::Result<bool> {
     let invocation =
         names.iter().fold(invocation.clone().arg("--exact"), |all, name| all.arg(name));
-    println!("\n== what failed again, {AGAIN} times ==\n$ {invocation}");
+    println!("\n== failed tests again, {AGAIN} times ==\n$ {invocation}");
     for _ in 0..AGAIN {
         let ended = one(program, &invocation)?;
         show(&ended);
-        // A name that finds no test passes nothing.
-        let passed = Counted::of_program(&ended.ran.lines).passed;
+        // A name that selects no test passes nothing.
+        let passed = Counted::parse_program(&ended.ran.lines).passed;
         if ended.ran.failure.is_some() || passed < names.len() as u64 {
             return Ok(false);
         }
@@ -220,18 +221,18 @@ fn passes_again(
     Ok(true)
 }
 
-/// Tells whether a program came to its result: it was not killed, and did not die.
+/// Tells whether a program has printed its result, and so was not killed and did not die.
 fn is_complete(lines: &[String]) -> bool {
     lines.iter().any(|line| line.starts_with("test result: FAILED"))
 }
 
-/// Tests that failed, and what they wrote.
+/// The tests that failed, and their output.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Failures {
     /// The tests, by their programs.
     pub names: BTreeMap<String, Vec<String>>,
-    /// The last lines of each program's part about its failures.
-    said: Vec<String>,
+    /// The last lines of each program's output about its failures.
+    output: Vec<String>,
 }
 
 impl Failures {
@@ -243,14 +244,14 @@ impl Failures {
     fn add(&mut self, program: &Program, failed: &[&str], lines: &[String]) {
         let names = failed.iter().map(|name| (*name).to_owned()).collect();
         self.names.insert(program.name(), names);
-        self.said.push(format!("---- {} ----", program.name()));
-        self.said.extend(output(lines).iter().cloned());
+        self.output.push(format!("---- {} ----", program.name()));
+        self.output.extend(output(lines).iter().cloned());
     }
 }
 
 impl fmt::Display for Failures {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.said.iter().try_for_each(|line| writeln!(f, "{line}"))?;
+        self.output.iter().try_for_each(|line| writeln!(f, "{line}"))?;
         for (program, names) in &self.names {
             names.iter().try_for_each(|name| writeln!(f, "failed: {program}: {name}"))?;
         }
@@ -258,27 +259,27 @@ impl fmt::Display for Failures {
     }
 }
 
-/// Lists the tests that failed, each once. The list of tests ends where their output is shown:
-/// there, others that a test ran may have lists of their own.
+/// Lists the tests that failed, each once. The list of tests ends where their output begins, since
+/// programs that a test ran may have lists of their own there.
 fn names(lines: &[String]) -> Vec<&str> {
     let mut names = Vec::new();
     for line in lines.iter().take_while(|line| !matches!(&***line, "successes:" | "failures:")) {
         let name = line.strip_prefix("test ").and_then(|line| line.strip_suffix(" ... FAILED"));
-        // What should have panicked says so after its name.
+        // A test that should have panicked has a note after its name.
         let name = name.map(|name| name.strip_suffix(" - should panic").unwrap_or(name));
         names.extend(name.filter(|name| !names.contains(name)));
     }
     names
 }
 
-/// Finds what the failed tests wrote; of a program that died, the end of all that it wrote.
+/// Finds the output of the failed tests, or the end of the whole output if the program died.
 fn output(lines: &[String]) -> &[String] {
     let from = lines.iter().position(|line| line == "failures:").unwrap_or(0);
     &lines[from.max(lines.len().saturating_sub(SHOWN))..]
 }
 
-/// Makes the invocation of a program that shows what tests that pass have written: whether they
-/// have skipped something.
+/// Makes the invocation of a program that also shows the output of passing tests, which says what
+/// they have skipped.
 pub(crate) fn shown(path: &Path) -> Invocation {
     Invocation::new("", "").program(path).arg("--show-output")
 }
@@ -292,7 +293,7 @@ mod tests {
     }
 
     #[test]
-    fn test_programs_are_read_from_messages_of_cargos() {
+    fn test_programs_are_read_from_messages_of_cargo() {
         let line = r#"{"reason":"compiler-artifact","manifest_path":"/a/crates/b/Cargo.toml",
             "profile":{"test":true},"executable":"/a/target/debug/deps/c-0123"}"#;
         let found = program(line).unwrap();
@@ -317,7 +318,8 @@ mod tests {
         assert!(is_complete(&said) && !is_complete(&said[..8]));
     }
 
-    /// Runs programs that write these texts and end so; a second run of one writes `again`.
+    /// Runs programs that write the texts of `first` and end with its statuses. A second run of one
+    /// writes `again`.
     fn suite(first: &[(&str, u8)], again: (&str, u8)) -> Outcome {
         let programs: Vec<Program> = (0..first.len())
             .map(|at| Program { path: format!("p{at}-0").into(), folder: PathBuf::from(".") })
@@ -370,7 +372,7 @@ mod tests {
     }
 
     #[test]
-    fn names_that_find_no_test_excuse_nothing() {
+    fn names_that_select_no_test_excuse_nothing() {
         let none = ("test result: ok. 0 passed; 0 failed; 0 ignored", 0);
         assert!(suite(&[ONE], none).failure.is_some());
     }

@@ -1,5 +1,5 @@
-//! Checks that the crates compile for other systems, with Debian's compiler: its sources of std are
-//! a package, so std is compiled for each system along with them.
+//! Checks that the crates compile for other systems. It uses Debian's compiler, whose sources of
+//! std are a package, so that std can be compiled for each system along with the crates.
 //!
 //! | target | packages |
 //! |---|---|
@@ -19,7 +19,7 @@ const RUSTC: &str = "/usr/bin/rustc";
 /// The program that makes import libraries for Windows; compiling std calls it.
 const DLLTOOL: &str = "x86_64-w64-mingw32-dlltool";
 
-/// The packages that are checked, each for these targets.
+/// The packages that are checked, with their targets.
 const CHECKED: [(&[&str], &[&str]); 2] = [
     (
         &["overlapped", "overlapped-wire", "overlapped-serve"],
@@ -36,14 +36,14 @@ const LIMIT: Duration = Duration::from_secs(10 * 60);
 pub(crate) enum Systems {
     /// Everything compiles; the text counts the targets.
     Compile(String),
-    /// The reason of the first that does not.
+    /// The reason of the first crate that does not compile.
     Fail(String),
-    /// The remedy for what is missing.
+    /// The remedy for a program that is missing.
     Missing(String),
 }
 
-/// Checks the crates for all targets, in a target folder of their own: another compiler's results
-/// cannot be shared.
+/// Checks the crates for all targets, in a target folder of their own, since compilers cannot share
+/// their results.
 pub(crate) fn check(root: &Path) -> anyhow::Result<Systems> {
     if !Invocation::new(RUSTC, "--version").probe()
         || !Invocation::new(DLLTOOL, "--version").probe()

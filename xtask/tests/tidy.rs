@@ -1,4 +1,4 @@
-//! Each rule with a text that passes and one that does not, and the repository itself.
+//! Each rule, with a text that passes and a text that does not, and the repository itself.
 
 use xtask::tidy::table::HEART;
 use xtask::tidy::{self, File};
@@ -12,7 +12,7 @@ fn found(files: &[(&str, &str)]) -> Vec<String> {
         .map(|(path, text)| File { path: (*path).to_owned(), text: (*text).to_owned() })
         .collect();
     let report = tidy::check(&files);
-    assert!(report.checks > 0, "nothing was looked at");
+    assert!(report.checks > 0, "nothing was checked");
     let line = |f: &tidy::Finding| format!("{} {}:{}", f.rule.name, f.path, f.line);
     report.findings.iter().map(line).collect()
 }
@@ -36,7 +36,7 @@ fn fails(path: &str, text: &str, rule: &str, line: usize) {
 fn the_repository_is_tidy() {
     let report = tidy::check_repository(&xtask::root()).unwrap();
     println!("{report}");
-    assert!(report.checks > 1_000, "it looked at next to nothing: {report}");
+    assert!(report.checks > 1_000, "hardly anything was checked: {report}");
     assert!(report.passed(), "\n{report}");
 }
 
@@ -403,7 +403,7 @@ fn no_arm_catches_the_rest_of_the_operations() {
 }
 
 #[test]
-fn files_that_are_named_are_there() {
+fn files_that_are_named_exist() {
     let names = |text: &str| found(&[("docs/a.md", text), ("crates/a/src/b/c.rs", "")]);
     for text in ["see crates/a/src/b/c.rs.", "`b/c.rs:12`", "[c](../crates/a/src/b/c.rs)", "a.md"] {
         assert_eq!(names(text), [""; 0], "{text}");
@@ -420,7 +420,7 @@ fn files_that_are_named_are_there() {
 
 #[test]
 fn doc_comments_begin_with_a_verb_or_a_noun() {
-    let path = "xtask/src/tidy/a.rs";
+    let path = "crates/a/tests/b.rs";
     let begins = |text: &str| found(&[(path, text)]);
     for text in
         ["/// Reads it.\n/// What it reads is kept.\n", "// How it works.\n", "//! Order.\n"]
@@ -434,7 +434,7 @@ fn doc_comments_begin_with_a_verb_or_a_noun() {
 }
 
 #[test]
-fn rows_of_the_table_that_nothing_uses_are_told() {
+fn rows_of_the_table_that_nothing_uses_are_findings() {
     let table = ("xtask/src/tidy/table.rs", "    (\"zen\", &[\"protocol\", \"reply\"]),\n");
     let unused = |files: &[(&str, &str)]| {
         let files = [&[table], files].concat();
@@ -460,11 +460,11 @@ fn rows_of_the_table_that_nothing_uses_are_told() {
 fn allowances_only_shrink() {
     let files = [("xtask/src/tidy/table.rs", "")];
     let found = found(&files);
-    // Nobody is in a circle there, and the table says that some are.
+    // No file there is in a circle, and the table says that some are.
     assert!(found.contains(&"circles crates/wire/src/http/:1".to_owned()), "{found:?}");
 }
 
 #[test]
-fn what_is_not_rust_is_told() {
+fn a_file_that_is_not_rust_is_a_finding() {
     fails("net/a.rs", "fn f() {\n    )\n}\n", "broken", 2);
 }

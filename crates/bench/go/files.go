@@ -1,4 +1,4 @@
-// Files, as a Go programmer would read and copy them: os and io, a goroutine for each task.
+// Files, read and copied as a Go programmer would: os and io, a goroutine for each task.
 //
 //	main random_read FILE READS TASKS   print nanoseconds
 //	main small_files TREE FILES TASKS
@@ -85,7 +85,7 @@ func smallFiles(tree string, files, tasks int) time.Duration {
 	return time.Since(start)
 }
 
-// io.Copy between two files is copy_file_range.
+// copyFile copies by io.Copy, which between two files is copy_file_range.
 func copyFile(from, to string) {
 	source, err := os.Open(from)
 	check(err)

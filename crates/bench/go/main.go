@@ -81,8 +81,9 @@ func spawnJoin(n int) time.Duration {
 	return time.Since(start)
 }
 
-// The clock runs from the first task that begins to the last that ends; the yields around it keep
-// birth and death of the tasks out, and the gate the spawning, which Go would mix with running.
+// yield times the yields, from the first task that begins to the last one that ends. The yields
+// around them keep the start and the end of the tasks out of the time. The gate keeps the spawning
+// out, which Go would mix with running.
 func yield(tasks, rounds int) time.Duration {
 	var begun time.Time
 	var took time.Duration

@@ -33,16 +33,16 @@ func serveTLS(folder, greeting string) {
 			w.Write(body)
 		}),
 		TLSConfig: &tls.Config{MinVersion: tls.VersionTLS13},
-		// Clients that hang up are no news.
+		// Without reports of clients that hang up.
 		ErrorLog: log.New(io.Discard, "", 0),
-		// HTTP/1.1, as everybody else here.
+		// HTTP/1.1, as all other subjects.
 		TLSNextProto: map[string]func(*http.Server, *tls.Conn, http.Handler){},
 	}
 	certificate := filepath.Join(folder, "certificate.pem")
 	panic(server.ServeTLS(listen(), certificate, filepath.Join(folder, "key.pem")))
 }
 
-// serveFramed answers whatever is buffered before it flushes.
+// serveFramed answers everything that is buffered before it flushes.
 func serveFramed(answer func(*bufio.Reader, *bufio.Writer) error) {
 	listener := listen()
 	for {
@@ -81,7 +81,7 @@ func answerLength(reader *bufio.Reader, writer *bufio.Writer) error {
 		return io.ErrUnexpectedEOF
 	}
 	if length <= reader.Size() {
-		// What fits is answered without a copy.
+		// A message that fits into the buffer is answered without a copy.
 		body, err := reader.Peek(length)
 		if err != nil {
 			return err

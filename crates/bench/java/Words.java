@@ -1,6 +1,6 @@
-// The subject "java" of overlapped-bench: the server that counts words, a virtual thread for each
-// connection. Prints its port. Executors.newVirtualThreadPerTaskExecutor is asked for by name, so
-// that a compiler older than Java 21 will do.
+// The subject "java" of overlapped-bench: the server that counts words, with a virtual thread for each
+// connection. It prints its port. Executors.newVirtualThreadPerTaskExecutor is looked up by name, so
+// that a compiler older than Java 21 is enough.
 
 import java.io.BufferedReader;
 import java.io.IOException;
@@ -39,7 +39,7 @@ public final class Words {
                 answers.write(answer.getBytes(StandardCharsets.UTF_8));
             }
         } catch (IOException closed) {
-            // The client has left.
+            // The client has closed.
         }
     }
 

@@ -1,7 +1,8 @@
-//! What a tasklet leaves behind that outlives the grace time of a shutdown: nobody waits for it,
-//! nor behind it, and nobody's thread-locals go.
+//! Tasklets that outlive the grace time of a shutdown: no other tasklet waits for them or in a
+//! queue behind them, and no thread-locals of others are lost.
 //!
-//! Whatever abandons has a thread of its own that nobody joins, since it never ends.
+//! Each run that abandons a tasklet has a thread of its own, which is not joined, since it never
+//! ends.
 
 mod support;
 

@@ -1,5 +1,5 @@
-//! Loops that never wait: there is no preemption, so calls that could have waited let others run
-//! every few hundred times.
+//! Loops that never wait. There is no preemption, so calls that could have waited let other
+//! tasklets run every few hundred times.
 
 use std::cell::Cell;
 use std::io::{ErrorKind, Read, Write};

@@ -1,4 +1,4 @@
-//! The channel's semantics written out by hand: order of running, queues, callbacks, closing.
+//! The semantics of channels, as examples: the order of running, queues, callbacks, closing.
 
 use std::cell::RefCell;
 use std::rc::Rc;

@@ -1,4 +1,4 @@
-//! Deadlines of `timeout`: asking for them, and sleeps under them.
+//! Deadlines of `timeout`: queries of them, and sleeps under them.
 
 use std::cell::{Cell, RefCell};
 use std::io::{ErrorKind, Read, Write};

@@ -1,4 +1,4 @@
-//! The tasklet that is told of a deadlock, and what prevents a report.
+//! The tasklet that gets the report of a deadlock, and the facts that prevent a report.
 
 mod support;
 

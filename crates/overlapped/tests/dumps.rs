@@ -1,5 +1,5 @@
-//! What a program says of itself that hangs: by `OVERLAPPED_STALL` and `OVERLAPPED_DUMP`, with
-//! nobody subscribed, and while its thread is blocked.
+//! Reports of a program that hangs: by `OVERLAPPED_STALL` and `OVERLAPPED_DUMP`, without a
+//! subscriber of tracing, and while its thread is blocked.
 
 mod support;
 

@@ -140,7 +140,7 @@ fn p13_no_wake_from_another_thread_is_lost() {
     support::report("P13", posted + unblocked, &format!("wakes by {SENDERS} threads, none lost"));
 }
 
-/// Of this thread alone.
+/// Reads the processor time of this thread alone.
 fn processor_time() -> Duration {
     let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
     // SAFETY: the kernel fills in a valid place.
@@ -148,9 +148,9 @@ fn processor_time() -> Duration {
     Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
 }
 
-/// How late 1,000 timers of 10 ms are beside a tasklet that does `turn` again and again. The thread
-/// always has something to do, so without the full figures its processor time counts: on a busy
-/// machine that does not go on while others have the processor.
+/// Measures the delays of 1,000 timers of 10 ms beside a tasklet that does `turn` again and again.
+/// The thread always has something to do, so its processor time counts, except with the full
+/// figures: on a busy machine that time stands still while other programs have the processor.
 fn lateness(turn: impl Fn(u32) + 'static) -> Vec<Duration> {
     const TIMERS: usize = 1_000;
     const NAP: Duration = Duration::from_millis(10);

@@ -1,4 +1,5 @@
-//! More work than can be done: a shutdown takes on nothing new, and what waits to begin is bounded.
+//! More work than can be done: a shutdown accepts no new work, and the queue of unstarted work is
+//! bounded.
 
 use std::cell::Cell;
 use std::rc::Rc;

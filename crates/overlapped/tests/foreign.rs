@@ -1,4 +1,4 @@
-//! Code of others that calls back: no lock is held while it runs, neither ours nor theirs.
+//! Foreign code that calls back: neither the library nor the caller holds a lock while it runs.
 
 mod support;
 

@@ -1,5 +1,5 @@
-//! What a child of fork(2) finds: no scheduler, none of its parent's threads, and all it needs to
-//! begin anew.
+//! Children of fork(2): they have no scheduler and none of their parent's threads, and can begin
+//! runs of their own.
 
 use std::ffi::CString;
 use std::io::{Read, Write};

@@ -1,4 +1,4 @@
-//! P15: opens that wait for ever hold up no other open, and can be killed.
+//! P15: opens that wait for ever delay no other open, and can be killed.
 
 use std::ffi::CString;
 use std::io::{Read, Write};

@@ -1,5 +1,5 @@
-//! `OpenOptions` against std's, in the same place: every combination of flags on every kind of
-//! file opens the same file, or fails with the same error, and leaves the same files.
+//! `OpenOptions` compared with std's: every combination of flags on every kind of file opens the
+//! same file, or fails with the same error, and leaves the same files.
 
 use std::cell::Cell;
 use std::io::{self, Read, Seek, Write};

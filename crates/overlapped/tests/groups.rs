@@ -1,4 +1,4 @@
-//! Many tasklets: the first of them to end, all of them, so many at a time.
+//! Groups of tasklets: the first to end, all of them, a limited number at a time.
 
 mod support;
 
@@ -430,7 +430,7 @@ fn join_next_gives_members_in_the_order_of_their_ends() {
     .unwrap();
 }
 
-/// If it could not wait, it would come by the same member for ever.
+/// Checks that such a loop can wait: otherwise it would find the same member again for ever.
 #[test]
 fn a_loop_over_a_group_in_a_destructor_ends() {
     struct Owner(TaskletGroup<()>, Rc<Cell<u32>>);

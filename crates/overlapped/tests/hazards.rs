@@ -1,5 +1,5 @@
-//! What tasklets that share a thread must not do: each example of the documents, with what happens
-//! and what helps. Examples that stop their thread or end their process run in a child.
+//! The hazards of tasklets that share a thread: each example of the documents, with its effect and
+//! its remedy. Examples that stop their thread or end their process run in a child.
 
 mod support;
 
@@ -21,7 +21,7 @@ fn holds(hazard: &str) {
     support::report("S18", 1, hazard);
 }
 
-/// What `test` says in a child.
+/// Runs `test` in a child, and returns its output.
 fn in_child(test: &str, what: &str) -> (Output, String) {
     let output = support::child(test, what);
     let said = support::said(&output);

@@ -1,5 +1,5 @@
-//! Third law: the user's code never runs on the scheduler's own stack, whatever calls it, and a
-//! thread never has two schedulers.
+//! "The port reaps, the scheduler runs": the user's code never runs on the scheduler's own stack,
+//! whatever calls it, and a thread never has two schedulers.
 
 mod support;
 

@@ -1,4 +1,4 @@
-//! `io::copy`: the effect of std's, on this library's streams and on all other types.
+//! `io::copy`: the same effect as std's, on this library's streams and on all other types.
 
 mod moving;
 mod support;

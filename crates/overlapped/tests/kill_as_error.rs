@@ -1,4 +1,4 @@
-//! `kill_as_error`: what each call does about a kill, and that the kill is delivered after all.
+//! `kill_as_error`: the effect of a kill on each call, and the delivery of the kill at the end.
 
 mod support;
 

@@ -4,7 +4,7 @@
 //! |---|---|
 //! | two datagrams to one address merged into one | in `datagrams.rs`: `two_datagrams_…` |
 //! | `getaddrinfo` blocks all tasklets | in `net_stalls.rs`: `looking_up_a_name_…` |
-//! | a completion is taken for that of an operation which had ended at once | below |
+//! | a completion is taken for that of an operation that had ended immediately | below |
 //! | 50 ms polling | below |
 //! | Ctrl-C kills the process while operations are pending | in `signals.rs`: `ctrl_c_is_…` |
 //! | a socket closed by one tasklet leaves another blocked on it | below |

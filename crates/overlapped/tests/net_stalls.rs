@@ -1,5 +1,5 @@
-//! Waits that must not hold up other tasklets: busy neighbours, lingering closes, full peers, slow
-//! names; and waits that must end at a shutdown.
+//! Waits that must not delay other tasklets (busy neighbours, lingering closes, full peers, slow
+//! names), and waits that must end at a shutdown.
 
 mod support;
 

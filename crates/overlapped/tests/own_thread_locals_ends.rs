@@ -1,5 +1,5 @@
-//! Blocks of thread-locals that end, in a program where each thread notes something for itself when
-//! it begins, as allocators and sanitizers have them do.
+//! The ends of blocks of thread-locals, in a program where each thread stores something in its
+//! thread-locals when it begins, as under allocators and sanitizers.
 #![allow(missing_docs)]
 #![cfg(all(target_os = "linux", target_env = "gnu"))]
 mod own_locals;

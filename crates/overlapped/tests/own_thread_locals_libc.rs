@@ -1,5 +1,5 @@
-//! libc and tasklets with thread-locals of their own: pthread_self and what is done with
-//! it, mutexes, libraries that are opened, fork and exit.
+//! libc and tasklets with thread-locals of their own: pthread_self and the uses of its result,
+//! mutexes, libraries that are opened, fork and exit.
 
 mod own_locals;
 mod support;

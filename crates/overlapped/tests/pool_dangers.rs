@@ -1,4 +1,4 @@
-//! P18: jobs that block hold up others behind them for a moment only.
+//! P18: jobs that block delay the jobs behind them for a moment only.
 
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::{Duration, Instant};

@@ -1,4 +1,4 @@
-//! Children that have started others: the end of a whole group, and the output before it.
+//! Children that have started others: the end of the whole group, and the output before it.
 
 mod support;
 

@@ -1,4 +1,4 @@
-//! Child processes: as std's, but they block only the tasklet.
+//! Child processes: the same as std's, but a wait blocks only the tasklet.
 
 mod support;
 

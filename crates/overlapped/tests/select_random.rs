@@ -1,4 +1,4 @@
-//! S9 for selects: whatever ends their waits, no value is lost, none is doubled, nothing is left.
+//! S9 for selects: whatever ends their waits, no value is lost or doubled, and nothing is left.
 //!
 //! A failure prints its seed; `OVERLAPPED_SEED=…` replays its round.
 

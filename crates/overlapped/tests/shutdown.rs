@@ -1,4 +1,4 @@
-//! Shutdowns that meet resistance, and kills that meet other calls halfway.
+//! Shutdowns of tasklets that resist, and kills in the middle of other calls.
 
 mod support;
 

@@ -1,4 +1,4 @@
-//! `interrupt_waits` in a signal handler: nothing that a handler must not do.
+//! `interrupt_waits` in a signal handler: it does nothing that a handler must not do.
 #![allow(missing_docs)]
 mod support;
 

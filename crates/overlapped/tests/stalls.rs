@@ -1,4 +1,4 @@
-//! The watchdog: who holds its thread is told of, and nobody else.
+//! The watchdog: it reports tasklets that hold their thread, and no others.
 
 mod support;
 

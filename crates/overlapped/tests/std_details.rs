@@ -1,4 +1,4 @@
-//! Details of std, each beside std's own: texts, names, items that are easily forgotten.
+//! Details that have to be as in std: texts, names, items that are easily forgotten.
 
 use std::fmt::Debug;
 use std::io::ErrorKind;

@@ -1,8 +1,8 @@
 //! Every item of std's blocking types is here, with the same signature, or is a line in
 //! docs/std.md.
 //!
-//! `docs/std-items.txt` lists std's items. Below, each function is assigned to the same type twice,
-//! std's and this library's: the compiler checks that. The tests compare the lists.
+//! `docs/std-items.txt` lists std's items. Below, std's function and this library's are assigned to
+//! the same type, which the compiler checks. The tests compare the lists.
 #![allow(deprecated, reason = "what std deprecates is there, too")]
 #![allow(clippy::type_complexity, reason = "a shape is a type written out")]
 #![allow(clippy::incompatible_msrv, reason = "the list is that of the newest std")]

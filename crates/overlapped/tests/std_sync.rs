@@ -1,5 +1,5 @@
-//! The same programs on std's `sync` and `thread` and on ours: only the `use` line differs, and the
-//! results must not.
+//! The same programs on std's `sync` and `thread` and on this library's. Only the `use` line
+//! differs; the results must be the same.
 
 /// Every program twice: as threads, and as tasklets.
 macro_rules! same {

@@ -1,5 +1,5 @@
-//! What `thread` adds to std's: tasklets behind std's names. (That the names do the same is
-//! `std_sync.rs`.)
+//! The additions of `thread` to std's: tasklets behind std's names. (`std_sync.rs` checks that the
+//! names do the same.)
 
 mod support;
 
@@ -18,7 +18,7 @@ use overlapped::{Config, JoinError, run, run_until, spawn, yield_now};
 const MOMENT: Duration = Duration::from_millis(5);
 const FOR_EVER: Duration = Duration::MAX;
 
-/// Why there is no result, if not for a panic.
+/// Takes the reason for a missing result, other than a panic.
 fn why<T: std::fmt::Debug>(joined: thread::Result<T>) -> JoinError {
     *joined.unwrap_err().downcast::<JoinError>().unwrap()
 }

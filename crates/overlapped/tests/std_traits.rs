@@ -1,9 +1,9 @@
 //! Auto traits and variance of every public type that has a counterpart in std, beside std's.
 //!
-//! The table asks for each pair of types which of `Send`, `Sync`, `Unpin`, `UnwindSafe` and
+//! For each pair of types the table compares which of `Send`, `Sync`, `Unpin`, `UnwindSafe` and
 //! `RefUnwindSafe` either has, with values that have all of them, no `Sync`, none of them, and so
 //! on. Differences are listed with their reasons. A difference that is not listed fails, and so
-//! does a listed one that is gone.
+//! does a listed difference that no longer exists.
 
 use std::cell::Cell;
 use std::marker::{PhantomData, PhantomPinned};

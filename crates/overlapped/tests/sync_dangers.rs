@@ -1,5 +1,5 @@
-//! Locks and channels between schedulers and threads, under kills and time limits: nothing is held
-//! by two, lost, doubled or forgotten.
+//! Locks and channels between schedulers and threads, under kills and time limits: no lock has two
+//! holders, no value is lost or doubled, and no waiter is forgotten.
 
 mod support;
 

@@ -1,4 +1,4 @@
-//! Locks and meetings of tasklets: order, fairness, kills, deadlines, threads.
+//! Locks and barriers of tasklets: order, fairness, kills, deadlines, threads.
 
 mod support;
 

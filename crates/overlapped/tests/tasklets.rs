@@ -1,4 +1,4 @@
-//! Tasklets from spawn to join, and what can be asked of them.
+//! Tasklets from spawn to join, and their queries.
 
 use std::cell::{Cell, RefCell};
 use std::io::Read;

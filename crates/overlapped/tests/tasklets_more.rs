@@ -1,4 +1,4 @@
-//! Facts that tasklets ask of their scheduler: deadlines, limits, dumps.
+//! Queries of the scheduler by tasklets: deadlines, limits, dumps.
 
 use std::io::Read;
 use std::time::{Duration, Instant};

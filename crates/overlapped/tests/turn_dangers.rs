@@ -1,4 +1,4 @@
-//! P21: two turns, two orders.
+//! P21: tasklets that take two turns in different orders never wait for ever.
 
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::os::fd::{FromRawFd, OwnedFd};

@@ -1,5 +1,5 @@
-//! Panics and kills by the thousand: nothing is lost, nothing is dropped twice, nobody else
-//! notices.
+//! Panics and kills by the thousand: nothing is lost, nothing is dropped twice, and no other
+//! tasklet is affected.
 
 mod support;
 

@@ -1,5 +1,5 @@
-//! H10: whatever scripts and clients do, no process and no descriptor is left. It is a program of
-//! its own, so that every child of the process belongs to this test.
+//! H10: whatever scripts and clients do, no process and no descriptor is left. This test has a
+//! program of its own, so that every child of the process belongs to it.
 
 use std::io::{self, Read};
 use std::path::Path;

@@ -1,4 +1,4 @@
-//! The lame-duck time: the server is not ready any more, and still serves.
+//! The lame-duck time: the server reports that it is not ready, and still serves.
 
 mod site;
 

@@ -1,4 +1,4 @@
-//! The limits of clients, and the answers beyond them.
+//! The limits for clients, and the answers beyond them.
 
 mod site;
 

@@ -1,5 +1,5 @@
-//! Clients that read or send slowly: those at the minimum rate are served to the end, by every kind
-//! of connection, and slower ones are disconnected.
+//! Clients that read or send slowly: on every kind of connection, clients at the minimum rate are
+//! served to the end, and slower ones are disconnected.
 
 mod rig;
 mod site;

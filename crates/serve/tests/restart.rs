@@ -1,5 +1,5 @@
-//! Hot restarts: sockets that are handed over by systemd, and to a new process. And the monitoring
-//! listener.
+//! Hot restarts: sockets that systemd passes, and sockets that are passed to a new process; and the
+//! monitoring listener.
 
 mod site;
 

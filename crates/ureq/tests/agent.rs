@@ -1,4 +1,4 @@
-//! Runs an agent over tasklets against servers on this machine.
+//! An agent over tasklets, against servers on this machine.
 
 use std::cell::Cell;
 use std::io::{self, BufRead, BufReader, Write};

@@ -1,4 +1,4 @@
-//! Each limit holds exactly: at the limit a request passes, one above it is refused (danger H7).
+//! Limits hold exactly: a request at the limit passes, and one above it is refused (danger H7).
 
 mod support;
 

@@ -1,4 +1,4 @@
-//! The way in which the network splits the bytes does not matter.
+//! Bytes that the network splits in any way have the same outcome.
 
 mod support;
 

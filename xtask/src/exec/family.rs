@@ -1,8 +1,8 @@
-//! Processes that have been started here, and all that those have started: at a limit or an
-//! interrupt none of them is left.
+//! The processes that have been started here, with all processes that those have started. None of
+//! them is left after a limit or an interrupt.
 //!
-//! A process whose parent has ended is nobody's child any more. So a program that may leave some
-//! behind gets a [`Mark`] in its environment, which its children inherit.
+//! A process whose parent has ended cannot be found by its parent any more. So a program that may
+//! leave such processes behind gets a [`Mark`] in its environment, which its children inherit.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -15,18 +15,18 @@ use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 use signal_hook::low_level::emulate_default_handler;
 
-use super::Invocation;
+use super::invocation::Invocation;
 
 /// The variable that holds the mark.
 const NAME: &str = "OVERLAPPED_XTASK_CHILD";
 
-/// Taken for reading by every start, and for writing by an interrupt, for good.
+/// A lock that every start takes for reading, and an interrupt takes for writing, for ever.
 static STARTS: RwLock<()> = RwLock::new(());
 
-/// Interrupts are heard.
-static IS_HEARD: AtomicBool = AtomicBool::new(false);
+/// True once interrupts are handled.
+static HANDLES_INTERRUPTS: AtomicBool = AtomicBool::new(false);
 
-/// Folders that go with this process.
+/// The folders that are removed at the end of this process.
 static FOLDERS: Mutex<Vec<PathBuf>> = Mutex::new(Vec::new());
 
 /// Starts a program, unless an interrupt is ending this one.
@@ -35,19 +35,19 @@ pub(crate) fn spawn(command: &mut Command) -> io::Result<Child> {
     command.spawn()
 }
 
-/// Waits after a program that has failed. Where an interrupt has ended it, and is about to end this
-/// process, that is for good: the failure says nothing about what ran.
+/// Waits after a program has failed. If an interrupt has ended the program, and is about to end
+/// this process, the wait never ends: such a failure says nothing about the program.
 pub(crate) fn wait_out_interrupt() {
-    /// For the signal to be heard here, too.
+    /// The time in which the signal arrives here, too.
     const MOMENT: Duration = Duration::from_millis(100);
-    if IS_HEARD.load(Ordering::Relaxed) {
+    if HANDLES_INTERRUPTS.load(Ordering::Relaxed) {
         std::thread::sleep(MOMENT);
         drop(STARTS.read());
     }
 }
 
-/// A variable of the environment that a child and all that it starts have in common. When it is
-/// dropped, those that still run are killed.
+/// A variable of the environment that a child and all its descendants have in common. When the mark
+/// is dropped, those that still run are killed.
 pub(crate) struct Mark(String);
 
 impl Mark {
@@ -68,31 +68,32 @@ impl Drop for Mark {
     }
 }
 
-/// The beginning of the marks that this process gives.
+/// Returns the beginning of the marks that this process gives.
 fn of_this_process() -> String {
     format!("{}.", std::process::id())
 }
 
-/// Kills all whose mark begins so.
+/// Kills all processes whose mark begins with `mark`.
 fn kill_marked(mark: &str) {
     let variable = format!("{NAME}={mark}");
     let has_mark = |id: &u32| {
-        // proc(5): the environment that it was started with, with zeros between the variables.
+        // proc(5): the initial environment, with zeros between the variables.
         let environment = std::fs::read(format!("/proc/{id}/environ")).unwrap_or_default();
         environment.split(|byte| *byte == 0).any(|one| one.starts_with(variable.as_bytes()))
     };
     kill_while(|| parents().into_iter().map(|(id, _)| id).filter(has_mark).collect());
 }
 
-/// Kills `child` and what it started. Not by process group: an interrupt from the terminal shall
-/// reach them all, so they stay in ours.
+/// Kills `child` and all processes that it started. They are found one by one, not by a process
+/// group of their own: they stay in the group of this process, so that an interrupt from the
+/// terminal reaches all of them.
 pub(crate) fn kill_all(child: &mut Child) {
     kill(&with_children(child.id()));
-    // Already dead is as good as killed.
+    // It fails if the child has already ended, which is as good.
     let _ = child.kill();
 }
 
-/// A process and what it started.
+/// Lists a process and its descendants.
 fn with_children(process: u32) -> Vec<u32> {
     let mut family = vec![process];
     let parents = parents();
@@ -106,7 +107,7 @@ fn with_children(process: u32) -> Vec<u32> {
     family
 }
 
-/// Kills again until there is nothing left: they may start others meanwhile.
+/// Kills again and again until none is left, since they may start others in the meantime.
 fn kill_while(living: impl Fn() -> Vec<u32>) {
     const ROUNDS: usize = 50;
     for _ in 0..ROUNDS {
@@ -124,8 +125,8 @@ fn kill(ids: &[u32]) {
     Invocation::new("kill", &format!("-KILL{ids}")).probe();
 }
 
-/// Every process that runs, with its parent (proc(5), `stat`: the state and the parent follow the
-/// name in brackets).
+/// Lists every running process with its parent. (In `stat`, proc(5), the state and the parent
+/// follow the name in brackets.)
 fn parents() -> Vec<(u32, u32)> {
     let Ok(entries) = std::fs::read_dir("/proc") else {
         return Vec::new();
@@ -142,11 +143,11 @@ fn parents() -> Vec<(u32, u32)> {
     entries.filter_map(parent).collect()
 }
 
-/// A folder that is removed when it is dropped, and by an interrupt.
+/// A folder that is removed when this value is dropped, and by an interrupt.
 pub(crate) struct Scratch(PathBuf);
 
 impl Scratch {
-    /// Makes it anew.
+    /// Makes the folder, empty.
     pub(crate) fn new(path: PathBuf) -> io::Result<Scratch> {
         if path.exists() {
             std::fs::remove_dir_all(&path)?;
@@ -164,7 +165,7 @@ impl Scratch {
 
 impl Drop for Scratch {
     fn drop(&mut self) {
-        // A folder that cannot be removed lies below `target`, and is made anew by the next run.
+        // A folder that cannot be removed stays below `target`, and the next run empties it.
         let _ = std::fs::remove_dir_all(&self.0);
         folders().retain(|path| *path != self.0);
     }
@@ -174,10 +175,10 @@ fn folders() -> MutexGuard<'static, Vec<PathBuf>> {
     FOLDERS.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Has SIGINT and SIGTERM end this process with all that it has started.
+/// Makes SIGINT and SIGTERM end this process with all processes that it has started.
 pub fn end_on_interrupt() -> io::Result<()> {
     let mut signals = Signals::new([SIGINT, SIGTERM])?;
-    IS_HEARD.store(true, Ordering::Relaxed);
+    HANDLES_INTERRUPTS.store(true, Ordering::Relaxed);
     std::thread::spawn(move || {
         let Some(signal) = signals.forever().next() else { return };
         // Nothing is started from here on.
@@ -188,9 +189,9 @@ pub fn end_on_interrupt() -> io::Result<()> {
         for folder in folders().iter() {
             let _ = std::fs::remove_dir_all(folder);
         }
-        eprintln!("interrupted: what was running has been ended");
+        eprintln!("interrupted: all running programs have been ended");
         let _ = emulate_default_handler(signal);
-        std::process::exit(1); // Where the default could not be had.
+        std::process::exit(1); // Reached only if the default handler could not be called.
     });
     Ok(())
 }
@@ -206,7 +207,7 @@ mod tests {
     }
 
     #[test]
-    fn what_outlives_its_parent_is_found_by_its_mark() {
+    fn a_process_that_outlives_its_parent_is_found_by_its_mark() {
         let mark = Mark::new();
         let mut command = Command::new("sh");
         command.args(["-c", "sleep 300 & echo $!"]).stdin(Stdio::null()).stdout(Stdio::piped());
@@ -222,10 +223,10 @@ mod tests {
         assert!(!runs(orphan));
     }
 
-    /// Runs the test again in a process, in a group of its own, sends a signal to `whom` as soon as
-    /// a process id is in the file `begun` in its folder, and gives the folder. In that process:
-    /// gives it as an error.
-    fn interrupted(name: &str, whom: fn(u32) -> String) -> Result<PathBuf, PathBuf> {
+    /// Runs the test `name` again in a process in a group of its own, and sends a signal to
+    /// `target` as soon as the file `begun` in its folder has a process id. Returns the folder: as
+    /// a success here, as an error in that process.
+    fn interrupted(name: &str, target: fn(u32) -> String) -> Result<PathBuf, PathBuf> {
         const ROLE: &str = "OVERLAPPED_XTASK_TEST_INTERRUPTED";
         if let Some(path) = std::env::var_os(ROLE) {
             end_on_interrupt().unwrap();
@@ -240,11 +241,13 @@ mod tests {
         let started: u32 = loop {
             match begun() {
                 Some(id) => break id,
-                None if begin.elapsed() > Duration::from_secs(60) => panic!("it does not begin"),
+                None if begin.elapsed() > Duration::from_secs(60) => {
+                    panic!("the process does not begin")
+                }
                 None => std::thread::sleep(Duration::from_millis(5)),
             }
         };
-        assert!(Invocation::new("kill", &whom(child.id())).probe());
+        assert!(Invocation::new("kill", &target(child.id())).probe());
         assert!(!child.wait().unwrap().success());
         assert!(!runs(started));
         Ok(path)
@@ -269,21 +272,21 @@ mod tests {
         }
     }
 
-    /// The terminal sends it to all.
+    /// The terminal sends an interrupt to the whole group.
     #[test]
-    fn nobody_is_told_of_a_program_that_an_interrupt_has_ended() {
-        let name = "nobody_is_told_of_a_program_that_an_interrupt_has_ended";
+    fn a_program_that_an_interrupt_has_ended_is_not_reported() {
+        let name = "a_program_that_an_interrupt_has_ended_is_not_reported";
         match interrupted(name, |id| format!("-INT -- -{id}")) {
             Ok(path) => {
-                let was_told = path.join("told").exists();
+                let is_reported = path.join("reported").exists();
                 std::fs::remove_dir_all(path).unwrap();
-                assert!(!was_told);
+                assert!(!is_reported);
             }
             Err(path) => {
                 std::fs::create_dir_all(&path).unwrap();
                 let sleep = Invocation::new("sh", "-c").arg("echo $$ >begun; exec sleep 300");
                 let ran = crate::exec::run(&path, &sleep, Duration::from_secs(300)).unwrap();
-                std::fs::write(path.join("told"), format!("{ran:?}")).unwrap();
+                std::fs::write(path.join("reported"), format!("{ran:?}")).unwrap();
             }
         }
     }

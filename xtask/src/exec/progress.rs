@@ -1,13 +1,13 @@
-//! The progress of a run of many tests: told now and then, and ended at a limit.
+//! The progress of a run of many tests, which is printed now and then, and the limit of the run.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-/// Time between two lines.
+/// The time between two lines.
 const EVERY: Duration = Duration::from_secs(15);
 
-/// Tests whose names a line has.
+/// The tests that a line names.
 const NAMED_MAX: usize = 3;
 
 /// A run of many tests.
@@ -25,12 +25,14 @@ struct State {
     running: BTreeMap<String, Instant>,
     /// The tests that took longest, the longest first.
     slowest: Vec<(Duration, String)>,
-    said: Instant,
-    is_told: bool,
+    /// The time of the last line.
+    printed: Instant,
+    /// The end of the limit has been printed.
+    is_over_printed: bool,
 }
 
 impl Progress {
-    /// Begins a run of `total` tests, for `limit` at most.
+    /// Begins a run of `total` tests, which may take `limit`.
     pub(crate) fn new(what: String, total: usize, limit: Duration) -> Progress {
         let begin = Instant::now();
         let state = State {
@@ -39,8 +41,8 @@ impl Progress {
             failed: 0,
             running: BTreeMap::new(),
             slowest: Vec::new(),
-            said: begin,
-            is_told: false,
+            printed: begin,
+            is_over_printed: false,
         };
         Progress { what, begin, limit, state: Mutex::new(state) }
     }
@@ -49,7 +51,7 @@ impl Progress {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Adds a test that is run again.
+    /// Counts a test that is run again.
     pub(crate) fn again(&self) {
         self.state().total += 1;
     }
@@ -58,7 +60,7 @@ impl Progress {
         self.state().running.insert(test.to_owned(), Instant::now());
     }
 
-    /// Notes the end of a test, and why it failed.
+    /// Records the end of a test, and the reason if it failed.
     pub(crate) fn end(&self, test: &str, failure: Option<&str>) {
         let mut state = self.state();
         let took = state.running.remove(test).map_or(Duration::ZERO, |since| since.elapsed());
@@ -72,40 +74,40 @@ impl Progress {
         }
     }
 
-    /// Says how far it is, if it has not for a while. Tells whether the limit is over; the first
-    /// time that it is, it names the tests that run.
-    pub(crate) fn look(&self) -> bool {
+    /// Prints the progress from time to time, and tells whether the limit is over. The first time
+    /// that it is, the slowest tests are printed.
+    pub(crate) fn report(&self) -> bool {
         let is_over = self.begin.elapsed() > self.limit;
         let mut state = self.state();
-        let is_news = is_over && !std::mem::replace(&mut state.is_told, is_over);
+        let is_news = is_over && !std::mem::replace(&mut state.is_over_printed, is_over);
         if is_news {
             let limit = self.limit.as_secs();
             println!("LIMIT: {}: {limit} s are over; {}", self.what, state.slow());
         }
-        if is_news || state.said.elapsed() >= EVERY {
-            state.said = Instant::now();
+        if is_news || state.printed.elapsed() >= EVERY {
+            state.printed = Instant::now();
             println!("{}: {}", self.what, state.line());
         }
         is_over
     }
 
-    /// The reason why tests are not run or ended when the limit is over.
+    /// Writes the reason for tests that are not run, or are ended, because the limit is over.
     pub(crate) fn over(&self, did: &str) -> String {
         format!("{NO_END}: {did} when {} s {OVER}", self.limit.as_secs())
     }
 }
 
-/// The beginning of the reasons of tests that would hang again.
+/// The beginning of the reasons for tests that would hang again.
 const NO_END: &str = "no end";
-/// The end of the reasons of tests for which there was no time.
+/// The end of the reasons for tests for which there was no time.
 const OVER: &str = "for all tests were over";
 
-/// The reason of a test that has not ended.
+/// Writes the reason for a test that has not ended.
 pub(crate) fn no_end(limit: Duration) -> String {
     format!("{NO_END} within {} s", limit.as_secs())
 }
 
-/// Tells whether a test failed by not ending.
+/// Tells whether a test failed because it did not end.
 pub(crate) fn is_hung(why: &str) -> bool {
     why.starts_with(NO_END)
 }
@@ -138,7 +140,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_line_names_what_runs_and_the_limit_what_took_longest() {
+    fn a_line_names_running_tests_and_the_limit_names_the_slowest() {
         let progress = Progress::new("suite on tasklets".into(), 3, Duration::ZERO);
         progress.begin("a");
         progress.end("a", None);
@@ -149,7 +151,7 @@ mod tests {
         assert_eq!(line, "2 of 3, 1 failed; running: c (for 0 s)");
         assert!(progress.state().slow().contains("a (0 s)"));
         std::thread::sleep(Duration::from_millis(1));
-        assert!(progress.look());
+        assert!(progress.report());
         let over = progress.over("it ran");
         assert!(is_hung(&over) && is_over(&over));
         assert!(is_hung(&no_end(EVERY)) && !is_over(&no_end(EVERY)) && !is_hung("it failed"));

@@ -1,4 +1,4 @@
-//! The tests of std's that fail over this library, each with the difference that docs/std.md names.
+//! The tests of std that fail over this library, each with the difference that docs/std.md names.
 
 /// A test that may fail.
 #[derive(Debug)]
@@ -12,11 +12,11 @@ const fn fails(program: &'static str, test: &'static str, reason: &'static str) 
     Allowed { program, test, reason }
 }
 
-const THREADS_OWN: &str = "a `thread_local!` is the thread's, which its tasklets share";
-const BUFFER: &str = "`io::copy` has a buffer of its own between what is none of this library's";
-const STDS_OWN: &str = "a function of std's, not stable, that asks for the thread";
+const THREADS_OWN: &str = "a `thread_local!` belongs to the thread, and its tasklets share it";
+const BUFFER: &str = "`io::copy` has a buffer of its own between types that are not this library's";
+const STDS_OWN: &str = "a function of std, not stable, that returns the thread";
 const DEFAULT: &str =
-    "`Read::read_buf` is not stable: outside std its default stands, which clears the buffer first";
+    "`Read::read_buf` is not stable: outside std it has its default, which clears the buffer first";
 
 const ALLOWED: &[Allowed] = &[
     fails("net_tcp", "read_buf", DEFAULT),
@@ -28,7 +28,7 @@ const ALLOWED: &[Allowed] = &[
     fails("examples_thread_current", "line_149", STDS_OWN),
 ];
 
-/// The entry of a test.
+/// Finds the entry of a test.
 pub(super) fn allowed(program: &str, test: &str) -> Option<&'static Allowed> {
     ALLOWED.iter().find(|entry| entry.program == program && entry.test == test)
 }

@@ -2,8 +2,8 @@
 
 use super::items::{Item, Role, SHIM, features, renamed};
 
-/// The items of the examples in a file, and the features that they ask for.
-pub(super) fn of(text: &str) -> (Vec<Item>, Vec<String>) {
+/// Makes items of the examples in a file, and lists the features that they ask for.
+pub(super) fn parse(text: &str) -> (Vec<Item>, Vec<String>) {
     let mut items = Vec::new();
     let mut asked = Vec::new();
     for block in blocks(text) {
@@ -17,7 +17,7 @@ pub(super) fn of(text: &str) -> (Vec<Item>, Vec<String>) {
 struct Block {
     /// The line where it begins.
     line: usize,
-    /// The words behind its fence.
+    /// The words after its fence.
     kind: String,
     code: String,
 }
@@ -48,7 +48,7 @@ fn blocks(text: &str) -> Vec<Block> {
     blocks
 }
 
-/// A line without the mark that hides it.
+/// Returns a line without the mark that hides it.
 fn shown(line: &str) -> &str {
     let bare = line.trim_start();
     match bare.strip_prefix("# ") {
@@ -97,7 +97,7 @@ mod tests {
     fn examples_become_tests() {
         let text = "/// ```no_run\n/// a();\n/// ```\n/// ```ignore\n/// b\n/// ```\n\
                     //! ```\n//! # use std::io;\n//! c();\n//! ```\n";
-        let (items, _) = of(text);
+        let (items, _) = parse(text);
         assert_eq!(items.len(), 2);
         assert_eq!(items[0].role, Role::Compiled("line_1".to_owned()));
         assert_eq!(items[1].role, Role::Test("line_7".to_owned()));

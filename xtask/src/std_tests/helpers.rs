@@ -1,4 +1,4 @@
-// What std's tests have beside std, for both libraries that stand for it.
+// The helpers that std's tests have beside std, for both libraries that stand for it.
 
 pub mod net_tests {
     use super::net::*;

@@ -1,4 +1,4 @@
-//! A source file of std's as a list of items, with other meanings of `crate`, `std` and `super`.
+//! A source file of std as a list of items, in which `crate`, `std` and `super` are renamed.
 
 use std::ops::Range;
 use std::str::FromStr as _;
@@ -21,9 +21,9 @@ pub(super) struct Item {
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Role {
-    /// A test of this name, modules included.
+    /// A test with this name, which includes its modules.
     Test(String),
-    /// An example that is only to be compiled.
+    /// An example that is compiled and not run.
     Compiled(String),
     /// The beginning or the end of a module.
     Bracket,
@@ -35,7 +35,7 @@ impl Item {
         Item { text, role, dropped: None }
     }
 
-    /// The name by which it is counted.
+    /// Returns the name by which the item is counted.
     pub(super) fn counted(&self) -> Option<&str> {
         match &self.role {
             Role::Test(name) | Role::Compiled(name) => Some(name),
@@ -44,8 +44,8 @@ impl Item {
     }
 }
 
-/// The items of `text`, and the features that it asks for. `parent`: what `super` is at its top.
-/// `has_nonpoison`: the shim has locks without poison.
+/// Splits `text` into items, and lists the features that it asks for. `parent` is the meaning of
+/// `super` at its top; `has_nonpoison` says that the shim has locks without poison.
 pub(super) fn parse(
     text: &str,
     parent: &str,
@@ -58,7 +58,7 @@ pub(super) fn parse(
     Ok((parser.items, features(text)))
 }
 
-/// The features that a crate attribute of `text` asks for.
+/// Lists the features that a crate attribute of `text` asks for.
 pub(super) fn features(text: &str) -> Vec<String> {
     let asked = text.lines().filter_map(|line| {
         let (_, names) = line.trim().split_once("#![feature(")?;
@@ -68,12 +68,13 @@ pub(super) fn features(text: &str) -> Vec<String> {
 }
 
 fn tokens(text: &str) -> anyhow::Result<Vec<TokenTree>> {
-    let stream = TokenStream::from_str(text).map_err(|error| anyhow!("no Rust: {error}"))?;
+    let stream =
+        TokenStream::from_str(text).map_err(|error| anyhow!("the text is not Rust: {error}"))?;
     Ok(stream.into_iter().collect())
 }
 
-/// `text` with our meanings: `crate` and `std` are the shim, and `super` is `parent` in it, where
-/// that is given.
+/// Renames the paths in `text`: `crate` and `std` become the shim, and `super` becomes `parent` in
+/// it, if that is given.
 pub(super) fn renamed(text: &str, parent: Option<&str>) -> anyhow::Result<String> {
     let mut edits = Vec::new();
     collect(&tokens(text)?, parent, &mut edits);
@@ -110,7 +111,7 @@ fn collect(tokens: &[TokenTree], parent: Option<&str>, edits: &mut Vec<Edit>) {
     }
 }
 
-/// Finds a name in place of the first of a path; `before` stands in front of it.
+/// Finds the new name for the first name of a path, after the tokens `before`.
 fn new_name(name: &str, before: &[TokenTree], parent: Option<&str>) -> Option<String> {
     let is_first = match before {
         [.., TokenTree::Punct(dollar)] if dollar.as_char() == '$' => false,
@@ -156,7 +157,7 @@ impl Parser<'_> {
 
     fn item(&mut self, tokens: &[TokenTree]) {
         let words = words(tokens);
-        // Attributes of the file; modules in other files; benchmarks.
+        // Left out: attributes of the file, modules in other files, and benchmarks.
         let is_inner = matches!(tokens, [TokenTree::Punct(hash), TokenTree::Punct(bang), ..]
             if hash.as_char() == '#' && bang.as_char() == '!');
         let has_body = matches!(tokens.last(), Some(TokenTree::Group(_)));
@@ -204,7 +205,7 @@ impl Parser<'_> {
         self.push("}".to_owned(), Role::Bracket);
     }
 
-    /// One item for each name, so that one can be left out.
+    /// Makes one item of each name, so that a single one can be left out.
     fn imports(&mut self, tokens: &[TokenTree]) {
         let at = tokens.iter().position(|token| is_word(token, "use")).unwrap_or(0);
         let head = match at {
@@ -232,10 +233,10 @@ impl Parser<'_> {
         self.push(text, role);
     }
 
-    /// std's own locks would stop the thread.
+    /// Leaves out a test of locks without poison: std's own locks would stop the thread.
     fn without_poison(&mut self, role: Role) {
         let mut item = Item::of(String::new(), role);
-        item.dropped = Some("locks without poison: not in this library".to_owned());
+        item.dropped = Some("this library has no locks without poison".to_owned());
         self.items.push(item);
     }
 
@@ -246,8 +247,8 @@ impl Parser<'_> {
         renamed(source, parent).unwrap_or_else(|_| source.to_owned())
     }
 
-    /// A macro of std's that makes two tests, one for locks that are not poisoned: this library has
-    /// none.
+    /// Makes two tests of a call of std's macro, one of them for locks without poison, which this
+    /// library does not have.
     fn of_both_locks(&mut self, tokens: &[TokenTree]) {
         let call = tokens.iter().rev().find_map(|token| match token {
             TokenTree::Group(group) => Some(group.clone()),
@@ -306,7 +307,7 @@ fn item_length(tokens: &[TokenTree]) -> usize {
     tokens.iter().position(ends).map_or(tokens.len(), |at| at + 1)
 }
 
-/// The words with which an item begins, after its attributes and its visibility.
+/// Lists the first words of an item, after its attributes and its visibility.
 fn words(tokens: &[TokenTree]) -> Vec<String> {
     let words = tokens.iter().filter_map(|token| match token {
         TokenTree::Ident(word) => Some(word.to_string()),
@@ -333,7 +334,7 @@ fn name_of_fn(tokens: &[TokenTree]) -> String {
     at.and_then(|at| tokens.get(at + 1)).map(ToString::to_string).unwrap_or_default()
 }
 
-/// The paths of a tree of imports.
+/// Lists the paths of a tree of imports.
 fn leaves(tree: &[TokenTree]) -> Vec<String> {
     let Some(TokenTree::Group(group)) = tree.last() else {
         return vec![joined(tree)];
@@ -372,7 +373,7 @@ mod tests {
     }
 
     #[test]
-    fn imports_are_parted_by_names() {
+    fn imports_are_split_by_names() {
         let source = "use std::{fmt, io::{self, Read as R}}; use super::*;";
         let wanted = [
             "use std_shim::fmt;",

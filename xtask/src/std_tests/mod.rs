@@ -1,9 +1,10 @@
 //! Runs std's own tests and examples over this library.
 //!
-//! Nothing of std's is kept here: its sources come from a package. What `crate`, `std` and `super`
-//! mean in them is changed to a library that gives std's names to ours (`shim`), each test's body
-//! runs inside `overlapped::run_until` (a program's threads end with it, too), and what does not
-//! compile, because it looks into std, is left out and counted, with the compiler's reason.
+//! No text of std is kept here: its sources come from a package. In them, `crate`, `std` and
+//! `super` are renamed to a library that gives std's names to the types of this one (`shim`). The
+//! body of each test runs inside `overlapped::run_until`, because its tasklets have to end with it,
+//! as a program's threads do. An item that does not compile, because it uses std's private parts,
+//! is left out and counted, with the compiler's reason.
 //!
 //! ```text
 //! source ─▶ items ─▶ examples ─┐
@@ -22,41 +23,17 @@ use std::path::{Path, PathBuf};
 
 use crate::torture::Port;
 
+pub use judge::Figures;
+
 /// The end of a run.
 #[derive(Debug)]
 pub enum Outcome {
-    /// The sources are not there; the text names the remedy.
+    /// The sources are missing. The text names the remedy.
     Missing(String),
     /// Every test passed, or failed as the list of differences says.
     Passed(Figures),
-    /// Others failed.
+    /// Other tests failed.
     Failed(Figures),
-}
-
-/// The numbers of tests and examples by their ends.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Figures {
-    /// They passed.
-    pub passed: usize,
-    /// Examples that std only compiles: they compile.
-    pub compiled: usize,
-    /// They failed, as docs/std.md says.
-    pub listed: usize,
-    /// They failed.
-    pub failed: usize,
-    /// They do not compile over another library, or std ignores them, too.
-    pub not_run: usize,
-}
-
-impl std::fmt::Display for Figures {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Figures { passed, compiled, listed, failed, not_run } = self;
-        write!(
-            f,
-            "{passed} passed, {compiled} compiled, {listed} failed as docs/std.md says, {failed} \
-             failed, {not_run} not run"
-        )
-    }
 }
 
 /// This library in std's place.
@@ -69,8 +46,8 @@ const OVERLAPPED: scratch::Over = scratch::Over {
     has_nonpoison: false,
 };
 
-/// Runs them on `port`, or on the one that the machine chooses. `from`: a folder that has
-/// `library/std`, or is that `library`.
+/// Runs them on `port`, or on the port that the machine chooses. `from` is a folder that contains
+/// `library/std`, or that `library` itself.
 pub fn run(root: &Path, from: Option<PathBuf>, port: Option<Port>) -> anyhow::Result<Outcome> {
     let Some(library) = source::find(from) else {
         return Ok(Outcome::Missing(source::REMEDY.to_owned()));

@@ -1,4 +1,5 @@
-//! The crate of the tests: made anew each time, compiled until only what compiles is left.
+//! The crate of the tests, which is written each time, and compiled until only items that compile
+//! are left.
 
 use std::fmt::Write as _;
 use std::ops::Range;
@@ -10,21 +11,21 @@ use anyhow::{Context as _, bail};
 use super::items::{self, Item};
 use super::{examples, source};
 
-/// As often as the compiler is asked again: each answer leaves out some more.
+/// The most rounds of compiling. Each leaves out the items of its errors.
 const ROUNDS_MAX: usize = 40;
 
-/// The library that stands for std, and what is made of std's sources over it.
+/// The library that stands for std, and the choice of std's tests that run over it.
 pub(crate) struct Over {
     /// The folder of the crate, from the root.
     pub(crate) folder: &'static str,
     /// A line of its manifest.
     pub(crate) dependency: &'static str,
     pub(crate) shim: &'static str,
-    /// The examples of the documentation, too.
+    /// Includes the examples of the documentation.
     pub(crate) examples: bool,
     /// The files with tests that are taken.
     pub(crate) takes: fn(&str) -> bool,
-    /// It has std's locks without poison.
+    /// The library has std's locks without poison.
     pub(crate) has_nonpoison: bool,
 }
 
@@ -55,7 +56,7 @@ overflow-checks = true
     }
 }
 
-/// A test program made of a file of std's.
+/// A test program that is made of a file of std.
 #[derive(Debug)]
 pub(crate) struct Program {
     pub(crate) name: String,
@@ -68,13 +69,13 @@ pub(crate) struct Program {
 }
 
 impl Program {
-    /// The tests and examples that are left out, and why.
+    /// Lists the tests and examples that are left out, with the reasons.
     pub(crate) fn left_out(&self) -> impl Iterator<Item = (&str, &str)> {
         let pairs = self.items.iter().map(|item| (item.counted(), item.dropped.as_deref()));
         pairs.filter_map(|(name, why)| Some((name?, why?)))
     }
 
-    /// The examples that are compiled and no more.
+    /// Counts the examples that are compiled and not run.
     pub(super) fn compiled(&self) -> usize {
         let is_compiled =
             |item: &&Item| matches!(item.role, items::Role::Compiled(_)) && item.dropped.is_none();
@@ -99,8 +100,8 @@ impl Program {
         text
     }
 
-    /// Does what `error` asks for; whether that was anything.
-    fn heed(&mut self, error: &Complaint) -> bool {
+    /// Changes the program so that `error` does not come again, and tells whether it could.
+    fn resolve(&mut self, error: &CompilerError) -> bool {
         if let Some(name) = quoted_after(&error.text, "unknown feature ") {
             let before = self.features.len();
             self.features.retain(|known| known != name);
@@ -123,12 +124,12 @@ impl Program {
     }
 }
 
-/// The word in backticks that follows `mark`.
+/// Finds the word in backticks that follows `mark`.
 fn quoted_after<'a>(text: &'a str, mark: &str) -> Option<&'a str> {
     text.split_once(mark)?.1.strip_prefix('`')?.split('`').next()
 }
 
-/// Makes and builds everything.
+/// Writes and builds all programs.
 pub(crate) fn build(root: &Path, library: &Path, over: &Over) -> anyhow::Result<Vec<Program>> {
     let folder = root.join(over.folder);
     let tests = folder.join("tests");
@@ -150,8 +151,8 @@ pub(crate) fn build(root: &Path, library: &Path, over: &Over) -> anyhow::Result<
             write(&tests.join(format!("{}.rs", program.name)), &program.text())?;
         }
         let output = cargo(&folder, &["check", "--release", "--tests", "--keep-going"])?;
-        let said = String::from_utf8_lossy(&output.stderr).into_owned();
-        let errors: Vec<Complaint> = said.lines().filter_map(Complaint::read).collect();
+        let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
+        let errors: Vec<CompilerError> = stderr.lines().filter_map(CompilerError::read).collect();
         println!("std-tests: round {round} of compiling, {} errors", errors.len());
         if output.status.success() {
             break;
@@ -159,26 +160,26 @@ pub(crate) fn build(root: &Path, library: &Path, over: &Over) -> anyhow::Result<
         let mut any = false;
         for error in &errors {
             let program = programs.iter_mut().find(|program| program.name == error.program);
-            any |= program.is_some_and(|program| program.heed(error));
+            any |= program.is_some_and(|program| program.resolve(error));
         }
         if !any || round == ROUNDS_MAX {
-            bail!("std's tests cannot be compiled:\n{said}");
+            bail!("std's tests cannot be compiled:\n{stderr}");
         }
     }
     let output = cargo(&folder, &["test", "--release", "--tests", "--no-run"])?;
-    let said = String::from_utf8_lossy(&output.stderr);
+    let stderr = String::from_utf8_lossy(&output.stderr);
     if !output.status.success() {
-        bail!("std's tests cannot be built:\n{said}");
+        bail!("std's tests cannot be built:\n{stderr}");
     }
     for program in &mut programs {
         let mark = format!("tests/{}.rs (", program.name);
-        let path = said.split(&mark).nth(1).and_then(|rest| rest.split(')').next());
+        let path = stderr.split(&mark).nth(1).and_then(|rest| rest.split(')').next());
         program.path = folder.join(path.with_context(|| format!("no program {}", program.name))?);
     }
     Ok(programs)
 }
 
-/// Writes a file where it is to change, so that nothing is compiled twice.
+/// Writes a file only if it changes, so that nothing is compiled twice.
 fn write(path: &Path, text: &str) -> std::io::Result<()> {
     match std::fs::read_to_string(path) {
         Ok(old) if old == text => Ok(()),
@@ -189,27 +190,27 @@ fn write(path: &Path, text: &str) -> std::io::Result<()> {
 fn cargo(folder: &Path, arguments: &[&str]) -> anyhow::Result<Output> {
     let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     command.args(arguments).args(["--message-format", "short"]).current_dir(folder);
-    // std's tests use what is not stable.
+    // std's tests use unstable features.
     command.env("RUSTC_BOOTSTRAP", "1").env("CARGO_TARGET_DIR", folder.join("target"));
     command.env_remove("RUSTFLAGS").env("CARGO_TERM_COLOR", "never");
     Ok(command.output()?)
 }
 
 /// An error of the compiler.
-struct Complaint {
+struct CompilerError {
     program: String,
     line: usize,
     text: String,
 }
 
-impl Complaint {
-    /// `tests/name.rs:line:column: error[…]: text`
-    fn read(line: &str) -> Option<Complaint> {
+impl CompilerError {
+    /// Reads `tests/name.rs:line:column: error[…]: text`.
+    fn read(line: &str) -> Option<CompilerError> {
         let (place, text) = line.split_once(": error")?;
         let mut place = place.strip_prefix("tests/")?.split(':');
         let program = place.next()?.strip_suffix(".rs")?.to_owned();
         let text = text.split_once(": ").map_or(text, |(_, text)| text).to_owned();
-        Some(Complaint { program, line: place.next()?.parse().ok()?, text })
+        Some(CompilerError { program, line: place.next()?.parse().ok()?, text })
     }
 }
 
@@ -226,7 +227,7 @@ fn programs(library: &Path, over: &Over) -> anyhow::Result<Vec<Program>> {
     let documents = if over.examples { source::DOCUMENTS } else { &[] };
     for document in documents {
         for path in rust_files(&library.join(document))? {
-            let (items, features) = examples::of(&read(&path)?);
+            let (items, features) = examples::parse(&read(&path)?);
             let below = path.strip_prefix(library).unwrap_or(&path).to_string_lossy();
             if !items.is_empty() {
                 let name = format!("examples_{}", name_of(&below));
@@ -271,19 +272,19 @@ mod tests {
     use crate::std_tests::items::Role;
 
     #[test]
-    fn errors_leave_out_what_they_stand_in() {
+    fn an_error_leaves_out_the_item_in_which_it_is() {
         let test = |name: &str| Item::of(format!("fn {name}()\n{{}}"), Role::Test(name.to_owned()));
         let mut program = Program::of("p".to_owned(), vec![test("a"), test("b")], Vec::new());
         let text = program.text();
         let line = text.lines().position(|line| line == "fn b()").unwrap() + 1;
-        let said = format!("tests/p.rs:{line}:3: error[E0425]: cannot find `x`");
-        assert!(program.heed(&Complaint::read(&said).unwrap()));
+        let stderr = format!("tests/p.rs:{line}:3: error[E0425]: cannot find `x`");
+        assert!(program.resolve(&CompilerError::read(&stderr).unwrap()));
         assert_eq!(program.left_out().collect::<Vec<_>>(), [("b", "cannot find `x`")]);
-        let said = "tests/p.rs:1:1: error[E0658]: use of unstable library feature `f`";
-        assert!(program.heed(&Complaint::read(said).unwrap()));
+        let stderr = "tests/p.rs:1:1: error[E0658]: use of unstable library feature `f`";
+        assert!(program.resolve(&CompilerError::read(stderr).unwrap()));
         assert!(program.text().contains("#![feature(f)]"));
-        let said = "tests/p.rs:2:1: error[E0635]: unknown feature `f`";
-        assert!(program.heed(&Complaint::read(said).unwrap()));
+        let stderr = "tests/p.rs:2:1: error[E0635]: unknown feature `f`";
+        assert!(program.resolve(&CompilerError::read(stderr).unwrap()));
         assert!(!program.text().contains("feature"));
     }
 }

@@ -1,4 +1,4 @@
-//! std with this library's types in the places of its own.
+//! std, with this library's types in the place of its own.
 #![allow(warnings)]
 
 pub use std::*;
@@ -77,7 +77,7 @@ pub mod os {
         pub mod fs {
             pub use overlapped::os::unix::fs::{chown, chroot, fchown, lchown, symlink};
             pub use std::os::unix::fs::*;
-            // What the tests beside it take from its imports.
+            // The tests beside this module use its imports.
             pub use crate::fs::{self, OpenOptions, Permissions};
             pub use crate::io::{self, Read, Write};
         }
@@ -92,7 +92,8 @@ pub mod os {
     }
 }
 
-/// A test's body, in a program of its own: what it has spawned ends with it, as threads do.
+/// Runs the body of a test as a program of its own: tasklets that it has spawned end with it, as
+/// threads do.
 #[track_caller]
 pub fn within<T>(f: impl FnOnce() -> T) -> T {
     match overlapped::run_until(f) {

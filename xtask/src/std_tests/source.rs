@@ -1,13 +1,13 @@
-//! The place of std's sources, and those of its files that test what this library has.
+//! The folder of std's sources, and the files among them that test types of this library.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// Advice for a machine without them.
+/// Advice for a machine without the sources.
 pub(crate) const REMEDY: &str = "std's sources are missing: `apt-get install rust-web-src` \
      (Debian) or `rustup component add rust-src` brings them, `--source DIR` says where they are";
 
-/// A file with tests: its path below `library`, and what `super` means at its top.
+/// The files with tests: the path below `library`, and the meaning of `super` at the top.
 pub(super) const TESTS: &[(&str, &str)] = &[
     ("std/src/net/tcp/tests.rs", "net"),
     ("std/src/net/udp/tests.rs", "net"),
@@ -36,7 +36,7 @@ pub(super) const TESTS: &[(&str, &str)] = &[
     ("std/tests/sync/rwlock.rs", ""),
 ];
 
-/// Files and folders whose documentation has examples.
+/// The files and folders whose documentation has examples.
 pub(super) const DOCUMENTS: &[&str] = &[
     "std/src/net/tcp.rs",
     "std/src/net/udp.rs",
@@ -60,7 +60,7 @@ pub(super) const DOCUMENTS: &[&str] = &[
     "std/src/sync/poison/rwlock.rs",
 ];
 
-/// The folder `library` that has std's tests: `from`, or where a package puts it.
+/// Finds the folder `library` that has std's tests: `from`, or the folder of a package.
 pub(crate) fn find(from: Option<PathBuf>) -> Option<PathBuf> {
     let mut places = Vec::new();
     match from {

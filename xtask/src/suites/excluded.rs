@@ -1,6 +1,6 @@
 //! Tests that pass on threads and are not run on tasklets, each with its reason.
 
-/// A test, or all whose names begin so where it ends in `*`.
+/// A test, or, with a `*` at the end, all tests whose names begin with it.
 struct Excluded {
     suite: &'static str,
     test: &'static str,
@@ -11,16 +11,17 @@ const fn excludes(suite: &'static str, test: &'static str, reason: &'static str)
     Excluded { suite, test, reason }
 }
 
-/// Each was seen: the stack of the host's thread is in the test's own loop, again and again, and
-/// the system calls that it makes, if any, are malloc's.
+/// The reason that was observed for each such test: the stack of the host's thread is in the test's
+/// own loop, again and again, and its system calls, if any, are malloc's.
 const SPINS: &str = "a thread spins until another one has done something, without a call that \
-                     waits; tasklets are not pre-empted";
+                     waits, and tasklets are not pre-empted";
 
 const KERNELS_NUMBER: &str = "it counts the kernel's numbers of threads (gettid), which tasklets \
                               share";
 
 const NO_VSOCK: &str = "it hangs on threads, too: without a loopback of AF_VSOCK the client's \
-                        connect says ENODEV, and the server's accept waits for it without a limit";
+                        connect fails with ENODEV, and the server's accept waits for it without \
+                        a limit";
 
 const EXCLUDED: &[Excluded] = &[
     excludes("test_threading", "test.test_threading.ThreadTests.test_various_ops*", KERNELS_NUMBER),
@@ -47,7 +48,7 @@ const EXCLUDED: &[Excluded] = &[
     excludes("flume", "zero::stress_iter", SPINS),
 ];
 
-/// Tests that hang on threads, too.
+/// The tests that hang on threads, too.
 const NOT_ON_THREADS: &[Excluded] =
     &[excludes("test_socket", "test.test_socket.ThreadedVSOCKSocketStreamTest.*", NO_VSOCK)];
 
@@ -65,12 +66,12 @@ fn reason(list: &[Excluded], suite: &str, test: &str) -> Option<&'static str> {
     list.iter().find(|one| one.is(suite, test)).map(|one| one.reason)
 }
 
-/// The reason why a test is not run on tasklets.
+/// Finds the reason why a test is not run on tasklets.
 pub(super) fn excluded(suite: &str, test: &str) -> Option<&'static str> {
     reason(EXCLUDED, suite, test)
 }
 
-/// The reason why a test is not run at all.
+/// Finds the reason why a test is not run at all.
 pub(super) fn not_on_threads(suite: &str, test: &str) -> Option<&'static str> {
     reason(NOT_ON_THREADS, suite, test)
 }

@@ -1,24 +1,26 @@
 //! Others' test-suites, first with threads, then with tasklets in their place.
 //!
-//! Nothing of theirs is kept here: the sources are where a package, the toolchain or Cargo's
-//! registry has put them, and are built below `target`. On tasklets a suite runs under
-//! `overlapped-preload`. **Every test that passes on threads must pass on tasklets**, but for those
-//! that `excluded` names, each with its reason. A test that fails is tried again, alone; whether
-//! it ever passes there is counted as unsteady.
+//! No text of theirs is kept here: the sources are in the folder of a package, of the toolchain or
+//! of Cargo's registry, and are built below `target`. On tasklets a suite runs under
+//! `overlapped-preload`. **Every test that passes on threads must pass on tasklets**, except those
+//! that `excluded` names, each with its reason. A test that fails is tried again, alone. If it then
+//! passes, it is counted as unsteady.
 //!
 //! ```text
 //! suite ─▶ tests ─▶ run on threads ─▶ those that pass, less the excluded ─▶ run on tasklets
 //!           │                                                                │
 //!           └ python (CPython's), rust (std's, published crates')            └ preload's report:
-//!                                                                              how many tasklets
+//!                                                                              tasklets, counted
+//!
+//! mod → python, rust → suite (the trait, and verdicts) → world (threads or tasklets)
 //! ```
 
-mod bench;
 mod excluded;
 mod python;
 mod rust;
+mod suite;
+mod world;
 
-use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::path::Path;
 use std::time::Duration;
@@ -27,41 +29,20 @@ use anyhow::{Context as _, bail};
 
 use crate::exec::{Progress, is_hung, is_over};
 use crate::torture::Port;
-use bench::Bench;
 use excluded::{excluded, not_on_threads};
+use suite::{Found, Suite, Verdict, Verdicts};
+use world::World;
 
-/// For one suite, on threads and again on tasklets.
+/// The limit of one suite, on threads and again on tasklets.
 const LIMIT: Duration = Duration::from_secs(20 * 60);
 
-/// Failures of one suite that are printed.
+/// The failures of one suite that are printed.
 const FAILURES_SHOWN: usize = 20;
 
-/// The end of a test.
-#[derive(Debug, Clone, PartialEq, Eq)]
-enum Verdict {
-    Passed,
-    Skipped,
-    Failed(String),
-}
-
-/// Verdicts by the names of the tests.
-type Verdicts = BTreeMap<String, Verdict>;
-
-/// A suite whose tests have been found.
-trait Suite {
-    /// All tests.
-    fn tests(&self) -> &[String];
-    /// Runs these, with threads or with tasklets.
-    fn run(&self, tests: &[String], on: &Bench, so_far: &Progress) -> anyhow::Result<Verdicts>;
-}
-
-/// A suite, or the remedy where its source is missing.
-type Found = Result<Box<dyn Suite>, String>;
-
-/// Finds a suite.
+/// A suite that has not been looked for yet.
 struct Finder {
     name: &'static str,
-    /// A word for the table.
+    /// The project that it belongs to, for the table.
     of: &'static str,
     find: fn(&Path, &'static str) -> anyhow::Result<Found>,
 }
@@ -85,7 +66,7 @@ const FINDERS: &[Finder] = &[
     Finder { name: "flume", of: "flume", find: rust::published },
 ];
 
-/// The names of all suites.
+/// Lists the names of all suites.
 pub fn names() -> Vec<&'static str> {
     FINDERS.iter().map(|finder| finder.name).collect()
 }
@@ -107,22 +88,22 @@ struct Row {
     missing: Option<String>,
 }
 
-/// All suites' figures.
+/// The figures of all suites.
 #[derive(Debug)]
 pub struct Report {
     rows: Vec<Row>,
 }
 
 impl Report {
-    /// Tells whether everything passed that should, and something ran.
+    /// Tells whether every test passed that should, and some test ran.
     pub fn passed(&self) -> bool {
         let mut ran = self.rows.iter().filter(|row| row.missing.is_none());
-        // A suite may have no threads of its own (test_select); all of them together must.
+        // A suite may have no threads of its own (test_select), but all suites together must.
         self.rows.iter().any(|row| row.tasklets > 0)
             && ran.all(|row| row.failed.is_empty() && row.on_threads > 0)
     }
 
-    /// The figures in a line.
+    /// Writes the figures in a line.
     pub fn summary(&self) -> String {
         let sum = |of: fn(&Row) -> usize| self.rows.iter().map(of).sum::<usize>();
         let missing: Vec<_> = self.rows.iter().filter(|row| row.missing.is_some()).collect();
@@ -140,7 +121,7 @@ impl Report {
         text
     }
 
-    /// The table of docs/install.md.
+    /// Writes the table of docs/install.md.
     fn table(&self) -> String {
         let mut text = "| suite | of | tests | pass on threads | pass on tasklets | excluded | \
                         threads that were tasklets |\n|---|---|--:|--:|--:|--:|--:|\n"
@@ -157,14 +138,14 @@ impl Report {
     }
 }
 
-/// Runs the suites named in `wanted`, all where it is empty, on `port` or the one that the machine
-/// chooses.
+/// Runs the suites that `wanted` names, or all if it is empty, on `port` or on the port that the
+/// machine chooses.
 pub fn run(root: &Path, wanted: &[String], port: Option<Port>) -> anyhow::Result<Report> {
     if let Some(unknown) = wanted.iter().find(|name| !names().contains(&name.as_str())) {
         bail!("no suite {unknown}; there are {}", names().join(", "));
     }
     claim(&crate::target(root).join("suites"))?;
-    let tasklets = Bench::tasklets(root, port)?;
+    let tasklets = World::tasklets(root, port)?;
     let mut rows = Vec::new();
     for finder in FINDERS {
         if wanted.is_empty() || wanted.iter().any(|name| name == finder.name) {
@@ -189,7 +170,7 @@ pub fn run(root: &Path, wanted: &[String], port: Option<Port>) -> anyhow::Result
     Ok(report)
 }
 
-/// Refuses a folder in which another run is at work.
+/// Refuses a folder that another run uses.
 fn claim(folder: &Path) -> anyhow::Result<()> {
     std::fs::create_dir_all(folder)?;
     let path = folder.join("runs.txt");
@@ -202,7 +183,7 @@ fn claim(folder: &Path) -> anyhow::Result<()> {
     Ok(std::fs::write(path, own)?)
 }
 
-fn row(root: &Path, finder: &Finder, tasklets: &Bench) -> anyhow::Result<Row> {
+fn row(root: &Path, finder: &Finder, tasklets: &World) -> anyhow::Result<Row> {
     let mut row = Row { name: finder.name.into(), of: finder.of.into(), ..Row::default() };
     let suite = match (finder.find)(root, finder.name)? {
         Ok(suite) => suite,
@@ -218,7 +199,7 @@ fn row(root: &Path, finder: &Finder, tasklets: &Bench) -> anyhow::Result<Row> {
     for test in &out {
         println!("not run: {test}: {}", not_on_threads(finder.name, test).unwrap_or_default());
     }
-    let threads = steadily(&*suite, &to_run, (&Bench::threads(), finder), &mut row.unsteady)?;
+    let threads = steadily(&*suite, &to_run, (&World::threads(), finder), &mut row.unsteady)?;
     for (test, verdict) in &threads {
         match verdict {
             Verdict::Failed(why) if is_over(why) => row.failed.push((test.clone(), why.clone())),
@@ -241,7 +222,7 @@ fn row(root: &Path, finder: &Finder, tasklets: &Bench) -> anyhow::Result<Row> {
     for test in to_run {
         match verdicts.get(&test) {
             Some(Verdict::Passed) => row.on_tasklets += 1,
-            Some(Verdict::Skipped) => row.failed.push((test, "skips itself".into())),
+            Some(Verdict::Skipped) => row.failed.push((test, "it was skipped".into())),
             Some(Verdict::Failed(why)) => row.failed.push((test, why.clone())),
             None => row.failed.push((test, "it did not run".into())),
         }
@@ -250,18 +231,18 @@ fn row(root: &Path, finder: &Finder, tasklets: &Bench) -> anyhow::Result<Row> {
     Ok(row)
 }
 
-/// Runs tests, and those that fail again, one by one.
+/// Runs tests, and runs those that fail again, one by one.
 fn steadily(
     suite: &dyn Suite,
     tests: &[String],
-    (on, finder): (&Bench, &Finder),
+    (on, finder): (&World, &Finder),
     unsteady: &mut usize,
 ) -> anyhow::Result<Verdicts> {
     const TRIES: usize = 2;
     let so_far = Progress::new(format!("{} on {}", finder.name, on.name()), tests.len(), LIMIT);
     let mut verdicts = suite.run(tests, on, &so_far)?;
     for test in tests {
-        // One that hangs would hang again, for as long.
+        // A test that hangs would hang again, for as long.
         let is_bad = |verdicts: &Verdicts| match verdicts.get(test) {
             Some(Verdict::Passed | Verdict::Skipped) => false,
             Some(Verdict::Failed(why)) => !is_hung(why),
@@ -296,7 +277,7 @@ mod tests {
             &self.0
         }
 
-        fn run(&self, tests: &[String], on: &Bench, _: &Progress) -> anyhow::Result<Verdicts> {
+        fn run(&self, tests: &[String], on: &World, _: &Progress) -> anyhow::Result<Verdicts> {
             let is_alone = tests.len() == 1;
             let verdict = |test: &String| match test.as_str() {
                 "good" => Some(Verdict::Passed),
@@ -310,10 +291,10 @@ mod tests {
     }
 
     #[test]
-    fn what_passes_on_threads_must_pass_on_tasklets() {
+    fn a_test_that_passes_on_threads_must_pass_on_tasklets() {
         let root = std::env::temp_dir().join(format!("xtask-suites-{}", std::process::id()));
         std::fs::create_dir_all(&root).unwrap();
-        let on = Bench::fake(&root);
+        let on = World::fake(&root);
         let find = |_: &Path, _: &'static str| -> anyhow::Result<Found> {
             let tests = ["good", "unsteady", "hangs", "bad"].map(str::to_owned).to_vec();
             Ok(Ok(Box::new(Fake(tests))))
@@ -322,7 +303,7 @@ mod tests {
         std::fs::remove_dir_all(&root).unwrap();
         assert_eq!((found.tests, found.on_threads, found.on_tasklets), (4, 3, 2));
         assert_eq!(found.failed, [("hangs".to_owned(), "it did not run".to_owned())]);
-        assert_eq!(found.unsteady, 2, "once on each");
+        assert_eq!(found.unsteady, 2, "once on threads, and once on tasklets");
         assert!(!Report { rows: vec![found] }.passed());
     }
 
@@ -336,7 +317,7 @@ mod tests {
             fn run(
                 &self,
                 tests: &[String],
-                _: &Bench,
+                _: &World,
                 so_far: &Progress,
             ) -> anyhow::Result<Verdicts> {
                 let why = Verdict::Failed(so_far.over("it still ran"));
@@ -349,7 +330,7 @@ mod tests {
             Ok(Ok(Box::new(Slow(["slow".to_owned()]))))
         };
         let finder = Finder { name: "slow", of: "us", find };
-        let found = row(&root, &finder, &Bench::fake(&root)).unwrap();
+        let found = row(&root, &finder, &World::fake(&root)).unwrap();
         std::fs::remove_dir_all(&root).unwrap();
         assert_eq!(found.failed.len(), 1);
     }

@@ -1,4 +1,4 @@
-//! CPython's own suites, by the interpreter that is installed.
+//! CPython's own suites, run by the installed interpreter.
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -7,19 +7,19 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 
-use super::bench::Bench;
-use super::{Found, Suite, Verdict, Verdicts};
+use super::suite::{Found, Suite, Verdict, Verdicts};
+use super::world::World;
 use crate::exec::{Mark, Progress, Scratch, no_end, spawn, wait_out_interrupt};
 
-/// For one test.
+/// The limit of one test.
 const LIMIT: Duration = Duration::from_secs(120);
 
 const RUNNER: &str = include_str!("run.py");
 
-/// Interpreters, the one that this was made with first.
+/// The interpreters; the first is the one for which the exclusions are known.
 const INTERPRETERS: [&str; 2] = ["python3.11", "python3"];
 
-/// Nothing is written beside CPython's sources.
+/// The variable that keeps the interpreter from writing beside CPython's sources.
 const NO_BYTECODE: (&str, &str) = ("PYTHONDONTWRITEBYTECODE", "1");
 
 struct Python {
@@ -55,7 +55,7 @@ pub(super) fn find(root: &Path, name: &'static str) -> anyhow::Result<Found> {
         .to_owned()))
 }
 
-/// The interpreter itself, where the name may be a script that looks for it.
+/// Finds the interpreter itself: the name may be that of a script that looks for it.
 fn located(name: &str) -> Option<PathBuf> {
     let output = Command::new(name).args(["-c", "import sys; print(sys.executable)"]).output();
     let output = output.ok().filter(|output| output.status.success())?;
@@ -68,11 +68,11 @@ impl Suite for Python {
         &self.tests
     }
 
-    fn run(&self, tests: &[String], on: &Bench, so_far: &Progress) -> anyhow::Result<Verdicts> {
+    fn run(&self, tests: &[String], on: &World, so_far: &Progress) -> anyhow::Result<Verdicts> {
         let mut verdicts = Verdicts::new();
         let mut left = tests.to_vec();
         while !left.is_empty() {
-            if so_far.look() {
+            if so_far.report() {
                 let why = Verdict::Failed(so_far.over("it had not begun"));
                 verdicts.extend(left.into_iter().map(|test| (test, why.clone())));
                 break;
@@ -83,7 +83,7 @@ impl Suite for Python {
             let before = left.len();
             left.retain(|test| !verdicts.contains_key(test));
             if broken.is_none() || left.len() == before {
-                break; // What is left now is not run at all.
+                break; // The others cannot be run.
             }
         }
         Ok(verdicts)
@@ -91,12 +91,12 @@ impl Suite for Python {
 }
 
 impl Python {
-    /// Runs tests in one process, to the end or to the first that hangs or ends the process; that
-    /// one beside the others.
+    /// Runs tests in one process, until the end or until a test hangs or ends the process. Returns
+    /// that test beside the others.
     fn attempt(
         &self,
         tests: &[String],
-        on: &Bench,
+        on: &World,
         so_far: &Progress,
     ) -> anyhow::Result<(Verdicts, Option<(String, Verdict)>)> {
         let log = self.folder.join(format!("{}.log", on.name()));
@@ -116,22 +116,22 @@ impl Python {
     }
 }
 
-/// Runs the interpreter to its end, or ends it when a test takes too long; tells which.
+/// Runs the interpreter to its end, or ends it when a test takes too long, and returns the reason.
 fn follow(mut command: Command, log: &Path, so_far: &Progress) -> anyhow::Result<String> {
     let mark = Mark::new();
     mark.set(&mut command);
     let mut child = spawn(&mut command).context("CPython")?;
-    let mut told = Told::default();
+    let mut reported = Reported::default();
     let mut since = Instant::now();
     let why = loop {
         let status = child.try_wait()?;
-        if told.goes_on(log, so_far)? {
+        if reported.advance(log, so_far)? {
             since = Instant::now();
         }
         match status {
             Some(status) => break status.to_string(),
             None if since.elapsed() > LIMIT => break no_end(LIMIT),
-            None if so_far.look() => break so_far.over("it still ran"),
+            None if so_far.report() => break so_far.over("it still ran"),
             None => std::thread::sleep(Duration::from_millis(20)),
         }
     };
@@ -139,27 +139,27 @@ fn follow(mut command: Command, log: &Path, so_far: &Progress) -> anyhow::Result
     if !child.wait()?.success() {
         wait_out_interrupt();
     }
-    if let Some(test) = told.log.running {
+    if let Some(test) = reported.log.running {
         so_far.end(&test, Some(&why));
     }
     Ok(why)
 }
 
-/// The part of a log that has been passed on.
+/// The part of a log that has been reported.
 #[derive(Default)]
-struct Told {
+struct Reported {
     log: Log,
     len: u64,
 }
 
-impl Told {
-    /// Passes on the lines that are new; tells whether there are any.
-    fn goes_on(&mut self, path: &Path, so_far: &Progress) -> anyhow::Result<bool> {
+impl Reported {
+    /// Reports the new lines, and tells whether there were any.
+    fn advance(&mut self, path: &Path, so_far: &Progress) -> anyhow::Result<bool> {
         let len = std::fs::metadata(path)?.len();
         if len == self.len {
             return Ok(false);
         }
-        let before = std::mem::replace(self, Told { log: read(path)?, len }).log;
+        let before = std::mem::replace(self, Reported { log: read(path)?, len }).log;
         let is_new = |test: &&String| !before.ended.contains_key(*test);
         for test in self.log.ended.keys().filter(is_new) {
             if before.running.as_ref() != Some(test) {
@@ -181,16 +181,16 @@ impl Told {
 #[derive(Debug, Default)]
 struct Log {
     ended: Verdicts,
-    /// Has begun, and not ended.
+    /// The test that has begun and not ended.
     running: Option<String>,
 }
 
 fn read(path: &Path) -> anyhow::Result<Log> {
-    Ok(Log::of(&String::from_utf8_lossy(&std::fs::read(path)?)))
+    Ok(Log::parse(&String::from_utf8_lossy(&std::fs::read(path)?)))
 }
 
 impl Log {
-    fn of(text: &str) -> Log {
+    fn parse(text: &str) -> Log {
         let mut log = Log::default();
         for line in text.lines() {
             let mut words = line.splitn(4, ' ');
@@ -219,14 +219,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_test_that_never_ends_is_told_from_those_before() {
+    fn a_test_that_never_ends_is_distinguished_from_earlier_ones() {
         let text = "BEGIN a\nEND a passed\nBEGIN b\nEND b failed x y\nBEGIN c\nEND c skipped z\n\
                     BEGIN d\n";
-        let log = Log::of(text);
+        let log = Log::parse(text);
         assert_eq!(log.running.as_deref(), Some("d"));
         assert_eq!(log.ended["a"], Verdict::Passed);
         assert_eq!(log.ended["b"], Verdict::Failed("x y".into()));
         assert_eq!(log.ended["c"], Verdict::Skipped);
-        assert_eq!(Log::of(&format!("{text}OVER\n")).running, None);
+        assert_eq!(Log::parse(&format!("{text}OVER\n")).running, None);
     }
 }

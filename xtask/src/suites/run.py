@@ -1,7 +1,7 @@
-"""Runs tests of CPython's, one after the other, and writes of each how it began and ended.
+"""Runs tests of CPython, one after the other, and logs the begin and the end of each.
 
-    run.py LOG MODULE            names the tests:  one line each
-    run.py LOG MODULE ID ...     runs these:       BEGIN id / END id passed|skipped|failed reason
+    run.py LOG MODULE            lists the tests:   one line each
+    run.py LOG MODULE ID ...     runs these tests:  BEGIN id / END id passed|skipped|failed reason
 """
 import os
 import sys
@@ -12,44 +12,44 @@ log = open(log_path, "a", buffering=1, encoding="utf-8", errors="replace")
 own = os.getpid()
 
 
-def say(line):
+def write(line):
     if os.getpid() == own:
         log.write(line.replace("\n", " ") + "\n")
 
 
 def flat(suite):
-    for one in suite:
-        if isinstance(one, unittest.TestSuite):
-            yield from flat(one)
+    for test in suite:
+        if isinstance(test, unittest.TestSuite):
+            yield from flat(test)
         else:
-            yield one
+            yield test
 
 
 class Result(unittest.TestResult):
     def startTest(self, test):
         super().startTest(test)
-        self.told = False
-        say(f"BEGIN {test.id()}")
+        self.is_logged = False
+        write(f"BEGIN {test.id()}")
 
-    def tell(self, test, how):
-        # The first word about a test counts; later ones come from its clean-up.
-        if not getattr(self, "told", True):
-            self.told = True
-            say(f"END {test.id()} {how}")
+    def log_end(self, test, result):
+        # The first result of a test counts. Later ones come from its clean-up.
+        if not getattr(self, "is_logged", True):
+            self.is_logged = True
+            write(f"END {test.id()} {result}")
 
     def stopTest(self, test):
         super().stopTest(test)
-        self.tell(test, "passed")
+        self.log_end(test, "passed")
 
     def addSkip(self, test, reason):
         super().addSkip(test, reason)
-        self.tell(test, f"skipped {reason}")
+        self.log_end(test, f"skipped {reason}")
 
     def addExpectedFailure(self, test, error):
-        self.tell(test, "passed")
+        self.log_end(test, "passed")
 
     def addUnexpectedSuccess(self, test):
-        self.tell(test, "failed unexpected success")
+        self.log_end(test, "failed unexpected success")
 
     def fails(self, test, error):
         import traceback
@@ -57,7 +57,7 @@ class Result(unittest.TestResult):
         lines = traceback.format_exception_only(error[0], error[1])
         print(f"== {test.id()}", file=sys.stderr)
         traceback.print_exception(*error)
-        self.tell(test, "failed " + " ".join(lines)[:300])
+        self.log_end(test, "failed " + " ".join(lines)[:300])
 
     addError = addFailure = fails
 
@@ -68,7 +68,7 @@ class Result(unittest.TestResult):
 
 from test import support
 
-# Nothing that asks the network or takes gigabytes.
+# No tests that use the network or gigabytes of memory.
 support.use_resources = ["cpu"]
 tests = list(flat(unittest.TestLoader().loadTestsFromName(module)))
 if not wanted:
@@ -77,4 +77,4 @@ if not wanted:
 else:
     chosen = set(wanted)
     unittest.TestSuite(test for test in tests if test.id() in chosen).run(Result())
-    say("OVER")
+    write("OVER")

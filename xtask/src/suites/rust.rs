@@ -1,4 +1,4 @@
-//! Suites of Rust's: std's own, and those of published crates.
+//! Suites in Rust: std's own, and those of published crates.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -7,8 +7,8 @@ use std::process::Command;
 
 use anyhow::{Context as _, bail};
 
-use super::bench::Bench;
-use super::{Found, Suite, Verdict, Verdicts};
+use super::suite::{Found, Suite, Verdict, Verdicts};
+use super::world::World;
 use crate::exec::Progress;
 use crate::libtest::{self, End, Test};
 use crate::std_tests::scratch::{self, Over};
@@ -38,7 +38,7 @@ impl Suite for Programs {
         &self.tests
     }
 
-    fn run(&self, tests: &[String], on: &Bench, so_far: &Progress) -> anyhow::Result<Verdicts> {
+    fn run(&self, tests: &[String], on: &World, so_far: &Progress) -> anyhow::Result<Verdicts> {
         let folder = self.folder.join(on.name());
         if folder.exists() {
             fs::remove_dir_all(&folder)?;
@@ -56,7 +56,7 @@ impl Suite for Programs {
     }
 }
 
-/// std itself in std's place: its tests name what is private to it.
+/// std itself in std's place, with the private names that its tests use.
 const STD: Over = Over {
     folder: "target/suites/std",
     dependency: "",
@@ -69,7 +69,7 @@ const STD: Over = Over {
     has_nonpoison: true,
 };
 
-/// std's tests of net, fs, process, thread and sync.
+/// Finds std's tests of net, fs, process, thread and sync.
 pub(super) fn std(root: &Path, _: &'static str) -> anyhow::Result<Found> {
     let Some(library) = source::find(None) else { return Ok(Err(source::REMEDY.to_owned())) };
     let programs = scratch::build(root, &library, &STD)?;
@@ -83,11 +83,11 @@ pub(super) fn std(root: &Path, _: &'static str) -> anyhow::Result<Found> {
     Ok(Ok(Box::new(Programs::of(root.join("target/suites/std/run"), &programs)?)))
 }
 
-/// Published crates, each with the version whose exclusions are known.
+/// The published crates, each with the version for which the exclusions are known.
 const PUBLISHED: &[(&str, &str)] =
     &[("parking_lot", "0.12.5"), ("crossbeam-channel", "0.5.17"), ("flume", "0.12.0")];
 
-/// A published crate's suite: Cargo fetches it, and it is built in a copy of its own.
+/// Finds the suite of a published crate. Cargo fetches the crate, and a copy of it is built.
 pub(super) fn published(root: &Path, name: &'static str) -> anyhow::Result<Found> {
     let known = PUBLISHED.iter().find(|(known, _)| *known == name);
     let (_, version) = known.with_context(|| format!("{name} has no version"))?;
@@ -106,7 +106,7 @@ pub(super) fn published(root: &Path, name: &'static str) -> anyhow::Result<Found
     Ok(Ok(Box::new(Programs::of(folder.join("run"), &programs)?)))
 }
 
-/// The folder in which Cargo has put the crate's source.
+/// Fetches a crate, and returns the folder in which Cargo has put its source.
 fn fetch(folder: &Path, name: &str, version: &str) -> anyhow::Result<PathBuf> {
     fs::create_dir_all(folder.join("src"))?;
     fs::write(folder.join("src/lib.rs"), "")?;
@@ -117,12 +117,12 @@ fn fetch(folder: &Path, name: &str, version: &str) -> anyhow::Result<PathBuf> {
     fs::write(folder.join("Cargo.toml"), manifest)?;
     let metadata = cargo(folder, &["metadata", "--format-version", "1"])?;
     let mark = format!("/{name}-{version}/Cargo.toml\"");
-    let end = metadata.find(&mark).context("it is not among its own dependencies")?;
-    let begin = metadata[..end].rfind('"').context("its path has no beginning")? + 1;
+    let end = metadata.find(&mark).context("the crate is not among the dependencies")?;
+    let begin = metadata[..end].rfind('"').context("the path has no beginning")? + 1;
     Ok(PathBuf::from(format!("{}/{name}-{version}", &metadata[begin..end])))
 }
 
-/// The programs with its tests.
+/// Builds the programs with its tests.
 fn build(folder: &Path) -> anyhow::Result<Vec<(String, PathBuf)>> {
     let arguments = ["test", "--lib", "--tests", "--no-run", "--message-format", "json"];
     let said = cargo(folder, &arguments)?;
@@ -140,8 +140,8 @@ fn build(folder: &Path) -> anyhow::Result<Vec<(String, PathBuf)>> {
     Ok(programs)
 }
 
-/// rustix (flume's tests have async-std, and that has it for its epoll) with libc's functions
-/// instead of system calls of its own, which nobody can take over.
+/// The flag by which rustix uses libc's functions instead of system calls of its own, which cannot
+/// be interposed. (flume's tests use async-std, and that uses rustix for its epoll.)
 const RUSTFLAGS: &str = "--cfg rustix_use_libc";
 
 fn cargo(folder: &Path, arguments: &[&str]) -> anyhow::Result<String> {
@@ -155,7 +155,7 @@ fn cargo(folder: &Path, arguments: &[&str]) -> anyhow::Result<String> {
     Ok(String::from_utf8_lossy(&output.stdout).into_owned())
 }
 
-/// Copies what is not there yet, or differs.
+/// Copies the files that are missing or differ.
 fn copy_folder(from: &Path, to: &Path) -> anyhow::Result<()> {
     fs::create_dir_all(to)?;
     for entry in fs::read_dir(from)? {

@@ -1,4 +1,4 @@
-//! std itself, with what its own tests have beside it.
+//! std itself, with the helpers that its own tests have beside it.
 #![allow(warnings)]
 
 pub use std::*;
@@ -17,14 +17,14 @@ pub mod os {
         pub use std::os::unix::*;
         pub mod fs {
             pub use std::os::unix::fs::*;
-            // What the tests beside it take from its imports.
+            // The tests beside this module use its imports.
             pub use crate::fs::{self, OpenOptions, Permissions};
             pub use crate::io::{self, Read, Write};
         }
     }
 }
 
-/// A test's body.
+/// Runs the body of a test.
 #[track_caller]
 pub fn within<T>(f: impl FnOnce() -> T) -> T {
     f()

@@ -1,17 +1,17 @@
-//! Rules about the text of the project. [`table`] holds them as data, the other modules look.
+//! Rules about the text of the project. [`table`] has them as data; the other modules check them.
 //!
 //! ```text
 //! source     files as tokens, comments and paths
-//! structure  imports of rooms and files, calls past the port, unsafe code, arms that catch all
+//! structure  imports of rooms and files, calls past the port, unsafe code, catch-all arms
 //! prose      words, names of files, doc comments
 //! sizes      of files, functions, folders, lines
 //! unused     rows of the table that nothing uses
 //! report     findings
 //! ```
 //!
-//! Everything that looks at Rust works on tokens: comments and strings cannot trick it, and code
-//! inside macros is seen. It knows no types, so it misses what only a type would tell, such as a
-//! method called on a value of a forbidden type.
+//! Every rule about code works on tokens: comments and strings cannot trick it, and code inside
+//! macros is seen. It knows no types, so it misses, for example, a method that is called on a value
+//! of a forbidden type.
 
 mod prose;
 mod report;
@@ -27,8 +27,8 @@ use anyhow::Context as _;
 
 pub use report::{File, Finding, Report};
 
-/// Holds every rule against `files`. Rules about the whole, such as rows of the table that nothing
-/// uses, are held where the tables are among them.
+/// Checks every rule on `files`. Rules about the whole, such as rows of the table that nothing
+/// uses, are checked if the tables are among the files.
 pub fn check(files: &[File]) -> Report {
     let mut report = Report::new(files);
     let sources = source::read_all(files, &mut report);
@@ -46,14 +46,14 @@ pub fn check(files: &[File]) -> Report {
     report
 }
 
-/// Holds every rule against the repository at `root`.
+/// Checks every rule on the repository at `root`.
 pub fn check_repository(root: &Path) -> anyhow::Result<Report> {
     let mut files = Vec::new();
     collect(root, "", &mut files)?;
     Ok(check(&files))
 }
 
-/// Reads every text file below `folder`; what is not UTF-8 is not text.
+/// Reads every text file below `folder`. A file that is not UTF-8 is no text.
 fn collect(root: &Path, folder: &str, files: &mut Vec<File>) -> anyhow::Result<()> {
     let mut entries = std::fs::read_dir(root.join(folder))
         .and_then(Iterator::collect::<Result<Vec<_>, _>>)

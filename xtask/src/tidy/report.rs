@@ -1,4 +1,4 @@
-//! Findings, and how they are told.
+//! Findings, and their messages.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -21,9 +21,9 @@ pub struct Finding {
     pub path: String,
     /// The line, counted from 1.
     pub line: usize,
-    /// The rule it breaks.
+    /// The rule that it breaks.
     pub rule: &'static Rule,
-    /// The thing found there.
+    /// The violation, in words.
     pub what: String,
 }
 
@@ -36,36 +36,36 @@ impl fmt::Display for Finding {
     }
 }
 
-/// The findings of a run, and how much it looked at.
+/// The findings of a run, and its extent.
 #[derive(Debug, Default)]
 pub struct Report {
-    /// Sorted by place.
+    /// The findings, sorted by file and line.
     pub findings: Vec<Finding>,
-    /// Files read.
+    /// The files that were read.
     pub files: usize,
-    /// Single questions asked: a path, a size, a line.
+    /// The single checks: of a path, a size, a line.
     pub checks: usize,
-    /// Facts that are no findings: what an allowance still lets pass.
+    /// Facts that are no findings, such as the extent of an allowance.
     pub notes: Vec<String>,
-    /// Permissions that something needed: the list, and the row.
+    /// The permissions that something needs: the list, and the row.
     used: BTreeSet<(&'static str, String)>,
-    /// The tables are among the files: so are all others.
+    /// The tables are among the files, and so are all others.
     is_whole: bool,
 }
 
 impl Report {
-    /// Begins a report of `files`, of which nothing has been looked at yet.
+    /// Begins a report of `files`.
     pub(super) fn new(files: &[File]) -> Report {
         let is_whole = files.iter().any(|file| file.path.starts_with(TABLE));
         Report { files: files.len(), is_whole, ..Report::default() }
     }
 
-    /// Tells whether there is no finding, and something was looked at.
+    /// Tells whether something was checked, and there is no finding.
     pub fn passed(&self) -> bool {
         self.findings.is_empty() && self.checks > 0
     }
 
-    /// Asks a question: where the answer is no, it is a finding.
+    /// Counts a check, and adds a finding if it does not hold.
     pub(super) fn check(
         &mut self,
         holds: bool,
@@ -79,7 +79,7 @@ impl Report {
         }
     }
 
-    /// Checks a row of the table against the files, where they are all there.
+    /// Counts a check of a row of the table, if all files are there.
     pub(super) fn check_table(
         &mut self,
         holds: bool,
@@ -92,12 +92,12 @@ impl Report {
         }
     }
 
-    /// Tells whether something needed `row` of `list`.
+    /// Tells whether something needs `row` of `list`.
     pub(super) fn is_used(&self, list: &'static str, row: &str) -> bool {
         self.used.contains(&(list, row.to_owned()))
     }
 
-    /// Notes that `row` of `list` is needed.
+    /// Records that `row` of `list` is needed.
     pub(super) fn uses(&mut self, list: &'static str, row: &str) {
         self.used.insert((list, row.to_owned()));
     }

@@ -78,8 +78,8 @@ fn brace(tree: &Tree) -> Option<&[Tree]> {
     }
 }
 
-/// Tells whether a body is one `match` and nothing else, with no arm that catches the rest. An
-/// `unsafe` block around it does not count.
+/// Tells whether a body is one `match` and nothing else, without a catch-all arm. An `unsafe` block
+/// around it does not count.
 fn is_exhaustive_match(body: &[Tree]) -> bool {
     match body {
         [word, block] if word.is_word("unsafe") => brace(block).is_some_and(is_exhaustive_match),

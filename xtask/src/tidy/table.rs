@@ -1,5 +1,6 @@
-//! The rules as data. Here are the crates, their rooms, and what each may import and name; below,
-//! what a finding says ([`rules`]), names from outside ([`foreign`]), sizes and words ([`text`]).
+//! The rules as data. Here are the crates, their rooms, and the imports and names that each may
+//! have; below are the texts of findings ([`rules`]), names from outside ([`foreign`]), and sizes
+//! and words ([`text`]).
 
 pub mod foreign;
 pub mod rules;
@@ -19,15 +20,15 @@ pub const WIRE: &str = "crates/wire/src/";
 /// The benchmarks.
 pub const BENCH: &str = "crates/bench/";
 
-/// A crate whose files are held together by rules.
+/// A crate whose rooms have an order.
 #[derive(Debug)]
 pub struct Crate {
     /// The folder of its sources.
     pub folder: &'static str,
-    /// Its rooms: the name, and the rooms that it may import. The crate's root may import all.
+    /// Its rooms: the name of each, and the rooms that it may import. The root may import all.
     pub rooms: &'static [(&'static str, &'static [&'static str])],
-    /// Its rooms may take names from the root. They count as names of the room that the
-    /// root has them from.
+    /// Its rooms may import names from the root. These count as names of the room from which the
+    /// root re-exports them.
     pub root: bool,
 }
 
@@ -43,7 +44,7 @@ impl Crate {
     }
 }
 
-/// Every crate whose rooms have an order. The rooms of `crates/install` and `crates/preload` import
+/// The crates whose rooms have an order. The rooms of `crates/install` and `crates/preload` import
 /// each other both ways, so they have none yet.
 pub const CRATES: &[Crate] = &[
     Crate { folder: LIBRARY, rooms: ROOMS, root: false },
@@ -54,12 +55,13 @@ pub const CRATES: &[Crate] = &[
 
 /// The rooms of the library.
 ///
-/// Downwards only. Of the first layer, rooms that park tasklets without an operation may reach the
-/// scheduler; to the others, `task` gives what they need of it. Sideways only with a reason.
+/// Imports go downwards only. In the first layer, rooms that park tasklets without an operation may
+/// import the scheduler; `task` gives the others what they need of it. Imports sideways need a
+/// reason.
 pub const ROOMS: &[(&str, &[&str])] = &[
     ("os", &["net", "fs", "process", "io"]), // re-exports at std's paths
-    // It names every type that it can copy between, so it stands above them; what they need of
-    // pipes is in `pipe`.
+    // It names every type between which it can copy, so it stands above them. The parts of pipes
+    // that they need are in `pipe`.
     ("io", &["task", "driver", "sys", "op", "time", "descriptor", "pipe", "net", "fs", "process"]),
     ("net", &["task", "offload", "sys", "op", "time", "descriptor", "pipe"]),
     ("fs", &["task", "sys", "op", "time", "descriptor", "pipe"]),
@@ -69,7 +71,7 @@ pub const ROOMS: &[(&str, &[&str])] = &[
     ("sync", &["task", "sched", "sys", "time"]),
     ("chan", &["task", "sched", "sys", "op", "time"]), // deadlines; never net
     ("pipe", &["task", "sys", "op", "time", "descriptor"]),
-    ("descriptor", &["task", "sys", "op", "time"]), // what all handles to one open file share
+    ("descriptor", &["task", "sys", "op", "time"]), // the state that handles to one open file share
     ("time", &["task", "sched", "sys"]),
     (
         "task",
@@ -84,7 +86,7 @@ pub const ROOMS: &[(&str, &[&str])] = &[
     ),
     ("port", &["driver", "op", "sys"]),
     ("watchdog", &["driver", "op", "sys", "foreign"]),
-    ("driver", &["op", "sys", "foreign", "spin", "locals"]), // the doctor asks for thread-locals
+    ("driver", &["op", "sys", "foreign", "spin", "locals"]), // the doctor examines thread-locals
     ("offload", &["sys", "foreign", "spin"]),
     ("op", &["sys"]),       // types
     ("switch", &["stack"]), // a fiber runs on a stack of the pool
@@ -140,24 +142,12 @@ const ROOMS_OF_CLI: &[(&str, &[&str])] = &[
     ("zen", &["stdout"]),
 ];
 
-/// Rooms that import each other both ways, by themselves or by others. It only shrinks.
+/// The rooms that import each other both ways, directly or by others. The list only shrinks.
 pub const BOTH_WAYS: &[&str] = &[];
 
-/// Folders, and how many of their files stand in a circle of imports. It only shrinks: the number
-/// is lowered with each file that leaves.
+/// The folders and files with circles of imports, and the number of files in them. The list only
+/// shrinks: a number is lowered with each file that leaves a circle.
 pub const IN_CIRCLES: &[(&str, usize)] = &[
-    ("crates/bench/src/echo.rs", 1),
-    ("crates/bench/src/files/", 2),
-    ("crates/bench/src/harness/", 3),
-    ("crates/bench/src/http/", 3),
-    ("crates/bench/src/install.rs", 1),
-    ("crates/bench/src/main.rs", 1),
-    ("crates/bench/src/protocols.rs", 1),
-    ("crates/bench/src/subjects/", 35),
-    ("crates/bench/src/tasklets.rs", 1),
-    ("crates/bench/src/tls.rs", 1),
-    ("crates/bench/src/tools/", 3),
-    ("crates/bench/src/wake.rs", 1),
     ("crates/cli/src/copy/", 11),
     ("crates/cli/src/get/", 9),
     ("crates/cli/src/main.rs", 1),
@@ -194,38 +184,37 @@ pub const IN_CIRCLES: &[(&str, usize)] = &[
     ("crates/ureq/src/resolver.rs", 1),
     ("crates/ureq/src/transport.rs", 1),
     ("crates/wire/src/http/", 5),
-    ("xtask/src/exec/", 2),
-    ("xtask/src/std_tests/", 2),
-    ("xtask/src/suites/", 3),
 ];
 
-/// The types of operations: the name, and the variants that hold a group of others.
+/// The types of operations: the name of each, and its variants that hold a group of others.
 pub const OPERATIONS: &[(&str, &[&str])] =
     &[("Op", &["Net", "Fs", "Wait"]), ("Net", &[]), ("Fs", &[]), ("Wait", &[])];
 
-/// Files whose matches over operations have this many arms that catch the rest. It only shrinks.
+/// The files with catch-all arms in matches over operations, and the number of arms. The list only
+/// shrinks.
 pub const CATCH_ALLS: &[(&str, usize)] = &[];
 
-/// Rooms below the rule about calls: they are the way to the system, or to memory and registers
-/// that no port stands for (`stack`, `locals`).
+/// The rooms to which the rule about calls does not apply: they are the way to the system, or to
+/// memory and registers, for which no port can stand in (`stack`, `locals`).
 pub const ROOMS_THAT_CALL: &[&str] = &["driver", "watchdog", "sys", "stack", "locals"];
 
-/// Files of conversions between std's, socket2's and libc's forms of the same value.
+/// The files that convert between std's, socket2's and libc's forms of the same value.
 pub const CONVERSIONS: &[&str] = &["fs/file/convert.rs", "port/request.rs"];
 
-/// Crates that may have `unsafe`; bench has raw loops to compare with. install defines functions of
-/// libc, which are given pointers: there is no safe form of that. It makes system calls by
-/// instruction (the `syscalls` crate), since libc's functions are what it takes the place of.
-/// preload defines more of them.
+/// The crates that may have `unsafe`. bench has raw loops for comparison. install defines functions
+/// of libc, which take pointers: there is no safe form of that. It makes system calls by
+/// instruction (the `syscalls` crate), since it replaces libc's functions. preload defines more of
+/// them.
 pub const CRATES_WITH_UNSAFE: &[&str] =
     &["crates/overlapped/", "crates/install/", "crates/preload/", BENCH];
 
-/// Functions of corosensei that appear nowhere.
+/// The functions of corosensei that may appear nowhere.
 pub const COROSENSEI_NEVER: &[&str] = &["force_unwind", "force_reset"];
 
-/// Rooms that may name corosensei. bench may too: it measures what a bare switch takes.
+/// The rooms that may name corosensei. bench may, too: it measures a bare switch.
 pub const COROSENSEI_ROOMS: &[&str] = &["switch", "stack"];
 
-/// The heart: if it outgrows this, the design is wrong, not the number.
+/// The heart of the library, with limits of its own: if a file outgrows its limit, the design is
+/// wrong, not the number.
 pub const HEART: &[(&str, usize)] =
     &[("crates/overlapped/src/task/wait.rs", 150), ("crates/overlapped/src/sched/run/mod.rs", 250)];

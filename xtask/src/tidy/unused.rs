@@ -1,7 +1,7 @@
-//! Rows of the table that nothing uses: a permission that is left over lets in what nobody has
-//! thought about. `CATCH_ALLS` and `IN_CIRCLES` are held by their own rules.
+//! Rows of the table that nothing uses: a permission that is left over permits code that nobody has
+//! considered. `CATCH_ALLS` and `IN_CIRCLES` are checked by their own rules.
 //!
-//! Held only where the table itself is among the files, so for the repository as a whole.
+//! Checked only if the table itself is among the files, so for the repository as a whole.
 
 use super::report::{File, Report};
 use super::table::{
@@ -21,7 +21,7 @@ pub(crate) fn check(files: &[File], report: &mut Report) {
     }
 }
 
-/// Lists every row that permits something: the name of its list, and its own.
+/// Lists every row that permits something: the name of its list, and that of the row.
 fn rows() -> Vec<(&'static str, String)> {
     let named = |list, rows: &[&str]| -> Vec<(&'static str, String)> {
         rows.iter().map(|row| (list, (*row).to_owned())).collect()
@@ -52,7 +52,7 @@ fn rows() -> Vec<(&'static str, String)> {
     .concat()
 }
 
-/// Finds the row in the text of the tables, by its name; of a direction, by the room.
+/// Finds the row in the text of the tables by its name, and the row of a direction by the room.
 fn line_of(files: &[File], row: &str) -> Option<(String, usize)> {
     let name = row.split(" → ").next().unwrap_or(row);
     let last = name.rsplit(['/', ':']).next().unwrap_or(name);

@@ -1,4 +1,4 @@
-//! The dangers that a test answers, as data.
+//! The dangers that are tested, as data.
 
 use super::checked::Tool;
 use super::port::Port;
@@ -6,17 +6,17 @@ use super::port::Port;
 /// One danger.
 #[derive(Debug)]
 pub(crate) struct Case {
-    /// Its number. Its tests' names begin with it: `p1_…`.
+    /// Its number, with which the names of its tests begin: `p1_…`.
     pub(crate) id: &'static str,
     /// The promise that holds in spite of it.
     pub(crate) promise: &'static str,
     /// The ports on which it can occur.
     pub(crate) ports: &'static [Port],
-    /// The program that answers it.
+    /// The program that tests it.
     pub(crate) answer: Answer,
 }
 
-/// The program that answers a danger.
+/// The program that tests a danger.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Answer {
     /// Tests that print `RELIABILITY <id> <checks> <figure>`.
@@ -25,7 +25,7 @@ pub(crate) enum Answer {
     SuiteWithout(&'static [&'static str]),
     /// Tests of the library, under a tool that watches memory.
     Under(Tool),
-    /// Tests of what depends on the processor, on 64-bit Arm.
+    /// The tests that depend on the processor, on 64-bit Arm.
     Emulated,
     /// One test program of the library, in two builds: with debug assertions, and under
     /// AddressSanitizer. It prints the same line as `Tests`.

@@ -1,9 +1,9 @@
 //! Tests under tools that watch every access to memory. Both need a nightly compiler.
 //!
-//! Miri sees, in each step, references that break Rust's rules, races, and memory that was freed.
-//! It has no ring, no sockets and no assembly: there a fiber is a thread. AddressSanitizer sees
-//! freed and foreign memory of the heap, in all tests and with the true switches; not what the
-//! kernel writes, and not the stacks.
+//! Miri finds, in each step, references that break Rust's rules, races, and uses of freed memory.
+//! It has no ring, no sockets and no assembly, so that a fiber is a thread under it.
+//! AddressSanitizer finds uses of freed and foreign memory of the heap, in all tests and with the
+//! real switches. It does not see the kernel's writes, and does not watch the stacks.
 
 use std::path::Path;
 use std::time::Duration;
@@ -16,17 +16,17 @@ use crate::exec::{self, Invocation};
 /// The tool that runs the tests.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Tool {
-    /// The tests that say so (`cfg_attr(miri, ignore)` says which do not), of these programs: the
-    /// library's, and install's table of waiters.
+    /// The tests of these programs (the library's, and install's table of waiters), except those
+    /// with `cfg_attr(miri, ignore)`.
     Miri(&'static [&'static str]),
-    /// All of the library's.
+    /// All tests of the library.
     AddressSanitizer,
 }
 
-/// Everything is built anew.
+/// The limit of one run, which builds everything again.
 const LIMIT: Duration = Duration::from_secs(60 * 60);
 
-/// The number of tests that passed, or why there is no figure.
+/// Runs the tests, and returns the number that passed, or the reason why there is no figure.
 pub(super) fn run(root: &Path, tool: Tool, port: Port) -> anyhow::Result<Result<String, String>> {
     if !Invocation::new("rustup", "run nightly cargo --version").probe() {
         let remedy = "a nightly compiler is missing: `rustup toolchain install nightly`";
@@ -44,7 +44,7 @@ pub(super) fn run(root: &Path, tool: Tool, port: Port) -> anyhow::Result<Result<
     };
     println!("$ {tests}");
     let ran = exec::run(root, &tests, LIMIT)?;
-    let counted = Counted::of(&ran.lines);
+    let counted = Counted::parse(&ran.lines);
     Ok(match ran.failure {
         Some(reason) => Err(format!("{reason}; {counted}")),
         None if counted.passed == 0 => Err("no test ran".to_owned()),
@@ -58,22 +58,22 @@ fn under_miri(programs: &[&str]) -> Invocation {
     for program in programs {
         tests = tests.arg("--test").arg(program);
     }
-    // Who is parked for good is a leak, and meant to be one.
+    // A tasklet that is parked for ever is a leak by intention.
     tests.env("MIRIFLAGS", "-Zmiri-ignore-leaks").env("CARGO_TARGET_DIR", "target/miri")
 }
 
 fn under_address_sanitizer(port: Port) -> Invocation {
-    // Fault handlers are under test; what was freed is kept for a while only, as the memory of a
-    // million tasklets is compared.
+    // The tool does not handle faults, since fault handlers are under test. It keeps little freed
+    // memory, since tests compare the memory of a million tasklets.
     let options = "detect_leaks=0:use_sigaltstack=0:handle_segv=0:handle_abort=0:handle_sigbus=0:\
                    quarantine_size_mb=2:thread_local_quarantine_size_kb=64";
     sanitized("--tests", options, port)
 }
 
-/// A build under AddressSanitizer; a target that is named keeps build scripts and macros without.
+/// Makes the invocation of tests under AddressSanitizer. With an explicit target, build scripts and
+/// macros are built without it.
 fn sanitized(tests: &str, options: &str, port: Port) -> Invocation {
-    // Frames are not watched: where a tasklet unwinds, the tool does not know whose frames have
-    // gone.
+    // Frames are not watched: when a tasklet unwinds, the tool does not know which frames are gone.
     let flags = "-Zsanitizer=address -Cllvm-args=-asan-stack=0 --cap-lints=allow";
     let target = format!("{}-unknown-linux-gnu", std::env::consts::ARCH);
     Invocation::new("rustup", &format!("run nightly cargo test -p overlapped {tests} --target"))
@@ -84,7 +84,7 @@ fn sanitized(tests: &str, options: &str, port: Port) -> Invocation {
         .env("OVERLAPPED_PORT", port.name())
 }
 
-/// Runs a test program of its own in full, in a build with debug assertions and in one under
+/// Runs the whole of a test program, in a build with debug assertions and in a build under
 /// AddressSanitizer.
 pub(super) fn watched(
     root: &Path,
@@ -97,7 +97,7 @@ pub(super) fn watched(
         return Ok(Err(remedy.to_owned()));
     }
     let tests = format!("--test {program}");
-    // Whatever is found is to end in a signal, so that the program can say what it was doing.
+    // A finding ends in a signal, so that the program can report what it was doing.
     let options = "detect_leaks=0:use_sigaltstack=0:handle_segv=0:handle_abort=0:handle_sigbus=0:\
                    abort_on_error=1";
     let asserting = Invocation::cargo(&format!("test -p overlapped {tests}"))

@@ -1,8 +1,8 @@
-//! Tests on another processor, by an emulator of it that runs programs: qemu-user.
+//! Tests on another processor, emulated by qemu-user.
 //!
-//! It shows what the processor's own code does: switches, thread pointers, registers of functions
-//! with variable arguments, numbers of system calls. What an emulator lacks shows nothing: those
-//! tests are left out by name, each with its reason, aloud.
+//! They check code that depends on the processor: switches, thread pointers, registers of functions
+//! with variable arguments, numbers of system calls. Tests that need something that the emulator
+//! lacks are left out by name, and printed with the reason.
 
 use std::path::Path;
 use std::time::Duration;
@@ -16,7 +16,7 @@ const TARGET: &str = "aarch64-unknown-linux-gnu";
 const LINKER: &str = "aarch64-linux-gnu-gcc";
 const RUNNER: &str = "qemu-aarch64 -L /usr/aarch64-linux-gnu";
 
-/// The tests that are run: of the library those of what depends on the processor, all of install's
+/// The tests that are run: those of the library that depend on the processor, and all of install's
 /// and preload's.
 const TESTS: [&str; 2] = [
     "-p overlapped --test own_thread_locals --test own_thread_locals_calls \
@@ -24,7 +24,7 @@ const TESTS: [&str; 2] = [
     "-p overlapped-install -p overlapped-preload --lib --tests",
 ];
 
-/// Tests that qemu-user cannot run, and what it lacks.
+/// The tests that qemu-user cannot run, each with the feature that it lacks.
 const LEFT_OUT: [(&str, &str); 10] = [
     ("a_kill_ends_a_wait_with_an_error_and_unwinds_after_the_scope", "pwritev2(2)"),
     ("a_child_of_fork_is_outside_and_may_begin_a_run_of_its_own", "threads in a child of fork(2)"),
@@ -41,17 +41,17 @@ const LEFT_OUT: [(&str, &str); 10] = [
     ("every_case_ends_in_a_tasklet_as_in_a_thread", "an error for connect(2) to nowhere"),
 ];
 
-/// Everything is built anew.
+/// The limit of one run, which builds everything again.
 const LIMIT: Duration = Duration::from_secs(30 * 60);
 
-/// The number of tests that passed, or why there is no figure.
+/// Runs the tests, and returns the number that passed, or the reason why there is no figure.
 pub(super) fn run(root: &Path, port: Port) -> anyhow::Result<Result<String, String>> {
     for (probe, remedy) in [
         (Invocation::new(LINKER, "--version"), "apt install gcc-aarch64-linux-gnu"),
         (Invocation::new("qemu-aarch64", "--version"), "apt install qemu-user"),
     ] {
         if !probe.probe() {
-            return Ok(Err(format!("SKIPPED: an emulator's program is missing: `{remedy}`")));
+            return Ok(Err(format!("SKIPPED: a program for the emulator is missing: `{remedy}`")));
         }
     }
     let mut passed = 0;
@@ -68,18 +68,18 @@ pub(super) fn run(root: &Path, port: Port) -> anyhow::Result<Result<String, Stri
         }
         println!("$ {tests}");
         let ran = exec::run(root, &tests, LIMIT)?;
-        let counted = Counted::of(&ran.lines);
+        let counted = Counted::parse(&ran.lines);
         if let Some(reason) = ran.failure {
-            let remedy = format!("with the compiler's part for it: `rustup target add {TARGET}`");
+            let remedy = format!("the compiler needs `rustup target add {TARGET}`");
             return Ok(Err(format!("{reason}; {counted}; {remedy}")));
         }
         passed += counted.passed;
     }
     for (name, lacking) in LEFT_OUT {
-        println!("SKIPPED: {name}: an emulator has no {lacking}");
+        println!("SKIPPED: {name}: the emulator has no {lacking}");
     }
     let figure = format!(
-        "{} checks: tests passed on 64-bit Arm, emulated; {} left out for what the emulator lacks",
+        "{} checks: tests passed on 64-bit Arm, emulated; {} left out that the emulator cannot run",
         parted(passed),
         LEFT_OUT.len()
     );

@@ -1,28 +1,28 @@
 //! Reads the figures that danger tests print, and writes numbers.
 
-/// Puts together what the lines of `id` say.
+/// Sums the lines of the case `id`.
 pub(super) fn measured(id: &str, lines: &[String]) -> Result<String, String> {
     let mut checks = 0_u64;
     let mut figures = Vec::new();
     for line in lines {
         // The test program writes `test name ... ` before what the test writes.
-        let Some((_, said)) = line.split_once("RELIABILITY ") else {
+        let Some((_, written)) = line.split_once("RELIABILITY ") else {
             continue;
         };
-        let mut words = said.splitn(3, ' ');
+        let mut words = written.splitn(3, ' ');
         if words.next() != Some(id) {
             continue;
         }
         let count = words.next().and_then(|count| count.replace(['_', ','], "").parse().ok());
-        let count: u64 = count.ok_or_else(|| format!("no number of checks in `{said}`"))?;
+        let count: u64 = count.ok_or_else(|| format!("no number of checks in `{written}`"))?;
         if count == 0 {
-            return Err(format!("0 checks in `{said}`"));
+            return Err(format!("0 checks in `{written}`"));
         }
         checks += count;
         figures.extend(words.next().map(str::trim).filter(|figure| !figure.is_empty()));
     }
     match checks {
-        0 => Err("no test said what it measured".to_owned()),
+        0 => Err("no test has printed a figure".to_owned()),
         _ => Ok(format!("{} checks: {}", parted(checks), figures.join("; "))),
     }
 }
@@ -48,12 +48,12 @@ mod tests {
     }
 
     #[test]
-    fn what_the_tests_of_a_case_say_is_put_together() {
-        let said = lines(
+    fn the_figures_of_the_tests_of_a_case_are_joined() {
+        let written = lines(
             "test p1_a ... RELIABILITY P1 100000 no byte lost\nok\n\
              RELIABILITY P10 7 not ours\nRELIABILITY P1 5 other",
         );
-        assert_eq!(measured("P1", &said).unwrap(), "100,005 checks: no byte lost; other");
+        assert_eq!(measured("P1", &written).unwrap(), "100,005 checks: no byte lost; other");
     }
 
     #[test]

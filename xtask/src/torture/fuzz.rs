@@ -1,5 +1,5 @@
-//! Fuzzers (`fuzz/`): each target for a while, beginning with its seeds and with what earlier runs
-//! have found to be of interest.
+//! Fuzzers (`fuzz/`). Each target runs for a while, and begins with its seeds and with the inputs
+//! that earlier runs have found interesting.
 
 use std::path::Path;
 use std::time::Duration;
@@ -9,14 +9,14 @@ use anyhow::Context as _;
 use super::figure::parted;
 use crate::exec::{self, Invocation};
 
-/// For each target, with what earlier runs have found before it. A night finds more than any
-/// number that could stand here.
+/// The seconds of each target, which go on from earlier runs. A night of fuzzing finds more than
+/// any number here.
 const SECONDS: u64 = 30;
 
-/// Building takes its time, too.
+/// The limit of one target, with its build.
 const LIMIT: Duration = Duration::from_secs(30 * 60);
 
-/// The figure of all targets, or why there is none.
+/// Fuzzes all targets, and returns their figure, or the reason why there is none.
 pub(super) fn all(root: &Path, targets: &[&str]) -> anyhow::Result<Result<String, String>> {
     if !Invocation::new("rustup", "run nightly cargo fuzz --version").probe() {
         let remedy = "cargo-fuzz or a nightly compiler is missing: `cargo install cargo-fuzz`, \
@@ -26,7 +26,7 @@ pub(super) fn all(root: &Path, targets: &[&str]) -> anyhow::Result<Result<String
     let mut executions = 0;
     let mut figures = Vec::new();
     for target in targets {
-        // Below `target`: nothing here is part of the repository.
+        // Below `target`, because neither is part of the repository.
         let corpus = format!("fuzz/target/corpus/{target}");
         let found = format!("fuzz/target/found/{target}/");
         for folder in [&corpus, &found] {
@@ -43,14 +43,14 @@ pub(super) fn all(root: &Path, targets: &[&str]) -> anyhow::Result<Result<String
         println!("$ {fuzz}");
         let ran = exec::run(root, &fuzz, LIMIT)?;
         if let Some(reason) = ran.failure {
-            return Ok(Err(format!("{target}: {reason}; what it found is in {found}")));
+            return Ok(Err(format!("{target}: {reason}; the input is in {found}")));
         }
-        match Ended::of(&ran.lines) {
+        match Ended::parse(&ran.lines) {
             Some(ended) => {
                 executions += ended.executions;
                 figures.push(format!("{target} {}", parted(ended.coverage)));
             }
-            None => return Ok(Err(format!("{target}: it has not said what it did"))),
+            None => return Ok(Err(format!("{target}: it has printed no figure"))),
         }
     }
     let figures = figures.join(", ");
@@ -62,17 +62,17 @@ pub(super) fn all(root: &Path, targets: &[&str]) -> anyhow::Result<Result<String
     )))
 }
 
-/// The last words of libFuzzer.
+/// The figures at the end of libFuzzer's output.
 #[derive(Debug, PartialEq, Eq)]
 struct Ended {
     executions: u64,
-    /// Edges of the program's graph.
+    /// The edges of the program's graph that were covered.
     coverage: u64,
 }
 
 impl Ended {
-    /// `None` where it has executed nothing.
-    fn of(lines: &[String]) -> Option<Ended> {
+    /// Reads the output. `None`: nothing was executed.
+    fn parse(lines: &[String]) -> Option<Ended> {
         let mut ended = Ended { executions: 0, coverage: 0 };
         for line in lines {
             if let Some(count) = line.strip_prefix("stat::number_of_executed_units:") {
@@ -92,14 +92,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn executions_and_coverage_are_read_from_what_a_fuzzer_says() {
+    fn executions_and_coverage_are_read_from_the_output_of_a_fuzzer() {
         let lines = [
             "#2\tINITED cov: 87 ft: 88 corp: 1/1b exec/s: 0 rss: 44Mb",
             "#1000\tDONE   cov: 312 ft: 900 corp: 70/2Kb lim: 4096 exec/s: 500 rss: 50Mb",
             "stat::number_of_executed_units: 1000",
         ];
-        let ended = Ended::of(&lines.map(str::to_owned));
+        let ended = Ended::parse(&lines.map(str::to_owned));
         assert_eq!(ended, Some(Ended { executions: 1000, coverage: 312 }));
-        assert_eq!(Ended::of(&[]), None);
+        assert_eq!(Ended::parse(&[]), None);
     }
 }

@@ -1,9 +1,10 @@
-//! Runs the danger tests with their full figures and writes what they measured to RELIABILITY.md.
+//! Runs the danger tests with their full figures, and writes the figures to RELIABILITY.md.
 //!
-//! A danger test's name begins with its case (`p1_…`), in any test program of the library, the
-//! protocols, the servers or the program; only those that have one of it are built (`programs`). It
-//! runs few rounds normally and all of them under `OVERLAPPED_TORTURE=1`, and says what it measured
-//! in a line `RELIABILITY <case> <checks> <figure in words>`. No line, or no check, is a failure.
+//! A danger test's name begins with its case (`p1_…`). It may be in any test program of the
+//! library, the protocols, the servers or the program; only programs with a test of the case are
+//! built (`programs`). A danger test runs few rounds normally and all of them under
+//! `OVERLAPPED_TORTURE=1`, and prints its figure in a line `RELIABILITY <case> <checks> <figure in
+//! words>`. A case without a line, or without a check, fails.
 
 mod cases;
 mod checked;
@@ -29,10 +30,10 @@ use cases::{Answer, CASES, Case};
 use figure::{measured, parted};
 use table::{Figure, Figures};
 
-/// For one case on one port.
+/// The limit of one case on one port.
 const LIMIT: Duration = Duration::from_secs(30 * 60);
 
-/// The cases, one per line.
+/// Lists the cases, one per line.
 pub fn list() -> String {
     let line = |case: &Case| {
         let ports: Vec<&str> = case.ports.iter().map(|port| port.name()).collect();
@@ -41,8 +42,9 @@ pub fn list() -> String {
     CASES.iter().map(line).collect()
 }
 
-/// Runs the cases named in `wanted` (all where it is empty) on `port` (all where it is `None`);
-/// whether all passed. The table is written after each, so that an interrupted run keeps its part.
+/// Runs the cases named in `wanted` (all if it is empty) on `port` (all if it is `None`), and tells
+/// whether all passed. The table is written after each case, so that an interrupted run keeps its
+/// part.
 pub fn run(root: &Path, wanted: &[String], port: Option<Port>) -> anyhow::Result<bool> {
     let chosen = choose(wanted)?;
     let path = root.join("RELIABILITY.md");
@@ -53,7 +55,7 @@ pub fn run(root: &Path, wanted: &[String], port: Option<Port>) -> anyhow::Result
     };
     let mut figures = table::read(&document).context("RELIABILITY.md")?;
     for case in chosen.iter().filter(|case| case.answer == Answer::Tests) {
-        let tests = programs::of(root, &filter(case))?;
+        let tests = programs::invocation(root, &filter(case))?;
         let built = exec::run(root, &tests.arg("--no-run"), LIMIT)?;
         if let Some(reason) = built.failure {
             anyhow::bail!("the tests of {} do not compile: {reason}", case.id);
@@ -103,17 +105,17 @@ fn record(figures: &mut Figures, case: &Case, port: Port, text: String) {
     figures.insert((case.id.to_owned(), port.name().to_owned()), figure);
 }
 
-/// The beginning of the names of a case's tests.
+/// Writes the beginning of the names of a case's tests.
 fn filter(case: &Case) -> String {
     format!("{}_", case.id.to_lowercase())
 }
 
-/// The figure, or why there is none.
+/// Runs a case, and returns its figure, or the reason why there is none.
 fn perform(root: &Path, case: &Case, port: Port) -> anyhow::Result<Result<String, String>> {
     match case.answer {
         Answer::Tests => {
             let filter = filter(case);
-            let tests = programs::of(root, &filter)?
+            let tests = programs::invocation(root, &filter)?
                 .arg(&filter)
                 .arg("--")
                 .arg("--nocapture")
@@ -161,8 +163,8 @@ fn perform(root: &Path, case: &Case, port: Port) -> anyhow::Result<Result<String
     }
 }
 
-/// The day of `time` in UTC, by the civil calendar (Howard Hinnant, "chrono-compatible low-level
-/// date algorithms", `civil_from_days`; years from 1970 on).
+/// Writes the day of `time` in UTC, by the civil calendar (Howard Hinnant, "chrono-compatible
+/// low-level date algorithms", `civil_from_days`; years from 1970 on).
 fn date(time: SystemTime) -> String {
     let seconds = time.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
     let days = seconds / 86_400 + 719_468;

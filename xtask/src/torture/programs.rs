@@ -1,4 +1,4 @@
-//! The programs that have a case's tests, so that nothing else is built for it.
+//! The programs that have tests of a case, so that no others are built for it.
 
 use std::fs;
 use std::path::Path;
@@ -7,7 +7,7 @@ use anyhow::{Context, ensure};
 
 use crate::exec::Invocation;
 
-/// Crates with danger tests. Documentation has none.
+/// The crates with danger tests. Documentation has none.
 const CRATES: [(&str, &str); 5] = [
     ("overlapped", "overlapped"),
     ("install", "overlapped-install"),
@@ -16,8 +16,8 @@ const CRATES: [(&str, &str); 5] = [
     ("cli", "overlapped-cli"),
 ];
 
-/// A command that runs all programs with a test whose name begins with `filter`.
-pub(super) fn of(root: &Path, filter: &str) -> anyhow::Result<Invocation> {
+/// Makes the invocation of all programs with a test whose name begins with `filter`.
+pub(super) fn invocation(root: &Path, filter: &str) -> anyhow::Result<Invocation> {
     let mut command = Invocation::cargo("test --release");
     let (mut found, mut is_in_source) = (false, false);
     let begins = format!("fn {filter}");
@@ -54,7 +54,7 @@ fn entries(folder: &Path) -> anyhow::Result<Vec<fs::DirEntry>> {
     listed.with_context(|| format!("reading {}", folder.display()))
 }
 
-/// Tells whether a file, or one in a folder, has a text.
+/// Tells whether a file, or one in a folder, contains a text.
 fn contains(path: &Path, text: &str) -> anyhow::Result<bool> {
     if path.is_dir() {
         for entry in entries(path)? {

@@ -1,4 +1,4 @@
-//! The table in RELIABILITY.md: one row per case and port. Rows of cases that did not run stay.
+//! The table in RELIABILITY.md: one row per case and port. Rows of cases that have not run stay.
 
 use std::collections::HashMap;
 
@@ -7,16 +7,16 @@ use anyhow::{Context as _, bail};
 use super::cases::Case;
 use super::port::Port;
 
-/// The table stands between these lines.
+/// The line before the table.
 pub(crate) const BEGIN: &str = "<!-- torture: begin; written by `cargo xtask torture` -->";
-/// See [`BEGIN`].
+/// The line after the table.
 pub(crate) const END: &str = "<!-- torture: end -->";
 
 const HEAD: &str =
     "| # | promise | command | port | last figure | date |\n|---|---|---|---|---|---|\n";
 const NEVER: &str = "not run yet";
 
-/// The file as it begins.
+/// Writes a document with an empty table.
 pub(crate) fn empty() -> String {
     format!(
         "# Reliability\n\nEach row is a danger, and what a test of it measured last. The command \
@@ -27,16 +27,16 @@ pub(crate) fn empty() -> String {
 /// The figure of one case on one port.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Figure {
-    /// In words, with the number of checks.
+    /// The figure in words, with the number of checks.
     pub(crate) text: String,
-    /// `2026-01-31`
+    /// The day of the run, as in `2026-01-31`.
     pub(crate) date: String,
 }
 
 /// Figures by case and port.
 pub(crate) type Figures = HashMap<(String, String), Figure>;
 
-/// The figures that `document` holds.
+/// Reads the figures of `document`.
 pub(crate) fn read(document: &str) -> anyhow::Result<Figures> {
     let (_, table, _) = parts(document)?;
     let mut figures = Figures::new();
@@ -56,7 +56,7 @@ pub(crate) fn read(document: &str) -> anyhow::Result<Figures> {
     Ok(figures)
 }
 
-/// `document` with its table made anew.
+/// Writes `document` with a new table.
 pub(crate) fn write(document: &str, cases: &[Case], figures: &Figures) -> anyhow::Result<String> {
     let (before, _, after) = parts(document)?;
     let mut table = HEAD.to_owned();

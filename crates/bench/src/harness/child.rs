@@ -1,20 +1,14 @@
 //! Child processes: this program again, with a hidden subcommand.
 //!
-//! A child prints one line of JSON on stdout (its [`Report`]), or ends with an error and its
-//! reason on stderr. It dies with its parent, so that no server outlives an interrupted run.
+//! A child prints one line of JSON on stdout (its [`Report`]), or ends with an error and the reason
+//! on stderr.
 
-use rustix::process::{Resource, Rlimit, Signal};
-use rustix::thread::CpuSet;
 use serde_json::{Value, json};
 use std::io::Read;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-/// The core of the subject: of its echo server, or of its tasks.
-pub(crate) const SERVER_CORE: usize = 0;
-/// The core of the echo load.
-pub(crate) const LOAD_CORE: usize = 1;
-/// A child that takes longer is killed and counts as failed.
+/// The longest time of a child. One that takes longer is killed and counts as failed.
 const CHILD_TIME_MAX: Duration = Duration::from_secs(180);
 
 /// One figure of one child.
@@ -24,7 +18,7 @@ pub(crate) struct Metric {
     pub(crate) value: f64,
 }
 
-/// What one child found out.
+/// The result of one child.
 #[derive(Default)]
 pub(crate) struct Report {
     pub(crate) metrics: Vec<Metric>,
@@ -65,7 +59,8 @@ pub(crate) fn measure(arguments: &[&str]) -> Result<Report, String> {
         .stderr(Stdio::piped())
         .spawn()
         .map_err(|error| format!("cannot start: {error}"))?;
-    // Both pipes are small (one line, a panic message), yet a chatty child must not block on one.
+    // Little comes through either pipe (one line, a panic message), but a child that prints more
+    // must not block on one of them.
     let stdout = drain(child.stdout.take());
     let stderr = drain(child.stderr.take());
     let status = wait(&mut child)?;
@@ -77,26 +72,28 @@ pub(crate) fn measure(arguments: &[&str]) -> Result<Report, String> {
         return Err(format!("{status}: {shown}"));
     }
     let line = stdout.lines().last().unwrap_or_default();
-    Report::from_json(line).ok_or_else(|| format!("unreadable report: {line}"))
+    Report::from_json(line).ok_or_else(|| format!("the report is malformed: {line}"))
 }
 
-/// This program, to be run with other arguments.
+/// Returns a command that runs this program again.
 pub(crate) fn this_program() -> Command {
     let program = std::env::current_exe().unwrap_or_else(|_| "/proc/self/exe".into());
     Command::new(program)
 }
 
+/// Reads a pipe to its end, in a thread of its own.
 fn drain(pipe: Option<impl Read + Send + 'static>) -> std::thread::JoinHandle<String> {
     std::thread::spawn(move || {
         let mut text = Vec::new();
         if let Some(mut pipe) = pipe {
-            // A broken pipe ends the text; what has come so far is what we report.
+            // A broken pipe ends the text; what has arrived by then is reported.
             let _ = pipe.read_to_end(&mut text);
         }
         String::from_utf8_lossy(&text).into_owned()
     })
 }
 
+/// Waits for the end of a child, at most [`CHILD_TIME_MAX`].
 fn wait(child: &mut Child) -> Result<std::process::ExitStatus, String> {
     let deadline = Instant::now() + CHILD_TIME_MAX;
     loop {
@@ -114,36 +111,4 @@ fn wait(child: &mut Child) -> Result<std::process::ExitStatus, String> {
             Err(error) => return Err(error.to_string()),
         }
     }
-}
-
-/// How many cores this process may use.
-pub(crate) fn cores() -> usize {
-    rustix::thread::sched_getaffinity(None).map_or(1, |set| set.count() as usize)
-}
-
-/// Pins the calling thread, and with it every thread and process it starts later. With fewer
-/// cores than needed it stays where it is; `rounds` has said so loudly.
-pub(crate) fn pin(core: usize) {
-    let mut set = CpuSet::new();
-    set.set(core);
-    let _ = rustix::thread::sched_setaffinity(None, &set);
-}
-
-/// Asks the kernel to kill this process when the thread that started it ends.
-pub(crate) fn die_with_parent() {
-    // Only a convenience on interruption, so a refusal is no error.
-    let _ = rustix::process::set_parent_process_death_signal(Some(Signal::KILL));
-}
-
-/// A thousand connections need more descriptors than the usual soft limit of 1024, and ten thousand
-/// more than many a hard one, which root may raise.
-pub(crate) fn raise_descriptor_limit() {
-    const ENOUGH: u64 = 1 << 16;
-    let hard = rustix::process::getrlimit(Resource::Nofile).maximum;
-    let set = |most: Option<u64>| {
-        let limit = Rlimit { current: most, maximum: most };
-        rustix::process::setrlimit(Resource::Nofile, limit).is_ok()
-    };
-    // Refused: connecting will fail with EMFILE, which says it all.
-    let _ = hard.is_some_and(|hard| hard < ENOUGH) && set(Some(ENOUGH)) || set(hard);
 }

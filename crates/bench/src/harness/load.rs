@@ -1,22 +1,23 @@
-//! The load of echo and of pipelined messages, one and the same for all servers: a closed loop over
+//! The load of echo and of pipelined messages, the same for all servers: a closed loop over
 //! io_uring.
 //!
-//! Each connection sends a message, waits for the answer (its echo, or what the [`Script`] says),
-//! checks every byte, and sends the next one. All connections share a ring with one thread; what
-//! one wait brings is answered with one submission, sends post no completion, and the sockets are
-//! registered.
+//! Each connection sends a message, waits for the answer (its echo, or that of the [`Script`]),
+//! checks every byte, and sends the next message. All connections share a ring with one thread. The
+//! completions of one wait are answered with one submission, sends post no completion, and the
+//! sockets are registered.
 //!
-//! It is **not cheaper than the servers**: nearly all of a round trip is the kernel's TCP, which
-//! both ends pay alike, so the load needs as much processor time as the subject `raw`. With many
-//! connections both cores are busy and round trips per second are bound by the slower end. What
-//! tells servers apart there is their processor time a round trip; the load's stands beside it.
-//! Multishot receives into a buffer ring were tried instead: no difference beyond the noise
+//! The load is **not cheaper than the servers**: nearly all of a round trip is the kernel's TCP,
+//! which costs both ends the same, so the load needs as much processor time as the subject `raw`.
+//! With many connections both cores are busy, and the slower end bounds the round trips per second.
+//! There, servers differ by their processor time per round trip; that of the load is printed beside
+//! it. Multishot receives into a buffer ring were tried instead: no difference beyond the noise
 //! (3.5–3.6 µs a round trip either way, 50 connections, busy machine), so the simpler code stays.
 
 use super::syscalls::cpu_time;
 use hdrhistogram::Histogram;
 use io_uring::types::{Fixed, SubmitArgs, Timespec};
 use io_uring::{IoUring, opcode, squeue};
+use std::mem::ManuallyDrop;
 use std::net::{Ipv4Addr, TcpStream, UdpSocket};
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::net::UnixStream;
@@ -25,26 +26,27 @@ use std::time::{Duration, Instant};
 
 /// The size of a message.
 pub(crate) const MESSAGE_BYTES: usize = 64;
-/// `IORING_RECVSEND_POLL_FIRST`: the echo is never there yet.
+/// `IORING_RECVSEND_POLL_FIRST`: the echo has never arrived yet.
 const POLL_FIRST: u16 = 1;
-/// The user data of sends, whose completions tell of failures only.
+/// The user data of sends, which complete only if they fail.
 const SEND: u64 = u64::MAX;
-/// A server that does not answer within this time has failed.
+/// The longest time for an answer. A server that takes longer has failed.
 const SILENCE_MAX: Timespec = Timespec::new().sec(5);
 
-/// Longer latencies count as this.
+/// The greatest latency of the histogram, to which longer ones are cut.
 const LATENCY_NS_MAX: u64 = 10_000_000_000;
 
-/// What is sent, and what has to come back.
+/// The message that is sent, and the answer that has to come back.
 pub(crate) enum Script {
-    /// [`MESSAGE_BYTES`], each time others, and the same back.
+    /// A message of [`MESSAGE_BYTES`], a different one each time, and its echo.
     Echo,
-    /// Always these.
+    /// The same question and the same answer each time.
     Fixed { question: Box<[u8]>, answer: Box<[u8]> },
-    /// So many bytes have to come back. The kernel throws them away, which costs the load nothing
-    /// for each byte (`MSG_TRUNC`, tcp(7)).
+    /// A question, and a number of bytes that have to come back. The kernel discards them, so that
+    /// no byte costs the load anything (`MSG_TRUNC`, tcp(7)).
     Discarded { question: Box<[u8]>, answer_bytes: usize },
-    /// A line comes back, which begins as the question does (without its end), and is not longer.
+    /// A question, and a line that begins with it (without its end), and that is not longer than
+    /// the limit.
     Line { question: Box<[u8]>, answer_bytes_max: usize },
 }
 
@@ -58,7 +60,7 @@ impl Script {
         }
     }
 
-    /// Of a receive.
+    /// Returns the flags of a receive.
     fn receive_flags(&self) -> i32 {
         match self {
             Script::Echo | Script::Fixed { .. } | Script::Line { .. } => 0,
@@ -78,7 +80,7 @@ impl Script {
 
 struct Connection {
     socket: OwnedFd,
-    /// In boxes, because the kernel holds their addresses.
+    /// Boxed, as `echo` is, because the kernel holds its address.
     out: Box<[u8]>,
     echo: Box<[u8]>,
     received: usize,
@@ -87,14 +89,15 @@ struct Connection {
 
 /// Connected clients, idle between phases.
 pub(crate) struct Load {
-    // The ring comes first, so that it is gone before the buffers.
     ring: IoUring,
-    connections: Vec<Connection>,
+    /// Never freed: after an error the ring is closed with operations in flight, which does not
+    /// wait for them. The process ends with its measurement.
+    connections: ManuallyDrop<Vec<Connection>>,
     script: Script,
     sequence: u64,
 }
 
-/// What one phase brought.
+/// The figures of one phase.
 pub(crate) struct Phase {
     pub(crate) round_trips: u64,
     pub(crate) took: Duration,
@@ -110,7 +113,7 @@ impl Load {
         Load::connect_with(port, connections, Script::Echo)
     }
 
-    /// The same with another script.
+    /// Opens TCP connections for another script.
     pub(crate) fn connect_with(
         port: u16,
         connections: usize,
@@ -130,7 +133,7 @@ impl Load {
         Load::over((0..connections).map(connect), Script::Echo)
     }
 
-    /// Opens a UDP socket for each of these ports.
+    /// Opens a UDP socket for each port.
     pub(crate) fn connect_datagrams(ports: &[u16]) -> Result<Load, String> {
         let connect = |&port: &u16| {
             let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0))?;
@@ -140,7 +143,7 @@ impl Load {
         Load::over(ports.iter().map(connect), Script::Echo)
     }
 
-    /// Takes connections that are open.
+    /// Takes over sockets that are connected.
     pub(crate) fn over(
         sockets: impl ExactSizeIterator<Item = std::io::Result<OwnedFd>>,
         script: Script,
@@ -149,7 +152,7 @@ impl Load {
             .setup_single_issuer()
             .setup_defer_taskrun()
             .build((2 * sockets.len()).next_power_of_two() as u32)
-            .map_err(|error| format!("no ring for the load: {error}"))?;
+            .map_err(|error| format!("cannot make a ring for the load: {error}"))?;
         let connections: Result<Vec<Connection>, std::io::Error> = sockets
             .map(|socket| {
                 Ok(Connection {
@@ -166,13 +169,13 @@ impl Load {
         ring.submitter()
             .register_files(&sockets)
             .map_err(|error| format!("register files: {error}"))?;
-        Ok(Load { ring, connections, script, sequence: 0 })
+        Ok(Load { ring, connections: ManuallyDrop::new(connections), script, sequence: 0 })
     }
 
-    /// Runs all connections for a time, then waits for the echoes under way.
+    /// Runs all connections for a time, and then waits for the echoes under way.
     pub(crate) fn run(&mut self, time: Duration) -> Result<Phase, String> {
         let mut latencies = Histogram::new_with_bounds(1, LATENCY_NS_MAX, 3)
-            .map_err(|error| format!("no histogram: {error}"))?;
+            .map_err(|error| format!("cannot make a histogram: {error}"))?;
         let cpu_before = cpu_time(std::process::id())?;
         let start = Instant::now();
         for index in 0..self.connections.len() {
@@ -183,7 +186,7 @@ impl Load {
         while under_way > 0 {
             self.wait()?;
             arrived.extend(self.ring.completion().map(|e| (e.user_data(), e.result())));
-            // One clock for the whole batch: reading it for each would cost the load too much.
+            // The clock is read once for the whole batch: once for each would cost too much.
             let now = Instant::now();
             let go_on = now - start < time;
             for (token, result) in arrived.drain(..) {
@@ -213,7 +216,7 @@ impl Load {
         self.sequence += 1;
         let connection = &mut self.connections[index];
         if let Script::Echo = self.script {
-            // Every message differs from the one before and from those of the others.
+            // Every message differs from the one before it and from those of other connections.
             for (eight, salt) in connection.out.chunks_exact_mut(8).zip(1..) {
                 eight.copy_from_slice(&(self.sequence.wrapping_mul(salt)).to_le_bytes());
             }
@@ -241,14 +244,14 @@ impl Load {
         self.push(&receive)
     }
 
-    /// Takes what a completion brought; true when the echo is whole.
+    /// Takes the result of a completion. True: the answer is complete.
     fn receive(&mut self, token: u64, result: i32) -> Result<bool, String> {
         if result < 0 {
             return Err(format!("the load: {}", std::io::Error::from_raw_os_error(-result)));
         }
         if token == SEND {
-            // Success is skipped, so this was a short send, which the kernel does not do
-            // with so few.
+            // Successful sends post no completion, so this was a short send. The kernel makes none
+            // with so few bytes.
             return Err(format!("only {result} bytes were sent"));
         }
         let index = token as usize;
@@ -271,18 +274,23 @@ impl Load {
             Script::Discarded { .. } => return Ok(true),
             Script::Line { question, .. } => {
                 let begins = connection.echo.starts_with(&question[..question.len() - 1]);
-                return if begins && is_whole { Ok(true) } else { Err("a wrong answer".into()) };
+                return if begins && is_whole {
+                    Ok(true)
+                } else {
+                    Err("the answer is wrong".into())
+                };
             }
         };
         if connection.echo != *expected {
-            return Err("a wrong answer".into());
+            return Err("the answer is wrong".into());
         }
         Ok(true)
     }
 
     fn push(&mut self, entry: &squeue::Entry) -> Result<(), String> {
-        // SAFETY: the buffers are boxed in connections that live as long as the ring; `out` is not
-        // written again before its echo has come, and `echo` not read before its completion.
+        // SAFETY: the entry points into boxes of connections, which are never freed. `out` is not
+        // written again before its echo has arrived, and `echo` is not read before the completion
+        // of its receive.
         while unsafe { self.ring.submission().push(entry) }.is_err() {
             self.ring.submit().map_err(|error| format!("submit: {error}"))?;
         }
@@ -297,7 +305,7 @@ impl Load {
                 Err("the server has not answered for 5 s".into())
             }
             Err(error) if error.kind() == std::io::ErrorKind::Interrupted => Ok(()),
-            Err(error) => Err(format!("the load waits: {error}")),
+            Err(error) => Err(format!("the wait of the load: {error}")),
         }
     }
 }

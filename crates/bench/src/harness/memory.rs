@@ -1,4 +1,4 @@
-//! The memory of this process, from `/proc/self`.
+//! The memory of a process, from `/proc`.
 
 /// Resident memory and page tables, in KiB, and the number of mappings, which is always that of
 /// the whole process.
@@ -10,12 +10,12 @@ pub(crate) struct Memory {
 }
 
 impl Memory {
-    /// What this process holds now.
+    /// Reads the memory of this process.
     pub(crate) fn now() -> Memory {
         Memory::of(std::process::id())
     }
 
-    /// What a process holds now.
+    /// Reads the memory of a process.
     pub(crate) fn of(process: u32) -> Memory {
         let read = |file| std::fs::read_to_string(format!("/proc/{process}/{file}"));
         let status = read("status").unwrap_or_default();
@@ -27,7 +27,7 @@ impl Memory {
         }
     }
 
-    /// What was added since `before`; the mappings are those of now.
+    /// Returns what was added since `before`. The number of mappings is the present one.
     pub(crate) fn since(self, before: Memory) -> Memory {
         Memory {
             rss_kib: self.rss_kib - before.rss_kib,
@@ -37,7 +37,23 @@ impl Memory {
     }
 }
 
-/// What the machine can still give, in KiB.
+/// Memory before the tasks are spawned, for the difference once all are parked.
+pub(crate) struct Parking {
+    before: Memory,
+}
+
+impl Parking {
+    pub(crate) fn begin() -> Parking {
+        Parking { before: Memory::now() }
+    }
+
+    /// Returns what the tasks have added, once all are parked.
+    pub(crate) fn added(&self) -> Memory {
+        Memory::now().since(self.before)
+    }
+}
+
+/// Reads the memory that the machine still has available, in KiB.
 pub(crate) fn available_kib() -> f64 {
     let meminfo = std::fs::read_to_string("/proc/meminfo").unwrap_or_default();
     field_kib(&meminfo, "MemAvailable:")

@@ -1,6 +1,6 @@
-//! Medians, and how sure we are of a ratio.
+//! Medians, and the confidence interval of a ratio.
 
-/// The middle value (the mean of the two in the middle); NaN of nothing.
+/// Returns the middle value (the mean of the two in the middle), or NaN if there is none.
 pub(crate) fn median(values: &[f64]) -> f64 {
     let mut sorted = values.to_vec();
     sorted.sort_by(f64::total_cmp);
@@ -20,10 +20,11 @@ pub(crate) struct Estimate {
     pub(crate) high: f64,
 }
 
+/// The resamples of a bootstrap.
 const RESAMPLES: usize = 2000;
 
-/// The median of per-round ratios with its percentile bootstrap 95 % interval. Seeded: the same
-/// figures give the same interval.
+/// Returns the median of per-round ratios with its percentile bootstrap 95 % interval. The random
+/// numbers have a fixed seed, so that the same figures give the same interval.
 pub(crate) fn bootstrap(ratios: &[f64]) -> Estimate {
     let mut state = 0x9e37_79b9_7f4a_7c15_u64;
     let mut resample = vec![0.0; ratios.len()];

@@ -1,8 +1,9 @@
 //! Counts the system calls and the processor time of another process.
 //!
-//! System calls by the tracepoint `raw_syscalls:sys_enter`: one counter for each thread that
-//! exists, inherited by those to come. This counts what strace would show, without stopping the
-//! process, and needs root (or `kernel.perf_event_paranoid` = −1) and a mounted tracefs.
+//! System calls are counted by the tracepoint `raw_syscalls:sys_enter`: one counter for each thread
+//! that exists, which later threads inherit. It counts the calls that strace would show, without
+//! stopping the process, and needs root (or `kernel.perf_event_paranoid` = −1) and a mounted
+//! tracefs.
 
 use perf_event::events::Tracepoint;
 use perf_event::{Builder, Counter};
@@ -17,7 +18,7 @@ impl Syscalls {
     /// Starts counting.
     ///
     /// # Errors
-    /// A sentence that says what the kernel refused.
+    /// The kernel refused it; the sentence says which call.
     pub(crate) fn of(process: u32) -> Result<Syscalls, String> {
         let id = ["/sys/kernel/tracing", "/sys/kernel/debug/tracing"]
             .iter()
@@ -46,7 +47,7 @@ impl Syscalls {
         Ok(Syscalls { counters })
     }
 
-    /// System calls since the start.
+    /// Returns the number of system calls since the start.
     pub(crate) fn count(&mut self) -> Result<u64, String> {
         self.counters
             .iter_mut()
@@ -55,23 +56,23 @@ impl Syscalls {
     }
 }
 
-/// The processor time of all threads of a process, dead ones included, in nanoseconds' precision
-/// (`/proc/PID/stat` has ticks of 10 ms).
+/// Returns the processor time of all threads of a process, dead ones included, with the precision
+/// of nanoseconds (`/proc/PID/stat` has ticks of 10 ms).
 pub(crate) fn cpu_time(process: u32) -> Result<Duration, String> {
     let mut clock: libc::clockid_t = 0;
     let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
-    // SAFETY: both pointers are to live locals of the type the calls fill in.
+    // SAFETY: both pointers are to live locals of the types that the calls fill in.
     let failed = unsafe {
         libc::clock_getcpuclockid(process as libc::pid_t, &mut clock) != 0
             || libc::clock_gettime(clock, &mut time) != 0
     };
     if failed {
-        return Err(format!("no processor clock of process {process}"));
+        return Err(format!("process {process} has no processor clock"));
     }
     Ok(Duration::new(time.tv_sec as u64, time.tv_nsec as u32))
 }
 
-/// The processor time of this process's children that have ended and were waited for.
+/// Returns the processor time of this process's children that have ended and were waited for.
 pub(crate) fn cpu_time_of_ended_children() -> Duration {
     let mut usage = std::mem::MaybeUninit::<libc::rusage>::zeroed();
     // SAFETY: the pointer is to a live local of the type that the call fills in, and which is

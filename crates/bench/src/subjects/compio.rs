@@ -1,9 +1,10 @@
-//! compio: completion based, buffers given away and got back. Its default runtime, io_uring only.
-//! It has no channels of its own: `local-channel` is what fits a single thread best.
+//! compio: completion based; buffers are given away and returned. Its default runtime, with
+//! io_uring only. It has no channels of its own: `local-channel` fits a single thread best.
 
-use super::{ADDRESS, BUFFER_BYTES, PARKED_BUFFER_BYTES, Subject, announce, say, yield_once};
-use crate::harness::memory::Memory;
-use crate::tasklets::{Parking, YIELDS_AROUND, YieldClock};
+use super::endpoint::{ADDRESS, BUFFER_BYTES, PARKED_BUFFER_BYTES, announce};
+use crate::error::say;
+use crate::harness::memory::{Memory, Parking};
+use crate::traits::tasks::{Subject, YIELDS_AROUND, YieldClock};
 use compio::BufResult;
 use compio::io::{AsyncRead, AsyncWriteExt};
 use compio::net::{TcpListener, TcpStream};
@@ -18,6 +19,20 @@ pub(crate) struct Compio;
 
 fn runtime() -> Result<Runtime, String> {
     Runtime::new().map_err(say)
+}
+
+/// Yields once: the runtime has no function for it.
+async fn yield_once() {
+    let mut yielded = false;
+    std::future::poll_fn(|context| {
+        if yielded {
+            return std::task::Poll::Ready(());
+        }
+        yielded = true;
+        context.waker().wake_by_ref();
+        std::task::Poll::Pending
+    })
+    .await;
 }
 
 fn gone<E>(_: E) -> String {
@@ -108,7 +123,7 @@ impl Subject for Compio {
             while waiting.get() < n {
                 yield_once().await;
             }
-            let added = parking.full();
+            let added = parking.added();
             bell.notify_waiters();
             Ok(added)
         })

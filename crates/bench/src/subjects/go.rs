@@ -1,10 +1,12 @@
-//! Go: the sources in `go/`, built into one program with this machine's Go at first use, beside
-//! this program in the target folder. A child of ours runs it and passes its figures on; as an
-//! echo server it replaces our process, so that the process measured is Go's alone.
+//! Go: the sources in `go/`, built at first use into one program, beside this program, with this
+//! machine's Go. The child that measures runs it and passes its figures on. A server replaces the
+//! process of the child, so that the measured process is Go's alone.
 
-use super::{BUFFER_BYTES, PARKED_BUFFER_BYTES, Subject, say};
-use crate::harness::child;
+use super::endpoint::{BUFFER_BYTES, PARKED_BUFFER_BYTES};
+use crate::error::say;
 use crate::harness::memory::Memory;
+use crate::harness::process;
+use crate::traits::tasks::Subject;
 use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 use std::process::Command;
@@ -26,30 +28,30 @@ fn folder() -> Result<PathBuf, String> {
     Ok(program.with_file_name("overlapped-bench-go"))
 }
 
-/// The built program, with as many processors of Go's scheduler as it is to have cores.
+/// Returns a command that runs the program, with that many processors of Go's scheduler.
 fn program(processors: usize) -> Result<Command, String> {
     let mut command = Command::new(folder()?.join("main"));
     command.env("GOMAXPROCS", processors.to_string());
     Ok(command)
 }
 
-/// Becomes an echo server.
+/// Replaces this process by an echo server.
 fn serve(processors: usize, buffer: usize) -> Result<(), String> {
     become_program(processors, &["echo", &buffer.to_string()])
 }
 
-/// Becomes a server on one core.
+/// Replaces this process by a server on one core.
 pub(in crate::subjects) fn serve_as(arguments: &[&str]) -> Result<(), String> {
     become_program(1, arguments)
 }
 
 fn become_program(processors: usize, arguments: &[&str]) -> Result<(), String> {
-    // The death signal outlives the exec; set again in case that ever changes.
-    child::die_with_parent();
+    // The death signal outlives the exec. It is set again, in case that ever changes.
+    process::die_with_parent();
     Err(say(program(processors)?.args(arguments).exec()))
 }
 
-/// Runs it and reads the numbers it prints.
+/// Runs the program and reads the numbers that it prints.
 fn numbers(processors: usize, arguments: &[&str]) -> Result<Vec<f64>, String> {
     let output = program(processors)?.args(arguments).output().map_err(say)?;
     if !output.status.success() {
@@ -60,12 +62,12 @@ fn numbers(processors: usize, arguments: &[&str]) -> Result<Vec<f64>, String> {
     text.split_whitespace().map(|word| word.parse().map_err(say)).collect()
 }
 
-/// Runs it and reads the nanoseconds it prints.
+/// Runs the program on one processor and reads the nanoseconds that it prints.
 pub(super) fn nanoseconds(arguments: &[&str]) -> Result<Duration, String> {
     nanoseconds_on(1, arguments)
 }
 
-/// The same on so many processors.
+/// Runs the program on that many processors and reads the nanoseconds that it prints.
 pub(super) fn nanoseconds_on(processors: usize, arguments: &[&str]) -> Result<Duration, String> {
     let numbers = numbers(processors, arguments)?;
     let nanoseconds = numbers.first().ok_or("it printed nothing")?;
@@ -83,12 +85,12 @@ impl Subject for Go {
             return Ok(());
         }
         std::fs::create_dir_all(&folder).map_err(say)?;
-        // A failed build would leave the old program beside these sources.
+        // Removed first: a failed build would leave the old program beside the new sources.
         let _ = std::fs::remove_file(&program);
         for (name, text) in SOURCES {
             std::fs::write(folder.join(name), text).map_err(say)?;
         }
-        // The standard library alone: no modules, no network.
+        // The program uses the standard library alone: no modules, no network.
         let output = Command::new("go")
             .args(["build", "-o", "main"])
             .args(SOURCES.map(|(name, _)| name))
@@ -96,7 +98,7 @@ impl Subject for Go {
             .env("GOFLAGS", "-mod=mod")
             .env("GOPROXY", "off")
             .output()
-            .map_err(|error| format!("no Go on this machine: {error}"))?;
+            .map_err(|error| format!("cannot run go: {error}"))?;
         if !output.status.success() {
             return Err(format!("go build: {}", String::from_utf8_lossy(&output.stderr)));
         }

@@ -1,9 +1,10 @@
-//! may: stackful coroutines with stealing schedulers, here with one worker and its own default
+//! may: stackful coroutines with work-stealing schedulers, here with one worker and its own default
 //! stack size.
 
-use super::{ADDRESS, BUFFER_BYTES, PARKED_BUFFER_BYTES, Subject, announce, say};
-use crate::harness::memory::Memory;
-use crate::tasklets::{Parking, YIELDS_AROUND, YieldClock};
+use super::endpoint::{ADDRESS, BUFFER_BYTES, PARKED_BUFFER_BYTES, announce};
+use crate::error::say;
+use crate::harness::memory::{Memory, Parking};
+use crate::traits::tasks::{Subject, YIELDS_AROUND, YieldClock};
 use may::coroutine::{sleep, yield_now};
 use may::go;
 use may::net::{TcpListener, TcpStream};
@@ -16,14 +17,15 @@ use std::time::{Duration, Instant};
 
 pub(crate) struct May;
 
-/// Runs `f` in a coroutine of the one worker. may takes such a panic for a result of its own.
+/// Runs `f` in a coroutine of a single worker.
 fn inside<T: Send + 'static>(
     f: impl FnOnce() -> Result<T, String> + Send + 'static,
 ) -> Result<T, String> {
-    inside_of(1, f)
+    inside_workers(1, f)
 }
 
-fn inside_of<T: Send + 'static>(
+/// Runs `f` in a coroutine. may returns a panic of it as the result.
+fn inside_workers<T: Send + 'static>(
     workers: usize,
     f: impl FnOnce() -> Result<T, String> + Send + 'static,
 ) -> Result<T, String> {
@@ -111,15 +113,16 @@ impl Subject for May {
                 let (ears, waiting) = (ears.clone(), waiting.clone());
                 go!(move || {
                     waiting.fetch_add(1, Ordering::Relaxed);
-                    // Either a message or the end of the channel ends the wait.
+                    // A message ends the wait, and so does the end of the channel.
                     let _ = ears.recv();
                 });
             }
             while waiting.load(Ordering::Relaxed) < n {
-                // Not yield_now: may would take this coroutine again and again, and start no other.
+                // Not yield_now: may would resume this coroutine again and again, and start no
+                // other.
                 sleep(Duration::from_millis(1));
             }
-            let added = parking.full();
+            let added = parking.added();
             for _ in 0..n {
                 bell.send(()).map_err(say)?;
             }
@@ -140,7 +143,7 @@ impl Subject for May {
     }
 
     fn serve_on_two(&self) -> Result<(), String> {
-        inside_of(2, listen::<BUFFER_BYTES>)
+        inside_workers(2, listen::<BUFFER_BYTES>)
     }
 }
 

@@ -1,10 +1,10 @@
-//! monoio: a thread per core over io_uring, buffers given away and got back. No timers, as its own
-//! benchmarks do.
-//! It has no channels of its own: `local-channel` is what fits a single thread best.
+//! monoio: a thread per core over io_uring; buffers are given away and returned. Without timers, as
+//! in its own benchmarks. It has no channels of its own: `local-channel` fits a single thread best.
 
-use super::{ADDRESS, BUFFER_BYTES, PARKED_BUFFER_BYTES, Subject, announce, say};
-use crate::harness::memory::Memory;
-use crate::tasklets::Parking;
+use super::endpoint::{ADDRESS, BUFFER_BYTES, PARKED_BUFFER_BYTES, announce};
+use crate::error::say;
+use crate::harness::memory::{Memory, Parking};
+use crate::traits::tasks::Subject;
 use local_channel::mpsc;
 use monoio::io::{AsyncReadRent, AsyncWriteRentExt};
 use monoio::net::{TcpListener, TcpStream};
@@ -85,7 +85,7 @@ impl Subject for Monoio {
                 });
             }
             full.notified().await;
-            let added = parking.full();
+            let added = parking.added();
             bell.notify_waiters();
             Ok(added)
         })

@@ -1,8 +1,9 @@
-//! overlapped, once for each of its ports. Everything as in its README: `run`, `spawn`, `join`.
+//! overlapped, once for each of its ports, as in its README: `run`, `spawn`, `join`.
 
-use super::{ADDRESS, BUFFER_BYTES, PARKED_BUFFER_BYTES, Subject, announce, say};
-use crate::harness::memory::Memory;
-use crate::tasklets::{Parking, YIELDS_AROUND, YieldClock};
+use super::endpoint::{ADDRESS, BUFFER_BYTES, PARKED_BUFFER_BYTES, announce};
+use crate::error::say;
+use crate::harness::memory::{Memory, Parking};
+use crate::traits::tasks::{Subject, YIELDS_AROUND, YieldClock};
 use overlapped::net::{TcpListener, TcpStream};
 use overlapped::port::PortChoice;
 use overlapped::task::place;
@@ -108,7 +109,7 @@ impl Subject for Overlapped {
             while waiting.get() < n {
                 yield_now();
             }
-            let added = parking.full();
+            let added = parking.added();
             bell.close();
             Ok(added)
         })

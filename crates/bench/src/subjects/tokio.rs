@@ -1,9 +1,10 @@
-//! tokio, current thread: what `#[tokio::main(flavor = "current_thread")]` gives, with tasks
-//! spawned by `tokio::spawn`.
+//! tokio on the current thread: the runtime of `#[tokio::main(flavor = "current_thread")]`, with
+//! tasks spawned by `tokio::spawn`.
 
-use super::{ADDRESS, BUFFER_BYTES, PARKED_BUFFER_BYTES, Subject, announce, say};
-use crate::harness::memory::Memory;
-use crate::tasklets::{Parking, YIELDS_AROUND, YieldClock};
+use super::endpoint::{ADDRESS, BUFFER_BYTES, PARKED_BUFFER_BYTES, announce};
+use crate::error::say;
+use crate::harness::memory::{Memory, Parking};
+use crate::traits::tasks::{Subject, YIELDS_AROUND, YieldClock};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
@@ -102,7 +103,7 @@ impl Subject for Tokio {
             while waiting.load(Ordering::Relaxed) < n {
                 yield_now().await;
             }
-            let added = parking.full();
+            let added = parking.added();
             bell.notify_waiters();
             Ok(added)
         })
@@ -134,7 +135,7 @@ where
     }
 }
 
-/// As [`echo`], with its buffer in the future itself.
+/// Echoes as [`echo`] does, with the buffer in the future itself.
 async fn echo_in_future(mut stream: TcpStream) -> std::io::Result<()> {
     stream.set_nodelay(true)?;
     let mut buffer = [0; PARKED_BUFFER_BYTES];

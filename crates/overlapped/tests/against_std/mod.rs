@@ -1,6 +1,6 @@
-//! Scenarios that are compiled three times, with std's types in threads, with ours in tasklets, and
-//! with ours in plain threads, and whose three logs of results are compared: values, error kinds
-//! and raw errors.
+//! Scenarios that are compiled three times: with std's types in threads, with this library's in
+//! tasklets, and with this library's in plain threads. The three logs of results are compared:
+//! values, error kinds and raw errors.
 #![allow(dead_code, reason = "every test program uses a part of it")]
 
 use std::io;
@@ -8,7 +8,7 @@ use std::time::Duration;
 
 pub(crate) use testkit::ms;
 
-/// What happened, one line per call.
+/// A log of results, one line per call.
 #[derive(Default)]
 pub(crate) struct Log(Vec<String>);
 

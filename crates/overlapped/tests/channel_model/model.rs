@@ -1,5 +1,5 @@
-//! The reference: one ring of runnable tasklets and any number of channels, from the facts about
-//! Stackless. "The end" is the place just before the current one.
+//! The reference model: one ring of runnable tasklets and any number of channels, as in Stackless.
+//! The end of the ring is the position just before the current tasklet.
 
 use std::collections::VecDeque;
 

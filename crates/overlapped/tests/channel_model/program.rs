@@ -1,4 +1,4 @@
-//! Random programs, and what is written down while they run.
+//! Random programs, and the log of a run.
 
 use overlapped::Handover;
 

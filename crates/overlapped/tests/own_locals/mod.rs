@@ -1,4 +1,4 @@
-//! Helpers of the tests of thread-locals of a tasklet's own.
+//! Helpers for the tests of a tasklet's own thread-locals.
 #![allow(dead_code, reason = "every test program uses a part of it")]
 
 use overlapped::{Builder, SpawnError, Tasklet, run};

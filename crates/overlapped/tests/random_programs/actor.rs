@@ -13,16 +13,16 @@ use crate::ledger::Value;
 use crate::support::{Rng, quiet_panic};
 use crate::world::{Fate, Handle, World};
 
-/// How deep actions may hold others.
+/// The deepest nesting of actions.
 const DEPTH_MAX: usize = 3;
 
-/// What a tasklet panics with when it was to.
+/// The payload of a planned panic.
 pub(crate) struct Planned;
 
 pub(crate) struct Actor {
     pub(crate) world: Rc<World>,
     pub(crate) rng: Rng,
-    /// What is known of this tasklet; of the first one of a scheduler nothing.
+    /// The facts about this tasklet. The first one of a scheduler has none.
     pub(crate) fate: Option<Arc<Fate>>,
     /// Every wait has to end by itself.
     pub(crate) is_bounded: bool,
@@ -180,7 +180,7 @@ impl Actor {
         }
     }
 
-    /// What `join` gives for a tasklet with this fate is what has happened.
+    /// Checks that the result of `join` for a tasklet agrees with its fate.
     #[track_caller]
     pub(crate) fn judge(&self, fate: &Fate, result: Result<Value, JoinError>) {
         let id = fate.id;

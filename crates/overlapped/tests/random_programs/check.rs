@@ -1,7 +1,7 @@
-//! What a finding is, and what watches for one: canaries, the panic hook, signals, the watchdog.
+//! Findings, and the checks that make them: canaries, the panic hook, signals, the watchdog.
 //!
-//! A finding may be met on a tasklet that is killed, or inside `catch_unwind`; so it is not a panic
-//! but the end of the process, and whatever ends the process says which program did it.
+//! A finding may be made on a tasklet that is killed, or inside `catch_unwind`. So it is not a
+//! panic, but the end of the process, and every end of the process names the program.
 
 use std::fmt;
 use std::hint::black_box;
@@ -28,12 +28,12 @@ pub(crate) use ensure;
 
 /// The program that runs.
 static SEED: AtomicU64 = AtomicU64::new(0);
-/// What is known of it before it begins.
+/// The plan of the program.
 static PLAN: Mutex<String> = Mutex::new(String::new());
-/// When it began, and the ways into its schedulers for the watchdog.
+/// The begin of the program, and the spawners into its schedulers for the watchdog.
 static WATCHED: Mutex<Option<(Instant, Vec<Spawner>)>> = Mutex::new(None);
 
-/// How long a program may take: it needs milliseconds, the machine may be busy.
+/// The limit of a program. It needs milliseconds, but the machine may be busy.
 const LIMIT: Duration = Duration::from_secs(60);
 
 /// Says what was found and ends the process.
@@ -218,11 +218,11 @@ pub(crate) struct Buffer<const N: usize> {
     before: Frame,
     pub(crate) bytes: [u8; N],
     after: Frame,
-    /// How much was written, as far as is known.
+    /// The number of bytes that were written, as far as is known.
     filled: usize,
 }
 
-/// What an unwritten buffer holds.
+/// The byte of an unwritten buffer.
 const BLANK: u8 = 0xb1;
 
 impl<const N: usize> Buffer<N> {

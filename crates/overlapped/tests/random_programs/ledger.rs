@@ -22,13 +22,13 @@ const LOOSE: u8 = 64;
 /// The most values of one program.
 const MAX: usize = 1 << 14;
 
-/// What has come of each value of one program.
+/// The states of the values of one program.
 pub(crate) struct Ledger {
     states: Box<[AtomicU8]>,
     next: AtomicUsize,
 }
 
-/// What has to come of a value that was sent.
+/// The end that a value that was sent must have.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Sent {
     /// It is received in the end.

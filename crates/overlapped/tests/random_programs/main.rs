@@ -58,7 +58,7 @@ impl Drop for Directing<'_> {
     }
 }
 
-/// What the first tasklet of each scheduler does: it waits for nobody for long, and holds nothing.
+/// Acts as the first tasklet of a scheduler, which never waits for long and holds nothing.
 fn direct(world: &Rc<World>, seed: u64) {
     let shared = &world.shared;
     let mut me = Actor::new(world.clone(), seed);
@@ -197,7 +197,7 @@ fn settle(shared: &Arc<Shared>, world: Rc<World>) {
     }
 }
 
-/// What a process has open, beside what programs that abandon have left.
+/// The descriptors and mappings of the process, without those that programs that abandon have left.
 struct Belongings {
     descriptors: usize,
     mappings: usize,

@@ -1,4 +1,4 @@
-//! What a seed decides before its program begins.
+//! The plan of a program, which its seed decides before it begins.
 
 use overlapped::Config;
 use overlapped::task::{ChannelEvent, Observer};
@@ -7,7 +7,7 @@ use overlapped::time::Duration;
 use crate::actions::{ALL, Action};
 use crate::support::Rng;
 
-/// How a program comes to its end.
+/// The end of a program.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum End {
     /// `run_until`: whoever is left is killed, so anybody may wait for ever.
@@ -20,7 +20,7 @@ pub(crate) enum End {
     Abandoned,
 }
 
-/// How the first tasklet ends.
+/// The end of the first tasklet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Leaves {
     Returning,

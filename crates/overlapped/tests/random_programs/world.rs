@@ -1,4 +1,4 @@
-//! What the tasklets of a program share.
+//! The state that the tasklets of a program share.
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
@@ -24,7 +24,7 @@ const ACTIONS_MAX: i64 = 1_500;
 /// The most handles that are kept.
 const HANDLES_MAX: usize = 24;
 
-/// What all threads of a program share.
+/// The state that all threads of a program share.
 pub(crate) struct Shared {
     pub(crate) plan: Plan,
     pub(crate) ledger: Arc<Ledger>,
@@ -97,7 +97,7 @@ impl Shared {
     }
 }
 
-/// What has been done to a tasklet, and what it has done.
+/// The facts about a tasklet: what was done to it, and what it did.
 #[derive(Default)]
 pub(crate) struct Fate {
     pub(crate) id: u64,
@@ -113,7 +113,7 @@ pub(crate) struct Handle {
     pub(crate) fate: Arc<Fate>,
 }
 
-/// What the tasklets of one scheduler share.
+/// The state that the tasklets of one scheduler share.
 pub(crate) struct World {
     pub(crate) shared: Arc<Shared>,
     pub(crate) channels: Vec<Channel<Value>>,

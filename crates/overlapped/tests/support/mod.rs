@@ -1,5 +1,5 @@
-//! Helpers of the library's tests: the testkit, waits that let other tasklets run, sockets of the
-//! library's own.
+//! Helpers for the library's tests: the testkit, waits that let other tasklets run, and sockets of
+//! the library.
 #![allow(dead_code, unused_imports, reason = "every test program uses a part of it")]
 
 use overlapped::net::{TcpListener, TcpStream};

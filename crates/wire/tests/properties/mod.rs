@@ -7,8 +7,8 @@
 //!   every byte of the replies);
 //! - while the protocol waits for more, fewer bytes have arrived than its limits allow, so a buffer
 //!   of that size is enough;
-//! - the conversation ends, and the protocol takes no more than it was passed (`support` checks
-//!   that).
+//! - the conversation ends, and the protocol takes no more than it was passed (checked by
+//!   `support`).
 #![allow(unreachable_pub, reason = "this is a module of a library, too")]
 
 use overlapped_wire::bracket::Bracket;

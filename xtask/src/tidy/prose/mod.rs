@@ -1,4 +1,4 @@
-//! Rules about what is written for readers: words, the names of files, doc comments.
+//! Rules about texts for readers: words, the names of files, doc comments.
 
 pub(super) mod first_words;
 pub(super) mod places;

@@ -1,8 +1,9 @@
-//! Files that comments and documents name are there.
+//! Checks that the files that comments and documents name exist.
 //!
-//! A name ends as files of Rust and documents do. It may be a path from the root, a path from the
-//! folder that it is named in, or the end of a path (`sched/mod.rs`): one file of the project has
-//! to end so. Addresses of the web are passed over; files of others are rows of [`ELSEWHERE`].
+//! A name ends with the extension of Rust files or documents. It may be a path from the root, a
+//! path from the folder of the text, or the end of a path (`sched/mod.rs`), with which the path of
+//! some file of the project has to end. Web addresses are skipped; files of other projects are rows
+//! of [`ELSEWHERE`].
 
 use std::collections::HashSet;
 
@@ -11,7 +12,7 @@ use crate::tidy::source::Source;
 use crate::tidy::source::comments;
 use crate::tidy::table::{ELSEWHERE, PLACES};
 
-/// A site that is named like a file.
+/// A web site whose name looks like that of a file.
 const HOST: &str = "docs.rs";
 
 pub(crate) fn check(files: &[File], sources: &[Source<'_>], report: &mut Report) {
@@ -28,7 +29,7 @@ pub(crate) fn check(files: &[File], sources: &[Source<'_>], report: &mut Report)
     }
 }
 
-/// Lists all ends of a path that begin with a name.
+/// Lists all ends of a path that begin at a name.
 fn ends(path: &str) -> impl Iterator<Item = &str> {
     let after = path.match_indices('/').map(|(at, _)| &path[at + 1..]);
     std::iter::once(path).chain(after)
@@ -39,7 +40,7 @@ fn check_line(path: &str, line: usize, text: &str, ends: &HashSet<&str>, report:
     for word in text.split(|sign: char| !part(sign)) {
         let word = word.trim_end_matches(['.', ':']);
         let is_name = word.ends_with(".rs") || word.ends_with(".md");
-        // An address, or a pattern of names.
+        // Addresses and patterns are no names.
         if !is_name || word.contains("://") || word.contains(['…', '*', '{', '}', '<', '>', '$'])
         {
             continue;

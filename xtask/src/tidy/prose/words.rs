@@ -1,4 +1,4 @@
-//! No path of one machine, and no host of a registry or a mirror.
+//! Checks that no text has a path of one machine, or the host of a registry or a mirror.
 
 use crate::tidy::report::{File, Report};
 use crate::tidy::source::{self, Source};
@@ -22,8 +22,8 @@ pub(crate) fn check(files: &[File], sources: &[Source<'_>], report: &mut Report)
     }
 }
 
-/// Tells whether `path` stands in `line` as the beginning of an absolute path, not inside of a
-/// longer one or of an address.
+/// Tells whether `line` has an absolute path that begins with `path`, and not only a longer path or
+/// an address that contains it.
 fn begins_path(line: &str, path: &str) -> bool {
     line.match_indices(path).any(|(at, _)| {
         let before = line[..at].chars().next_back();

@@ -1,5 +1,5 @@
-//! Finds the comments of a Rust file. Its tokens leave them out, so the text is gone through by
-//! hand: strings and characters are passed over, and what is left after `//` or `/*` is a comment.
+//! Finds the comments of a Rust file. Tokens do not have them, so the text is searched by hand:
+//! strings and characters are skipped, and a comment begins with any other `//` or `/*`.
 
 /// A comment, or one line of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -21,7 +21,7 @@ pub(crate) enum Kind {
     Inner,
 }
 
-/// Collects the comments of `text`, each line of a comment by itself.
+/// Collects the comments of `text`, each line of a comment separately.
 pub(crate) fn collect(text: &str) -> Vec<Comment<'_>> {
     let mut found = Vec::new();
     let mut rest = text;
@@ -56,7 +56,7 @@ fn comment(text: &str, line: usize) -> Comment<'_> {
     Comment { kind, text, line }
 }
 
-/// Reads a comment between `/*` and `*/`, which may hold others; gives its length.
+/// Reads a comment between `/*` and `*/`, which may contain others, and returns its length.
 fn block<'a>(text: &'a str, line: usize, found: &mut Vec<Comment<'a>>) -> usize {
     let mut depth = 0;
     let mut at = 0;
@@ -71,7 +71,7 @@ fn block<'a>(text: &'a str, line: usize, found: &mut Vec<Comment<'a>>) -> usize 
             break;
         }
     }
-    // Its end is one of ASCII characters, or the end of the text.
+    // The slice ends after an ASCII character, or at the end of the text.
     let lines = text[..at].lines().enumerate();
     found.extend(lines.map(|(index, text)| Comment {
         kind: Kind::Plain,
@@ -81,7 +81,7 @@ fn block<'a>(text: &'a str, line: usize, found: &mut Vec<Comment<'a>>) -> usize 
     at
 }
 
-/// Measures what follows the quote that begins a string, the quote that ends it included.
+/// Measures a string after its first quote, with its last quote.
 fn string(text: &str) -> usize {
     let mut escaped = false;
     for (at, sign) in text.char_indices() {
@@ -107,7 +107,7 @@ fn raw_string(text: &str) -> Option<usize> {
     Some(length.unwrap_or(text.len()))
 }
 
-/// Measures a character, `'a'`; one sign for a lifetime, `'a`.
+/// Measures a character, `'a'`. The result for a lifetime, `'a`, is 1.
 fn character(text: &str) -> usize {
     let mut signs = text.char_indices().skip(1);
     match (signs.next(), signs.next()) {
@@ -125,7 +125,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn comments_are_told_from_strings_characters_and_lifetimes() {
+    fn comments_are_distinguished_from_strings_characters_and_lifetimes() {
         let text = r##"//! Inner.
 fn f<'a>(x: &'a str) -> char { // Plain.
     let a = "// no \" // no";

@@ -1,5 +1,5 @@
-//! Reads the project's files: Rust as tokens, without comments and tests; its comments by
-//! themselves; the paths in it.
+//! Reads the Rust files of the project: the tokens, without comments and tests; the comments
+//! ([`comments`]); and the paths ([`paths`]).
 
 pub(crate) mod comments;
 pub(crate) mod paths;
@@ -43,7 +43,7 @@ pub(crate) struct Source<'a> {
     pub(crate) trees_with_tests: Vec<Tree>,
     /// The first and last lines of its tests.
     tests: Vec<(usize, usize)>,
-    /// Modules that it declares for tests only and that lie in files of their own.
+    /// The modules for tests that it declares and that lie in files of their own.
     test_modules: Vec<String>,
     /// The whole file is test code.
     is_test: bool,
@@ -55,8 +55,8 @@ impl Source<'_> {
         self.is_test || self.tests.iter().any(|&(first, last)| (first..=last).contains(&line))
     }
 
-    /// Names its room of the crate whose sources lie in `folder`: `None` outside of that crate and
-    /// for the crate's root.
+    /// Names its room of the crate whose sources lie in `folder`. `None`: it is outside of that
+    /// crate, or the crate's root.
     pub(crate) fn room_of(&self, folder: &str) -> Option<&str> {
         let path = self.path.strip_prefix(folder)?;
         let room = path.split('/').next()?;
@@ -69,7 +69,7 @@ impl Source<'_> {
         self.room_of(table::LIBRARY)
     }
 
-    /// Collects the lines on which code stands.
+    /// Collects the lines with code.
     pub(crate) fn code_lines(&self) -> BTreeSet<usize> {
         let mut lines = BTreeSet::new();
         collect_lines(&self.trees, &mut lines);
@@ -92,7 +92,7 @@ fn collect_lines(trees: &[Tree], lines: &mut BTreeSet<usize>) {
     }
 }
 
-/// Tells whether a path is one of tests by its place.
+/// Tells whether a path lies in a folder of tests.
 pub(crate) fn is_test_path(path: &str) -> bool {
     path.split('/').rev().skip(1).any(|folder| folder == "tests")
 }
@@ -154,7 +154,7 @@ fn read(file: &File) -> Result<Source<'_>, proc_macro2::LexError> {
     })
 }
 
-/// Turns tokens into trees, dropping doc comments and, unless told to keep them, tests.
+/// Turns tokens into trees, without doc comments and, unless `keep_tests` is set, without tests.
 struct Pruner<'a> {
     lines: &'a [&'a str],
     keep_tests: bool,
@@ -201,8 +201,8 @@ impl Pruner<'_> {
         }
     }
 
-    /// Tells a doc comment: it becomes `#[doc = "…"]` with the place of the comment, where no `#`
-    /// stands.
+    /// Recognises a doc comment. It becomes `#[doc = "…"]` at the position of the comment, where
+    /// the text has no `#`.
     fn is_comment(&self, token: &TokenTree) -> bool {
         let start = token.span().start();
         let line = self.lines.get(start.line - 1);
@@ -212,7 +212,7 @@ impl Pruner<'_> {
 
 struct Attribute {
     content: Vec<TokenTree>,
-    /// The form `#![…]`.
+    /// It has the form `#![…]`.
     inner: bool,
     /// The index after it.
     end: usize,

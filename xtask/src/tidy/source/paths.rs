@@ -1,4 +1,4 @@
-//! Collects the paths in a file: `use` trees taken apart, and `a::b::c` wherever it stands.
+//! Collects the paths in a file: those of `use` trees, and `a::b::c` anywhere.
 
 use std::collections::HashMap;
 
@@ -13,35 +13,35 @@ pub(crate) struct Path {
     pub(crate) line: usize,
     /// The name that a `use` gives it.
     pub(crate) imported_as: Option<String>,
-    /// `…::*`
+    /// It ends in `::*`.
     pub(crate) glob: bool,
-    /// A `use` with a visibility of its own: others may take the name from here.
+    /// A `use` with a visibility of its own, so that others may import the name from here.
     pub(crate) exported: bool,
-    /// Modules around it inside of the file.
+    /// The modules around it in the same file.
     pub(crate) modules: Vec<String>,
 }
 
 impl Path {
-    /// Writes it as in the source, for messages.
+    /// Writes the path as in the source, for messages.
     pub(crate) fn text(&self) -> String {
         let text = self.segments.join("::");
         if self.glob { format!("{text}::*") } else { text }
     }
 
-    /// Tells whether it stands in a `use`.
+    /// Tells whether it is in a `use`.
     pub(crate) fn is_import(&self) -> bool {
         self.glob || self.imported_as.is_some()
     }
 }
 
-/// Collects every path in `trees`, one-segment names left out except in a `use`.
+/// Collects every path in `trees`. Names of one segment are collected only from a `use`.
 pub(crate) fn collect(trees: &[Tree]) -> Vec<Path> {
     let mut found = Vec::new();
     walk(trees, &mut Vec::new(), &mut found);
     found
 }
 
-/// Maps each imported name to the path that it stands for.
+/// Maps each imported name to its path.
 pub(crate) fn imports(paths: &[Path]) -> HashMap<&str, &[String]> {
     let named = |path: &'_ &Path| path.imported_as.is_some();
     paths

@@ -1,4 +1,4 @@
-//! The rules: what a finding of each says.
+//! The rules: the texts of their findings.
 
 /// A rule, for the message of a finding.
 #[derive(Debug)]
@@ -7,7 +7,7 @@ pub struct Rule {
     pub name: &'static str,
     /// The reason for it.
     pub why: &'static str,
-    /// The cure of a finding.
+    /// The remedy for a finding.
     pub remedy: &'static str,
 }
 
@@ -29,11 +29,11 @@ pub static CIRCLES: Rule = Rule {
              value; IN_CIRCLES in xtask/src/tidy/table.rs only shrinks",
 };
 
-/// Arms that catch the rest of the operations.
+/// Catch-all arms in matches over operations.
 pub static CATCH_ALL: Rule = Rule {
     name: "catch-all",
-    why: "the compiler lists the matches that a new operation lacks an arm in; an arm that catches \
-          the rest decides for it without a look",
+    why: "the compiler lists the matches that lack an arm for a new operation; a catch-all arm \
+          hides its match from that list",
     remedy: "name the operations that the arm is for; CATCH_ALLS in xtask/src/tidy/table.rs \
              only shrinks",
 };
@@ -41,25 +41,25 @@ pub static CATCH_ALL: Rule = Rule {
 /// Rows of the table that nothing uses.
 pub static UNUSED: Rule = Rule {
     name: "unused",
-    why: "a permission that is left over lets in what nobody has thought about",
+    why: "a permission that is left over permits code that nobody has considered",
     remedy: "remove the row from xtask/src/tidy/table.rs or below",
 };
 
-/// Calls to the system past the port.
+/// Calls of the system past the port.
 pub static CALLS: Rule = Rule {
     name: "calls",
-    why: "whatever reaches the system goes through the port, so that a simulated port can stand in \
+    why: "every call of the system goes through the port, so that a simulated port can stand in \
           for the whole machine",
     remedy: "call `crate::port` (control for calls that never wait, the clock for the time); a \
              name that does nothing by itself is entered in FOREIGN in \
              xtask/src/tidy/table/foreign.rs",
 };
 
-/// Calls to the system from protocols.
+/// Calls of the system from protocols.
 pub static NO_IO: Rule = Rule {
     name: "no-io",
-    why: "a protocol is told the bytes and the time, so that it can be tested and fuzzed with \
-          nothing around it, and driven by anything",
+    why: "a protocol is given the bytes and the time, so that it can be tested and fuzzed alone, \
+          and driven by anything",
     remedy: "do it in crates/serve and pass the result in; a name that does nothing by itself is \
              entered in FOREIGN_TO_WIRE in xtask/src/tidy/table/foreign.rs",
 };
@@ -67,8 +67,8 @@ pub static NO_IO: Rule = Rule {
 /// `unsafe` outside the library.
 pub static UNSAFE: Rule = Rule {
     name: "unsafe",
-    why: "the library, and the crate that takes the place of libc's functions, are the only ones \
-          with unsafe code, so that no other is to be reviewed for it",
+    why: "the library, and the crates that define libc's functions, are the only ones with unsafe \
+          code, so that no other has to be reviewed for it",
     remedy: "remove it, or move it into crates/overlapped behind a safe function; a crate root \
              begins with #![forbid(unsafe_code)]",
 };
@@ -76,46 +76,46 @@ pub static UNSAFE: Rule = Rule {
 /// Names of corosensei.
 pub static COROSENSEI: Rule = Rule {
     name: "corosensei",
-    why: "a stack is unwound only at its own suspension point: forced from outside it would be \
-          freed with operations in flight (terminal completion first)",
-    remedy: "use crate::switch; to end a tasklet, kill it and go on scheduling",
+    why: "a stack is unwound only at its own suspension point: if that were forced from outside, \
+          it would be freed with operations in flight (terminal completion first)",
+    remedy: "use crate::switch; to end a tasklet, kill it and continue to schedule",
 };
 
 /// Sizes of files, functions, folders and lines.
 pub static SIZES: Rule = Rule {
     name: "sizes",
-    why: "what does not fit on a few screens is not read",
+    why: "a text that does not fit on a few screens is not read",
     remedy: "split it along its nouns; a limit is a number in xtask/src/tidy/table/text.rs",
 };
 
 /// Paths and hosts of one machine.
 pub static WORDS: Rule = Rule {
     name: "words",
-    why: "the text is for readers who do not have the machine that it was written on",
-    remedy: "say what holds and why, or take the path from the environment",
+    why: "readers of the text do not have the machine on which it was written",
+    remedy: "describe it without the path, or take the path from the environment",
 };
 
-/// Files that are named and are not there.
+/// Files that are named and do not exist.
 pub static PLACES: Rule = Rule {
     name: "places",
-    why: "a reader follows a name to the file, and a name that leads nowhere says that the rest \
-          of the sentence is old, too",
-    remedy: "name the file where it lies now; a file of another project is entered in ELSEWHERE in \
-             xtask/src/tidy/table/text.rs",
+    why: "a reader follows a name to the file, and a name that leads nowhere shows that the rest \
+          of the sentence is out of date, too",
+    remedy: "name the file by its present path; a file of another project is entered in ELSEWHERE \
+             in xtask/src/tidy/table/text.rs",
 };
 
 /// Doc comments that begin with a clause.
 pub static FIRST_WORDS: Rule = Rule {
     name: "first-words",
-    why: "a list of doc comments is read by its first words: a verb tells what a function does, a \
-          noun what a type is, and a clause nothing before its end",
+    why: "a list of doc comments is read by the first words: a verb tells what a function does, a \
+          noun what a type is, and a clause tells nothing before its end",
     remedy: "begin with a verb (a function) or a noun (all else); the words are in NOT_FIRST in \
              xtask/src/tidy/table/text.rs",
 };
 
-/// A file that is not Rust, or a row of this table that names a file that is gone.
+/// A file that is not Rust, or a row of the table that names a missing file.
 pub static BROKEN: Rule = Rule {
     name: "broken",
-    why: "what cannot be looked at is not held",
-    remedy: "repair the file, or the row in xtask/src/tidy/table.rs or below that names it",
+    why: "a file that cannot be read cannot be checked",
+    remedy: "repair the file, or the row in xtask/src/tidy/table.rs or below",
 };

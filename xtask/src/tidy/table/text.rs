@@ -1,21 +1,22 @@
-//! Sizes, and words.
+//! Sizes and words.
 
-/// Folders that hold nothing of the project.
+/// The folders without files of the project.
 pub const FOLDERS_SKIPPED: &[&str] = &[".git", "target"];
 
-/// Code lines of one file. Counted without comments, blank lines and tests, as all sizes.
+/// The most lines of code in one file. All sizes are counted without comments, blank lines and
+/// tests.
 pub const FILE_LINES_MAX: usize = 400;
-/// Code lines of one function; one whose body is a single exhaustive match may exceed it.
+/// The most lines of code in one function, unless its body is a single exhaustive match.
 pub const FUNCTION_LINES_MAX: usize = 70;
-/// Characters of one line of a Rust file.
+/// The most characters in one line of a Rust file.
 pub const COLUMNS_MAX: usize = 100;
-/// Rust files in one folder besides its `mod.rs`.
+/// The most Rust files in one folder besides its `mod.rs`.
 pub const FOLDER_FILES_MAX: usize = 8;
-/// Folders where any number may stand: crate roots, and folders in which Cargo finds programs.
+/// The folders with any number of files: crate roots, and folders in which Cargo finds programs.
 pub const FOLDERS_OF_ANY_SIZE: &[&str] = &["src", "tests", "examples", "fuzz_targets"];
-/// Beginnings of paths that mean one machine only. Tests may use them.
+/// The beginnings of paths that exist on one machine only. Tests may use them.
 pub const MACHINE_PATHS: &[&str] = &["/home/", "/root/", "/work/", "/tmp/"];
-/// Hosts of registries and mirrors.
+/// The hosts of registries and mirrors.
 pub const HOSTS: &[&str] = &[
     "index.crates.io",
     "static.crates.io",
@@ -28,13 +29,13 @@ pub const HOSTS: &[&str] = &[
     "artifactory",
     "rsproxy",
 ];
-/// The file that must name them.
+/// The files that have to name them.
 pub const WORDS_EXEMPT: &[&str] = &["xtask/src/tidy/table/text.rs"];
 
-/// Files of others that comments and documents name, and whose they are.
+/// The files of other projects that comments and documents name, with the projects.
 pub const ELSEWHERE: &[(&str, &str)] = &[];
 
-/// Words that no doc comment begins with: each begins a clause.
+/// The words with which no doc comment begins: each begins a clause.
 pub const NOT_FIRST: &[&str] = &[
     "How",
     "If",
@@ -55,17 +56,4 @@ pub const NOT_FIRST: &[&str] = &[
     "Whom",
     "Whose",
     "Why",
-];
-
-/// Rooms, folders and files in which no doc comment begins with one of them. It only grows: `cargo
-/// xtask tidy` tells which others could be entered.
-pub const CLEAN: &[&str] = &[
-    "crates/cli/",
-    "crates/overlapped/src/",
-    "crates/serve/",
-    "crates/ureq/",
-    "crates/wire/",
-    "examples/",
-    "fuzz/",
-    "xtask/",
 ];

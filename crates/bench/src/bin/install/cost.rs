@@ -43,7 +43,7 @@ impl World for Tasklets {
     }
 }
 
-/// One case: nanoseconds for `n` times, or KiB for `n` at a time.
+/// Measures a case: nanoseconds for `n` times, or KiB for each of `n` at a time.
 pub(crate) fn measure<W: World>(case: &str, n: u64) -> Result<f64, String> {
     let took = match case {
         "spawn_join" => spawn_join::<W>(n),
@@ -68,7 +68,7 @@ fn spawn_join<W: World>(n: u64) -> Duration {
     start.elapsed()
 }
 
-/// Two take turns, `n` yields in all.
+/// Times `n` yields of two tasks in turn.
 fn yields<W: World>(n: u64) -> Duration {
     let start = Instant::now();
     let yields = move || (0..n / 2).for_each(|_| thread::yield_now());
@@ -100,7 +100,7 @@ fn sleeps(n: u64) -> Duration {
     start.elapsed()
 }
 
-/// A byte is written, and read by the same.
+/// Times bytes that one task writes and reads itself.
 fn pair_ready(n: u64) -> Duration {
     let (mut a, mut b) = UnixStream::pair().expect("a pair");
     let start = Instant::now();
@@ -111,7 +111,7 @@ fn pair_ready(n: u64) -> Duration {
     start.elapsed()
 }
 
-/// A byte goes there and comes back.
+/// Times bytes that go to another task and back.
 fn pair_waits<W: World>(n: u64) -> Duration {
     let (mut a, mut b) = UnixStream::pair().expect("a pair");
     let answering = W::spawn(move || {
@@ -138,18 +138,20 @@ fn locks(n: u64) -> Duration {
     start.elapsed()
 }
 
-/// A semaphore of C's.
+/// A semaphore of libc.
 struct Semaphore(UnsafeCell<libc::sem_t>);
 
-// SAFETY: made for it.
+// SAFETY: sem_wait and sem_post may be called by any number of threads at the same time.
 unsafe impl Sync for Semaphore {}
-// SAFETY: as above; it is not moved while it is used.
+// SAFETY: a semaphore belongs to no thread. It is moved only before its first use, which does no
+// harm, as glibc keeps no address in it; then it lies in an `Arc`.
 unsafe impl Send for Semaphore {}
 
 impl Semaphore {
     fn new() -> Semaphore {
         let mut made = MaybeUninit::uninit();
-        // SAFETY: initialised.
+        // SAFETY: the pointer is to a live local, and sem_init fills it in: it fails only for a
+        // value that is too large, or where semaphores between processes are not supported.
         unsafe {
             libc::sem_init(made.as_mut_ptr(), 0, 0);
             Semaphore(UnsafeCell::new(made.assume_init()))
@@ -157,17 +159,17 @@ impl Semaphore {
     }
 
     fn wait(&self) {
-        // SAFETY: a semaphore.
+        // SAFETY: the semaphore is initialised and does not move.
         unsafe { libc::sem_wait(self.0.get()) };
     }
 
     fn post(&self) {
-        // SAFETY: a semaphore.
+        // SAFETY: the semaphore is initialised and does not move.
         unsafe { libc::sem_post(self.0.get()) };
     }
 }
 
-/// Two semaphores: a post there, and one back.
+/// Times two semaphores: a post to another task, and a post back.
 fn semaphores<W: World>(n: u64) -> Duration {
     let both = Arc::new([Semaphore::new(), Semaphore::new()]);
     let theirs = Arc::clone(&both);
@@ -187,7 +189,7 @@ fn semaphores<W: World>(n: u64) -> Duration {
     took
 }
 
-/// Resident memory and page tables that are added by each of `n` that wait.
+/// Measures the resident memory and page tables that each of `n` waiting tasks adds.
 fn parked<W: World>(n: u64) -> Result<f64, String> {
     let gate = Arc::new((Mutex::new((0, false)), Condvar::new()));
     let wait = |gate: &(Mutex<(u64, bool)>, Condvar)| {
@@ -212,6 +214,7 @@ fn parked<W: World>(n: u64) -> Result<f64, String> {
     Ok(added / n as f64)
 }
 
+/// Reads the resident memory and page tables of this process, in KiB.
 fn memory() -> Result<f64, String> {
     let status = std::fs::read_to_string("/proc/self/status").map_err(|error| error.to_string())?;
     let field = |name: &str| {

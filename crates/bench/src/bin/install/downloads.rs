@@ -1,10 +1,10 @@
-//! Twenty downloads by ureq, with its own sockets: one after the other, and at once.
+//! Twenty downloads by ureq, with its own sockets, one after the other and at once.
 
 use std::time::{Duration, Instant};
 
 const DOWNLOADS: usize = 20;
 
-/// From a server on this port of this machine.
+/// Downloads from a server on that port of this machine, and times both ways.
 pub(crate) fn both_ways(port: u64) -> Result<[Duration; 2], String> {
     let url = format!("http://127.0.0.1:{port}/");
     let download = || -> Result<(), String> {

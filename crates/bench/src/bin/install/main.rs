@@ -1,12 +1,13 @@
 //! Unmodified std code for the suite `install`, in a program of its own: linking overlapped-install
-//! takes libc's functions for the whole program, and the other subjects are to be measured without.
+//! replaces libc's functions in the whole program, and the other subjects have to be measured
+//! without that.
 //!
 //! ```text
 //! overlapped-bench-install WORLD CASE N               prints nanoseconds, or KiB
 //! overlapped-bench-install tasklets downloads PORT    prints nanoseconds, twice
 //! ```
 //!
-//! The world is `threads` (installed, but outside tasklets), or `tasklets`.
+//! The world is `threads` (hooks installed, but outside tasklets), or `tasklets`.
 
 mod cost;
 mod downloads;
@@ -29,8 +30,8 @@ fn main() -> ExitCode {
 
 fn run() -> Result<Vec<f64>, String> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let [world, case, n] = &arguments[..] else { return Err("WORLD CASE N".into()) };
-    let n: u64 = n.parse().map_err(|_| "N is a number")?;
+    let [world, case, n] = &arguments[..] else { return Err("usage: WORLD CASE N".into()) };
+    let n: u64 = n.parse().map_err(|_| "N is not a number")?;
     // SAFETY: nothing in this program takes gettid(2) for its own identity.
     unsafe { overlapped_install::install() }.map_err(|why| why.to_string())?;
     let figure = match (world.as_str(), case.as_str()) {

@@ -1,5 +1,5 @@
-//! The extra cost of a hooked call over libc's own, outside tasklets and inside: both are made in
-//! turns, a hundred at a time, and the medians compared.
+//! The extra cost of a hooked call over libc's own, outside tasklets and inside. Both are called in
+//! turns, a hundred times each, and the cost is the median of the differences.
 
 use std::ffi::{CStr, c_int, c_void};
 use std::mem::MaybeUninit;
@@ -10,7 +10,7 @@ use std::time::Instant;
 type Recv = unsafe extern "C" fn(c_int, *mut c_void, usize, c_int) -> isize;
 type OnMutex = unsafe extern "C" fn(*mut libc::pthread_mutex_t) -> c_int;
 
-/// Nanoseconds that one call takes more, times `n`: figures are given for `n` calls.
+/// Measures the extra nanoseconds of a call, times `n`: figures are given for `n` calls.
 pub(crate) fn more(world: &str, case: &str, n: u64) -> Result<f64, String> {
     let case = case.to_owned();
     let measure = move || match case.as_str() {
@@ -24,9 +24,9 @@ pub(crate) fn more(world: &str, case: &str, n: u64) -> Result<f64, String> {
     }
 }
 
-/// libc's own function.
+/// Finds libc's own function.
 fn libcs(name: &CStr) -> Result<*mut c_void, String> {
-    // SAFETY: names that end in zeros; nothing is closed.
+    // SAFETY: both names end in a zero, and the library stays loaded: nothing is closed.
     let found = unsafe {
         let libc = libc::dlopen(c"libc.so.6".as_ptr(), libc::RTLD_NOW | libc::RTLD_NOLOAD);
         libc::dlsym(libc, name.as_ptr())
@@ -34,14 +34,14 @@ fn libcs(name: &CStr) -> Result<*mut c_void, String> {
     if found.is_null() { Err(format!("libc has no {name:?}")) } else { Ok(found) }
 }
 
-/// A call that finds nothing, and says so.
+/// Measures a call that finds no data and returns an error.
 fn recv(n: u64) -> Result<f64, String> {
     let (a, _b) = UnixStream::pair().map_err(|error| error.to_string())?;
-    // SAFETY: the manual page's type.
+    // SAFETY: the type is that of recv(2), the function that was looked up.
     let theirs = unsafe { std::mem::transmute::<*mut c_void, Recv>(libcs(c"recv")?) };
     let call = |recv: Recv| {
         let mut byte = 0_u8;
-        // SAFETY: a byte, lent for the call.
+        // SAFETY: the pointer is to one byte, which outlives the call.
         let count = unsafe { recv(a.as_raw_fd(), (&raw mut byte).cast(), 1, libc::MSG_DONTWAIT) };
         assert_eq!(count, -1);
     };
@@ -52,13 +52,14 @@ fn mutex(kind: c_int, n: u64) -> Result<f64, String> {
     let mut mutex = libc::PTHREAD_MUTEX_INITIALIZER;
     let mutex = &raw mut mutex;
     let mut attributes = MaybeUninit::uninit();
-    // SAFETY: attributes, initialised before they are used; a mutex that nobody uses yet.
+    // SAFETY: both pointers are to live locals; the attributes are initialised before they are
+    // used, and the mutex is not in use yet.
     unsafe {
         libc::pthread_mutexattr_init(attributes.as_mut_ptr());
         libc::pthread_mutexattr_settype(attributes.as_mut_ptr(), kind);
         libc::pthread_mutex_init(mutex, attributes.as_ptr());
     }
-    // SAFETY: the manual pages' types.
+    // SAFETY: the type is that of both functions that were looked up.
     let [lock, unlock] = unsafe {
         [c"pthread_mutex_lock", c"pthread_mutex_unlock"]
             .map(libcs)
@@ -66,7 +67,7 @@ fn mutex(kind: c_int, n: u64) -> Result<f64, String> {
     };
     let (lock, unlock) = (lock?, unlock?);
     let call = |lock: OnMutex, unlock: OnMutex| {
-        // SAFETY: a mutex of this function's.
+        // SAFETY: the mutex is initialised, outlives the calls, and does not move.
         unsafe {
             lock(mutex);
             unlock(mutex);
@@ -79,7 +80,7 @@ fn mutex(kind: c_int, n: u64) -> Result<f64, String> {
     ))
 }
 
-/// The median of the differences, times `n`.
+/// Returns the median of the differences, times `n`.
 fn in_turns(n: u64, ours: impl Fn(), theirs: impl Fn()) -> f64 {
     const AT_A_TIME: u32 = 100;
     let time = |call: &dyn Fn()| {

@@ -1,10 +1,11 @@
-//! compio::fs: buffers given away and got back. It neither copies files nor reads folders.
+//! compio::fs: buffers are given away and returned. It neither copies files nor reads folders.
 
-use super::{COPY_BYTES, Files, folders_by_std, say, share};
-use crate::files::TASKS;
-use crate::files::material::{
-    BLOCK_BYTES, Places, SMALL_BYTES_MAX, TREE_FILES, Tree, is_block, is_small,
+use super::division::{COPY_BYTES, TASKS, folders_by_std, share};
+use crate::error::say;
+use crate::material::files::{
+    BLOCK_BYTES, RandomBlocks, SMALL_BYTES_MAX, TREE_FILES, Tree, is_block, is_small,
 };
+use crate::traits::files::Files;
 use compio::BufResult;
 use compio::fs::{File, OpenOptions};
 use compio::io::{AsyncReadAt, AsyncWriteAtExt};
@@ -33,10 +34,10 @@ impl Files for Compio {
             let tasks = (0..TASKS).map(|task| {
                 let file = file.clone();
                 spawn(async move {
-                    let mut places = Places::new(task, blocks);
+                    let mut random = RandomBlocks::new(task, blocks);
                     let mut buffer = Vec::with_capacity(BLOCK_BYTES);
                     for _ in 0..share(reads, task) {
-                        let block = places.next();
+                        let block = random.next();
                         buffer.clear();
                         let read = file.read_at(buffer, block * BLOCK_BYTES as u64).await;
                         let BufResult(result, filled) = read;

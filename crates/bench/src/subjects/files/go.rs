@@ -1,10 +1,10 @@
 //! Go: `go/files.go`, run by the child that measures.
 
-use super::Files;
-use crate::files::TASKS;
-use crate::files::material::Tree;
-use crate::harness::child;
+use super::division::TASKS;
+use crate::harness::process;
+use crate::material::files::Tree;
 use crate::subjects::go::{nanoseconds, nanoseconds_on};
+use crate::traits::files::Files;
 use std::path::Path;
 use std::time::Duration;
 
@@ -30,7 +30,7 @@ impl Files for Go {
 
     fn copy_tree(&self, from: &Path, to: &Path) -> Result<Duration, String> {
         let tasks = TASKS.to_string();
-        nanoseconds_on(child::cores(), &["copy_tree", text(from)?, text(to)?, &tasks])
+        nanoseconds_on(process::cores(), &["copy_tree", text(from)?, text(to)?, &tasks])
     }
 
     fn remark(&self, case: &str) -> Option<&'static str> {

@@ -1,10 +1,11 @@
-//! monoio::fs: buffers given away and got back. It neither copies files nor reads folders.
+//! monoio::fs: buffers are given away and returned. It neither copies files nor reads folders.
 
-use super::{COPY_BYTES, Files, folders_by_std, say, share};
-use crate::files::TASKS;
-use crate::files::material::{
-    BLOCK_BYTES, Places, SMALL_BYTES_MAX, TREE_FILES, Tree, is_block, is_small,
+use super::division::{COPY_BYTES, TASKS, folders_by_std, share};
+use crate::error::say;
+use crate::material::files::{
+    BLOCK_BYTES, RandomBlocks, SMALL_BYTES_MAX, TREE_FILES, Tree, is_block, is_small,
 };
+use crate::traits::files::Files;
 use monoio::fs::{File, OpenOptions};
 use monoio::{IoUringDriver, Runtime, RuntimeBuilder, spawn};
 use std::cell::RefCell;
@@ -36,10 +37,10 @@ impl Files for Monoio {
             let tasks = (0..TASKS).map(|task| {
                 let file = file.clone();
                 spawn(async move {
-                    let mut places = Places::new(task, blocks);
+                    let mut random = RandomBlocks::new(task, blocks);
                     let mut buffer = Vec::with_capacity(BLOCK_BYTES);
                     for _ in 0..share(reads, task) {
-                        let block = places.next();
+                        let block = random.next();
                         buffer.clear();
                         let read = file.read_at(buffer, block * BLOCK_BYTES as u64).await;
                         let (result, filled) = read;

@@ -1,10 +1,11 @@
-//! overlapped::fs, once for each port: what one would write with std::fs, in tasklets.
+//! overlapped::fs, once for each port: code as with std::fs, in tasklets.
 
-use super::{FOLDERS, Files, say, share};
-use crate::files::TASKS;
-use crate::files::material::{
-    BLOCK_BYTES, Block, Places, SMALL_BYTES_MAX, TREE_FILES, Tree, is_block, is_small,
+use super::division::{FOLDERS, TASKS, share};
+use crate::error::say;
+use crate::material::files::{
+    BLOCK_BYTES, Block, RandomBlocks, SMALL_BYTES_MAX, TREE_FILES, Tree, is_block, is_small,
 };
+use crate::traits::files::Files;
 use ::overlapped::fs::{self, File};
 use ::overlapped::port::PortChoice;
 use ::overlapped::sync::Semaphore;
@@ -20,7 +21,7 @@ pub(crate) struct Overlapped {
 }
 
 impl Overlapped {
-    /// Runs the tasks, and says how long they took.
+    /// Runs the tasks, and returns the time that they took.
     fn tasks(&self, task: impl Fn(usize) -> std::io::Result<()>) -> Result<Duration, String> {
         self.run(|| {
             let start = Instant::now();
@@ -39,10 +40,10 @@ impl Files for Overlapped {
         let file = File::open(file).map_err(say)?;
         let blocks = file.metadata().map_err(say)?.len() / BLOCK_BYTES as u64;
         self.tasks(|task| {
-            let mut places = Places::new(task, blocks);
+            let mut random = RandomBlocks::new(task, blocks);
             let Block(buffer) = &mut Block::new();
             for _ in 0..share(reads, task) {
-                let block = places.next();
+                let block = random.next();
                 let n = file.read_at(buffer, block * BLOCK_BYTES as u64)?;
                 assert!(is_block(block, &buffer[..n]));
             }
@@ -93,8 +94,8 @@ fn tasks(task: impl Fn(usize) -> std::io::Result<()>) -> Result<(), String> {
     })
 }
 
-/// Copies a folder: the files in it by tasklets of their own, so many at a time, and so the
-/// folders.
+/// Copies a folder. Each file and each folder in it has a tasklet of its own; `limits` bounds the
+/// number of either.
 fn copy_folder<'scope>(
     scope: &'scope Scope<'scope, '_>,
     limits: &'scope (Semaphore, Semaphore),

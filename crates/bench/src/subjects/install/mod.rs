@@ -1,37 +1,23 @@
-//! The work of each subject in the suite `install`.
+//! Worlds in which code in the style of std runs: one file here for each, and the table of them.
 
 mod java;
 mod own;
 mod program;
 mod words;
 
-use super::{ABSENT, Name, go, say};
+use super::go;
+use crate::error::ABSENT;
+use crate::names::Name;
+use crate::traits::install::Install;
+use ::overlapped::port::PortChoice;
 use own::Own;
-use std::time::Duration;
+use program::Program;
 
 pub(crate) use java::prepare as prepare_java;
 pub(crate) use program::prepare as prepare_program;
 
-use ::overlapped::port::PortChoice;
-use program::Program;
-
-/// The work of one subject. Each method runs in a process of its own.
-pub(crate) trait Install {
-    /// Nanoseconds for `n` times, or KiB for each of `n`.
-    fn figure(&self, _case: &str, _n: u64) -> Result<f64, String> {
-        Err(ABSENT.into())
-    }
-
-    /// Twenty downloads, one after the other, and at once.
-    fn downloads(&self) -> Result<[Duration; 2], String> {
-        Err(ABSENT.into())
-    }
-
-    /// Counts words for its clients until it is killed; prints where it listens.
-    fn serve(&self) -> Result<(), String>;
-}
-
-pub(crate) fn of(name: Name) -> Result<Box<dyn Install>, String> {
+/// Finds the world of a subject.
+pub(crate) fn by_name(name: Name) -> Result<Box<dyn Install>, String> {
     Ok(match name {
         Name::InstallUring => Box::new(Program { world: "tasklets", port: Some("uring") }),
         Name::InstallPoll => Box::new(Program { world: "tasklets", port: Some("poll") }),

@@ -1,10 +1,10 @@
-//! This library's own types: in tasklets that share their thread's thread-locals, or have their
-//! own.
+//! This library's own types, in tasklets that share their thread's thread-locals, or in tasklets
+//! that have their own.
 
 use super::words::{count, more};
-use super::{Install, say};
+use crate::error::{ABSENT, say};
 use crate::harness::memory::Memory;
-use crate::subjects::ABSENT;
+use crate::traits::install::Install;
 use overlapped::net::TcpListener;
 use overlapped::os::unix::net::UnixStream;
 use overlapped::port::PortChoice;
@@ -85,7 +85,7 @@ impl Own {
         Ok(took)
     }
 
-    /// Cases that need one tasklet only.
+    /// Times `f` in a single tasklet.
     fn alone(&self, f: impl FnOnce() -> std::io::Result<()> + 'static) -> Result<Duration, String> {
         let timed = move || {
             let start = Instant::now();

@@ -1,10 +1,11 @@
-//! Unmodified std code: `bin/install`, in which overlapped-install is linked, and the example
-//! `server` of that crate. Both are built at first use, beside this program. The subject `threads`
-//! runs the same code outside tasklets; its server is one without overlapped-install.
+//! Unmodified std code: the program in `bin/install`, in which overlapped-install is linked, and
+//! the example `server` of that crate. Both are built at first use, beside this program. The
+//! subject `threads` runs the same code outside tasklets, and serves without overlapped-install.
 
 use super::words::{count, more};
-use super::{Install, say};
-use crate::harness::child;
+use crate::error::say;
+use crate::harness::process;
+use crate::traits::install::Install;
 use std::collections::HashMap;
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -17,7 +18,7 @@ use std::time::Duration;
 
 pub(super) struct Program {
     pub(super) world: &'static str,
-    /// `None`: the environment's.
+    /// The port, or `None` for that of the environment.
     pub(super) port: Option<&'static str>,
 }
 
@@ -25,7 +26,7 @@ fn beside(name: &str) -> Result<PathBuf, String> {
     Ok(std::env::current_exe().map_err(say)?.with_file_name(name))
 }
 
-/// Builds both programs as this one was built.
+/// Builds both programs with the profile of this one.
 pub(crate) fn prepare() -> Result<(), String> {
     let cargo = std::env::var_os("CARGO").unwrap_or("cargo".into());
     let build = |arguments: &[&str]| {
@@ -34,7 +35,7 @@ pub(crate) fn prepare() -> Result<(), String> {
         if !cfg!(debug_assertions) {
             command.arg("--release");
         }
-        let output = command.output().map_err(|error| format!("no cargo: {error}"))?;
+        let output = command.output().map_err(|error| format!("cannot run cargo: {error}"))?;
         if output.status.success() {
             return Ok(());
         }
@@ -78,7 +79,7 @@ impl Install for Program {
         if self.world == "threads" {
             return serve_by_threads().map_err(say);
         }
-        child::die_with_parent();
+        process::die_with_parent();
         let mut server = Command::new(beside("examples")?.join("server"));
         server.arg("127.0.0.1:0").envs(self.port.map(|port| ("OVERLAPPED_PORT", port)));
         Err(say(server.exec()))
@@ -99,7 +100,8 @@ fn serve_by_threads() -> std::io::Result<()> {
     Ok(())
 }
 
-/// An HTTP server on threads of its own, which takes 100 ms for each answer; its port.
+/// Starts an HTTP server on threads of its own, which takes 100 ms for each answer, and returns its
+/// port.
 fn slow_server() -> std::io::Result<u16> {
     let listener = TcpListener::bind("127.0.0.1:0")?;
     let port = listener.local_addr()?.port();

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::io::{self, BufRead, BufReader, Read, Write};
 
-/// Counts words: each line is one, and the answer says how often it has come.
+/// Counts words. Each line is a word, and the answer is the word with its count.
 pub(super) fn count(
     stream: impl Read,
     mut answers: impl Write,
@@ -17,7 +17,7 @@ pub(super) fn count(
     Ok(())
 }
 
-/// Counts one.
+/// Adds one to the count of a word, and returns it.
 pub(super) fn more(words: &mut HashMap<String, u64>, line: &str) -> u64 {
     let count = words.entry(line.to_owned()).or_default();
     *count += 1;

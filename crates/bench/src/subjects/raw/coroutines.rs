@@ -1,7 +1,7 @@
-//! Bare corosensei: stacks cut from one reservation without guards, coroutines resumed by a loop.
+//! Bare corosensei: stacks from one reservation without guards, coroutines resumed by a loop.
 
-use crate::harness::memory::Memory;
-use crate::tasklets::{Parking, YIELDS_AROUND, YieldClock};
+use crate::harness::memory::{Memory, Parking};
+use crate::traits::tasks::{YIELDS_AROUND, YieldClock};
 use corosensei::stack::{Stack, StackPointer};
 use corosensei::{Coroutine, CoroutineResult};
 use rustix::mm::{Advice, MapFlags, ProtFlags, madvise, mmap_anonymous, munmap};
@@ -12,10 +12,10 @@ use std::time::{Duration, Instant};
 
 type Task = Coroutine<(), (), (), Piece>;
 
-/// Address space of a stack; only the pages touched cost memory.
+/// The address space of a stack. Only touched pages use memory.
 const STACK_BYTES: usize = 64 * 1024;
 
-/// One reservation for many stacks. It outlives its pieces, which hold it.
+/// One reservation for many stacks. Its pieces hold it, so it outlives them.
 struct Slab {
     start: *mut c_void,
     bytes: usize,
@@ -26,11 +26,12 @@ impl Slab {
         let bytes = stacks * STACK_BYTES;
         let (protection, flags) =
             (ProtFlags::READ | ProtFlags::WRITE, MapFlags::PRIVATE | MapFlags::NORESERVE);
-        // SAFETY: a fresh anonymous mapping at an address of the kernel's choice, and advice on it.
+        // SAFETY: the mapping is new and anonymous, at an address of the kernel's choice, so it
+        // replaces no other; the advice is for this mapping alone.
         let start = unsafe {
             let start = mmap_anonymous(std::ptr::null_mut(), bytes, protection, flags)
                 .map_err(|error| format!("no address space for {stacks} stacks: {error}"))?;
-            // Refused only where there are no huge pages, which is what we want.
+            // Refused only where there are no huge pages, which is as good.
             let _ = madvise(start, bytes, Advice::LinuxNoHugepage);
             start
         };
@@ -46,8 +47,8 @@ impl Slab {
 
 impl Drop for Slab {
     fn drop(&mut self) {
-        // SAFETY: our own mapping, and every piece of it is gone, as each holds the slab.
-        // A failure would leak address space, no more.
+        // SAFETY: the mapping belongs to this slab, and every piece of it is gone, as each holds
+        // the slab. A failure would only leak address space.
         let _ = unsafe { munmap(self.start, self.bytes) };
     }
 }
@@ -58,8 +59,9 @@ struct Piece {
     _slab: Rc<Slab>,
 }
 
-// SAFETY: both ends are page aligned, writable, and used by this piece alone while the slab lives.
-// There is no guard: the functions in this file need few hundred bytes of the 64 KiB.
+// SAFETY: both ends are page aligned, and the memory between them is writable and used by this
+// piece alone while the slab lives. There is no guard, and none is needed: the coroutines in this
+// file use a few hundred bytes of the 64 KiB.
 unsafe impl Stack for Piece {
     fn base(&self) -> StackPointer {
         StackPointer::new(self.limit + STACK_BYTES).unwrap_or(StackPointer::MIN)
@@ -106,7 +108,7 @@ pub(super) fn yields(tasks: usize, rounds: u64) -> Result<Duration, String> {
     clock.took()
 }
 
-/// Resumes each that has not ended; whether any is left.
+/// Resumes each task that has not ended, and tells whether any is left.
 fn resume_all(tasks: &mut [Task]) -> bool {
     let mut left = false;
     for task in tasks {
@@ -151,7 +153,7 @@ pub(super) fn parked(n: usize) -> Result<Memory, String> {
         .map(|index| Coroutine::with_stack(slab.piece(index), |yielder, ()| yielder.suspend(())))
         .collect();
     resume_all(&mut all);
-    let added = parking.full();
+    let added = parking.added();
     while resume_all(&mut all) {}
     Ok(added)
 }

@@ -1,26 +1,28 @@
 //! A hand-written echo loop over io_uring: one thread, one ring, one operation in flight per
 //! connection, which is either a receive or a send.
 //!
-//! A connection's buffer lives in a slab that only grows, in a box of its own, so it stays where
-//! it is while the kernel holds it. The process ends by being killed.
+//! A connection's buffer has a box of its own in a list that only grows, so it does not move while
+//! the kernel uses it. The process runs until it is killed.
 
-use crate::subjects::{ADDRESS, BUFFER_BYTES, announce, say};
+use crate::error::say;
+use crate::subjects::endpoint::{ADDRESS, BUFFER_BYTES, announce};
 use io_uring::{IoUring, opcode, squeue, types};
+use std::mem::ManuallyDrop;
 use std::net::{TcpListener, TcpStream};
 use std::os::fd::{AsRawFd, FromRawFd};
 
-/// `IORING_RECVSEND_POLL_FIRST`: wait for data instead of trying first, as a ping-pong peer has
-/// hardly answered yet.
+/// `IORING_RECVSEND_POLL_FIRST`: a receive waits for data instead of trying first, since a peer
+/// that answers each message has hardly sent yet.
 const POLL_FIRST: u16 = 1;
 const ENTRIES: u32 = 4096;
-/// The user data of the accept; connections have their index.
+/// The user data of the accept. That of a connection is its index.
 const ACCEPT: u64 = u64::MAX;
 
 struct Connection {
-    /// None once the peer has gone; the index is not used again.
+    /// `None` once the peer has closed. The index is not used again.
     stream: Option<TcpStream>,
     buffer: Box<[u8; BUFFER_BYTES]>,
-    /// What of the buffer still has to be sent; empty while receiving.
+    /// The part of the buffer that still has to be sent; empty during a receive.
     unsent: std::ops::Range<usize>,
 }
 
@@ -40,7 +42,7 @@ impl Connection {
             .user_data(index as u64)
     }
 
-    /// What follows on a completion: None at the end of the connection.
+    /// Returns the operation that follows a completion. `None`: the connection has ended.
     fn next(&mut self, result: i32, index: usize) -> Option<squeue::Entry> {
         let fd = self.stream.as_ref()?.as_raw_fd();
         let moved = usize::try_from(result).ok().filter(|moved| *moved > 0)?;
@@ -75,7 +77,9 @@ pub(super) fn serve() -> Result<(), String> {
         .build()
         .user_data(ACCEPT)
     };
-    let mut connections: Vec<Connection> = Vec::new();
+    // Never freed: after an error the ring is closed with operations in flight, which does not wait
+    // for them. The process then ends.
+    let mut connections: ManuallyDrop<Vec<Connection>> = ManuallyDrop::new(Vec::new());
     let mut completions = Vec::new();
     push(&mut ring, &accept())?;
     loop {
@@ -103,15 +107,16 @@ fn connection(fd: i32) -> Result<Connection, String> {
     if fd < 0 {
         return Err(format!("accept: {}", std::io::Error::from_raw_os_error(-fd)));
     }
-    // SAFETY: the accept has just given us this descriptor, and nobody else owns it.
+    // SAFETY: the accept has just returned this descriptor, and nothing else owns it.
     let stream = unsafe { TcpStream::from_raw_fd(fd) };
     stream.set_nodelay(true).map_err(say)?;
     Ok(Connection { stream: Some(stream), buffer: Box::new([0; BUFFER_BYTES]), unsent: 0..0 })
 }
 
 fn push(ring: &mut IoUring, entry: &squeue::Entry) -> Result<(), String> {
-    // SAFETY: buffer and descriptor belong to a connection that is never removed, with one
-    // operation in flight, whose completion alone leads to the next one.
+    // SAFETY: the buffer belongs to a connection that is never freed, in a box that does not move.
+    // The connection has one operation in flight, and only its completion leads to the next one, so
+    // that nothing else uses the buffer meanwhile.
     while unsafe { ring.submission().push(entry) }.is_err() {
         ring.submit().map_err(say)?;
     }

@@ -1,11 +1,12 @@
-//! The floor: what a core can do with no runtime around it. Tasklets are bare corosensei, echo is
-//! a hand-written io_uring loop. Nothing here is fair to a user: it shows the limit, not a peer.
+//! The lower limit: the work of a core without a runtime. Tasks are bare corosensei, echo is a
+//! hand-written loop over io_uring. This is not code that a user would write: it shows the limit
+//! and is no peer.
 
 mod coroutines;
 mod echo;
 
-use super::Subject;
 use crate::harness::memory::Memory;
+use crate::traits::tasks::Subject;
 use std::time::Duration;
 
 pub(crate) struct Raw;

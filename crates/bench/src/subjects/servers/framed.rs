@@ -1,10 +1,11 @@
-//! tokio with tokio_util's codecs: `LinesCodec`, and one written for the lengths.
+//! tokio with tokio_util's codecs: `LinesCodec`, and one here for lengths.
 //!
-//! All messages that are there are answered before the answers go out together: `feed` for each,
-//! `flush` once.
+//! The answers to all messages that have arrived go out together: `feed` for each, `flush` once.
 
-use super::super::{ADDRESS, announce, say};
-use super::{Framing, Servers};
+use crate::error::say;
+use crate::subjects::endpoint::{ADDRESS, announce};
+use crate::subjects::tokio::runtime;
+use crate::traits::servers::{Framing, Servers};
 use bytes::{Buf, Bytes, BytesMut};
 use futures_util::{FutureExt, SinkExt, StreamExt};
 use std::io;
@@ -13,12 +14,12 @@ use tokio_util::codec::{Decoder, Encoder, Framed, LinesCodec};
 
 pub(super) struct Tokio;
 
-/// No message is longer.
+/// The length that no message may exceed.
 const MESSAGE_BYTES_MAX: usize = 1 << 20;
-/// The digits of that.
+/// The digits of that number.
 const DIGITS_MAX: usize = 7;
 
-/// A decimal number and a line feed, then so many bytes.
+/// A codec for a decimal number and a line feed, then that many bytes.
 struct LengthCodec;
 
 impl Decoder for LengthCodec {
@@ -55,7 +56,7 @@ impl Encoder<Bytes> for LengthCodec {
     }
 }
 
-/// Answers until the client has finished; an error is the client's.
+/// Answers until the client has finished. An error ends the connection.
 async fn answer<C, M, E>(stream: TcpStream, codec: C)
 where
     C: Decoder<Item = M, Error = E> + Encoder<M, Error = E>,
@@ -79,7 +80,7 @@ where
 
 impl Servers for Tokio {
     fn framed(&self, framing: Framing) -> Result<(), String> {
-        super::super::tokio::runtime()?.block_on(async {
+        runtime()?.block_on(async {
             let listener = TcpListener::bind(ADDRESS).await.map_err(say)?;
             announce(listener.local_addr().map_err(say)?);
             loop {

@@ -1,14 +1,16 @@
 //! hyper 1 on tokio's current thread.
 //!
-//! Where the files come from is what its users differ in, so there are three of it: `hyper` reads
-//! them on tokio's pool for blocking calls, in one job, as its documentation advises;
-//! `hyper-inline`
-//! breaks that rule and reads them on the thread itself, which is faster as long as they are in the
-//! page cache; `hyper-memory` has read them all beforehand, and is no file server.
+//! Its users read files in different ways, so there are three subjects. `hyper` reads them on
+//! tokio's pool for blocking calls, in one job, as its documentation advises. `hyper-inline` breaks
+//! that rule and reads them on the thread itself, which is faster as long as they are in the page
+//! cache. `hyper-memory` has read them all beforehand, and is no file server.
 
-use super::super::{ADDRESS, announce, say};
-use super::{GREETING, Servers};
-use crate::http::NAMES;
+use crate::error::say;
+use crate::material::certificate;
+use crate::material::site::NAMES;
+use crate::subjects::endpoint::{ADDRESS, announce};
+use crate::subjects::tokio::runtime;
+use crate::traits::servers::{GREETING, Servers};
 use bytes::Bytes;
 use http_body_util::Full;
 use hyper::body::Incoming;
@@ -26,8 +28,11 @@ use std::sync::Arc;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpListener;
 use tokio_rustls::TlsAcceptor;
+use tokio_rustls::rustls::ServerConfig;
+use tokio_rustls::rustls::crypto::ring;
+use tokio_rustls::rustls::version::TLS13;
 
-/// Where the files come from.
+/// The place that files are read from.
 #[derive(Clone, Copy)]
 pub(crate) enum Source {
     Pool,
@@ -39,18 +44,18 @@ pub(crate) struct Hyper {
     pub(crate) source: Source,
 }
 
-/// A file's content, and when it was changed.
+/// A file's content, and the time of its last change.
 type Found = (Bytes, HeaderValue);
 
-/// What a request may ask for.
-struct Site {
+/// The files that a request may ask for.
+struct Content {
     source: Source,
     folder: PathBuf,
     memory: HashMap<String, Found>,
 }
 
-impl Site {
-    fn new(source: Source, folder: &Path) -> io::Result<Site> {
+impl Content {
+    fn new(source: Source, folder: &Path) -> io::Result<Content> {
         let mut memory = HashMap::new();
         if let Source::Memory = source {
             for name in NAMES.map(|name| format!("{name}.html")) {
@@ -58,7 +63,7 @@ impl Site {
                 memory.insert(format!("/{name}"), found);
             }
         }
-        Ok(Site { source, folder: folder.to_path_buf(), memory })
+        Ok(Content { source, folder: folder.to_path_buf(), memory })
     }
 
     async fn find(&self, target: &str) -> io::Result<Found> {
@@ -78,7 +83,7 @@ impl Site {
     }
 }
 
-/// Files here are small: each is read as a whole.
+/// Reads a file as a whole: files here are small.
 fn read(path: &Path) -> io::Result<Found> {
     let mut file = File::open(path)?;
     let found = file.metadata()?;
@@ -90,8 +95,8 @@ fn read(path: &Path) -> io::Result<Found> {
 
 type Answer = Result<Response<Full<Bytes>>, Infallible>;
 
-async fn answer(site: Arc<Site>, request: Request<Incoming>) -> Answer {
-    let Ok((bytes, changed)) = site.find(request.uri().path()).await else {
+async fn answer(content: Arc<Content>, request: Request<Incoming>) -> Answer {
+    let Ok((bytes, changed)) = content.find(request.uri().path()).await else {
         let mut absent = Response::new(Full::default());
         *absent.status_mut() = StatusCode::NOT_FOUND;
         return Ok(absent);
@@ -110,7 +115,7 @@ async fn greet(_: Request<Incoming>) -> Answer {
     Ok(response)
 }
 
-/// Speaks HTTP until the client has finished; how it ends is the client's business.
+/// Speaks HTTP until the client has finished. An error of the connection is the client's.
 async fn converse<S, F>(stream: S, answer: impl Fn(Request<Incoming>) -> F)
 where
     S: AsyncRead + AsyncWrite + Unpin,
@@ -122,21 +127,21 @@ where
 
 impl Servers for Hyper {
     fn http(&self, folder: &Path) -> Result<(), String> {
-        let site = Arc::new(Site::new(self.source, folder).map_err(say)?);
-        super::super::tokio::runtime()?.block_on(async {
+        let content = Arc::new(Content::new(self.source, folder).map_err(say)?);
+        runtime()?.block_on(async {
             let listener = listen().await?;
             loop {
                 let (stream, _) = listener.accept().await.map_err(say)?;
                 stream.set_nodelay(true).map_err(say)?;
-                let site = site.clone();
-                tokio::spawn(converse(stream, move |request| answer(site.clone(), request)));
+                let content = content.clone();
+                tokio::spawn(converse(stream, move |request| answer(content.clone(), request)));
             }
         })
     }
 
     fn tls(&self, folder: &Path) -> Result<(), String> {
-        let acceptor = TlsAcceptor::from(crate::tls::server_config(folder)?);
-        super::super::tokio::runtime()?.block_on(async {
+        let acceptor = TlsAcceptor::from(server_config(folder)?);
+        runtime()?.block_on(async {
             let listener = listen().await?;
             loop {
                 let (stream, _) = listener.accept().await.map_err(say)?;
@@ -150,6 +155,19 @@ impl Servers for Hyper {
             }
         })
     }
+}
+
+/// Configures TLS by the certificate and the key in `folder`.
+fn server_config(folder: &Path) -> Result<Arc<ServerConfig>, String> {
+    let mut config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
+        .with_protocol_versions(&[&TLS13])
+        .map_err(say)?
+        .with_no_client_auth()
+        .with_single_cert(certificate::chain(folder)?, certificate::key(folder)?)
+        .map_err(say)?;
+    // overlapped-serve has a ticketer, too: a server that keeps no sessions can be many processes.
+    config.ticketer = ring::Ticketer::new().map_err(say)?;
+    Ok(Arc::new(config))
 }
 
 async fn listen() -> Result<TcpListener, String> {

@@ -1,12 +1,14 @@
 //! nginx as Debian has it, with what its documentation advises for static files.
 //!
-//! Its one worker is the process itself (`master_process off`): the same loop, and what is measured
-//! is all of it. Without the cache of open files, its default, each request opens, looks at and
-//! closes its file; with it, a file is looked at again after a minute.
+//! Its one worker is the process itself (`master_process off`): the loop is the same, and the
+//! measurement covers all of it. By default it has no cache of open files, and each request opens,
+//! stats and closes its file. With the cache, a file is stat'ed again after a minute.
 
-use super::super::{ADDRESS, Subject, announce, say};
-use super::{GREETING, Servers};
-use crate::harness::child;
+use crate::error::say;
+use crate::harness::process;
+use crate::subjects::endpoint::{ADDRESS, announce};
+use crate::traits::servers::{GREETING, Servers};
+use crate::traits::tasks::Subject;
 use std::net::TcpListener;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
@@ -19,7 +21,7 @@ pub(crate) struct Nginx {
 impl Subject for Nginx {
     fn prepare(&self) -> Result<(), String> {
         let output = command().arg("-v").output();
-        output.map(drop).map_err(|_| "there is no nginx here: apt install nginx-light".into())
+        output.map(drop).map_err(|_| "nginx is missing: apt install nginx-light".into())
     }
 }
 
@@ -45,13 +47,13 @@ impl Servers for Nginx {
 }
 
 fn command() -> Command {
-    // Where Debian has it; not everybody's PATH leads there.
+    // Debian's path first, because not every PATH contains it.
     let path = PathBuf::from("/usr/sbin/nginx");
     Command::new(if path.exists() { path } else { "nginx".into() })
 }
 
-/// Replaces this process. Its port is known before it listens there.
-fn become_nginx(folder: &Path, manner: &str, site: &str) -> Result<(), String> {
+/// Replaces this process by nginx. The port is announced before nginx listens there.
+fn become_nginx(folder: &Path, listen: &str, site: &str) -> Result<(), String> {
     let listener = TcpListener::bind(ADDRESS).map_err(say)?;
     let address = listener.local_addr().map_err(say)?;
     drop(listener);
@@ -74,7 +76,7 @@ fn become_nginx(folder: &Path, manner: &str, site: &str) -> Result<(), String> {
              tcp_nodelay on;
              keepalive_timeout 600s;
              keepalive_requests 1000000000;
-             server {{ listen {address} backlog=4096 {manner}; {site} }}
+             server {{ listen {address} backlog=4096 {listen}; {site} }}
          }}\n",
         work = work.display(),
         port = address.port(),
@@ -82,6 +84,6 @@ fn become_nginx(folder: &Path, manner: &str, site: &str) -> Result<(), String> {
     let path = work.join(format!("{}.conf", address.port()));
     std::fs::write(&path, config).map_err(say)?;
     announce(address);
-    child::die_with_parent();
+    process::die_with_parent();
     Err(say(command().arg("-p").arg(&work).arg("-c").arg(&path).exec()))
 }

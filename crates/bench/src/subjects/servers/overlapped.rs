@@ -1,7 +1,9 @@
 //! overlapped_serve, once for each port of the library.
 
-use super::super::{ADDRESS, announce, say};
-use super::{Framing, GREETING, Servers};
+use crate::error::say;
+use crate::material::certificate;
+use crate::subjects::endpoint::{ADDRESS, announce};
+use crate::traits::servers::{Framing, GREETING, Servers};
 use overlapped::Config;
 use overlapped::port::PortChoice;
 use overlapped_serve::web::Files;
@@ -16,7 +18,7 @@ pub(super) struct Overlapped {
     pub(super) port: PortChoice,
 }
 
-/// More clients than the default lets in, all of them from one address.
+/// The limit of connections. The default lets in fewer, and fewer yet from one address.
 const CONNECTIONS: usize = 16_384;
 
 impl Overlapped {
@@ -44,7 +46,7 @@ impl Servers for Overlapped {
     }
 
     fn tls(&self, folder: &Path) -> Result<(), String> {
-        let [chain, key] = ["certificate.pem", "key.pem"].map(|name| folder.join(name));
+        let [chain, key] = certificate::paths(folder);
         let tls = Tls::from_files([(chain, key)]).map_err(say)?;
         self.serve(|server, listen| server.listen(listen.tls(tls), |_: &Peer| Http::new(greet)))
     }

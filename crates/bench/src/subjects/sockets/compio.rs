@@ -1,7 +1,9 @@
 //! compio's default runtime, io_uring only.
 
-use super::{Sockets, announce, announce_path, path, say};
-use crate::subjects::{ADDRESS, BUFFER_BYTES};
+use super::announce::{announce_path, announce_ports, path};
+use crate::error::say;
+use crate::subjects::endpoint::{ADDRESS, BUFFER_BYTES};
+use crate::traits::sockets::Sockets;
 use ::compio::BufResult;
 use ::compio::io::{AsyncRead, AsyncWriteExt};
 use ::compio::net::{UdpSocket, UnixListener, UnixStream};
@@ -29,7 +31,7 @@ impl Sockets for Compio {
                 addresses.push(socket.local_addr().map_err(say)?);
                 tasks.push(spawn(echo_datagrams(socket)));
             }
-            announce(addresses);
+            announce_ports(addresses);
             for task in tasks {
                 task.await.map_err(|_| "a task ended early")?.map_err(say)?;
             }

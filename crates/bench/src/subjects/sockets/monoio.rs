@@ -1,7 +1,9 @@
-//! monoio, without timers, as its own benchmarks.
+//! monoio without timers, as in its own benchmarks.
 
-use super::{Sockets, announce, announce_path, path, say};
-use crate::subjects::{ADDRESS, BUFFER_BYTES};
+use super::announce::{announce_path, announce_ports, path};
+use crate::error::say;
+use crate::subjects::endpoint::{ADDRESS, BUFFER_BYTES};
+use crate::traits::sockets::Sockets;
 use ::monoio::io::{AsyncReadRent, AsyncWriteRentExt};
 use ::monoio::net::udp::UdpSocket;
 use ::monoio::net::{UnixListener, UnixStream};
@@ -33,7 +35,7 @@ impl Sockets for Monoio {
                 addresses.push(socket.local_addr().map_err(say)?);
                 tasks.push(spawn(echo_datagrams(socket)));
             }
-            announce(addresses);
+            announce_ports(addresses);
             for task in tasks {
                 task.await.map_err(say)?;
             }

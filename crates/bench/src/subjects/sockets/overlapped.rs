@@ -1,7 +1,9 @@
 //! overlapped, once for each of its ports.
 
-use super::{Sockets, announce, announce_path, path, say};
-use crate::subjects::{ADDRESS, BUFFER_BYTES};
+use super::announce::{announce_path, announce_ports, path};
+use crate::error::say;
+use crate::subjects::endpoint::{ADDRESS, BUFFER_BYTES};
+use crate::traits::sockets::Sockets;
 use ::overlapped::net::UdpSocket;
 use ::overlapped::os::unix::net::{UnixListener, UnixStream};
 use ::overlapped::port::PortChoice;
@@ -30,7 +32,7 @@ impl Sockets for Overlapped {
             let bound = (0..sockets).map(|_| UdpSocket::bind(ADDRESS));
             let bound = bound.collect::<Result<Vec<_>>>()?;
             let addresses = bound.iter().map(UdpSocket::local_addr);
-            announce(addresses.collect::<Result<Vec<_>>>()?);
+            announce_ports(addresses.collect::<Result<Vec<_>>>()?);
             bound.into_iter().for_each(|socket| drop(spawn(move || echo_datagrams(&socket))));
             Ok(())
         });

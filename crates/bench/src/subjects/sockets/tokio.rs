@@ -1,7 +1,9 @@
 //! tokio on one thread.
 
-use super::{Sockets, announce, announce_path, path, say};
-use crate::subjects::{ADDRESS, BUFFER_BYTES};
+use super::announce::{announce_path, announce_ports, path};
+use crate::error::say;
+use crate::subjects::endpoint::{ADDRESS, BUFFER_BYTES};
+use crate::traits::sockets::Sockets;
 use ::tokio::io::{AsyncReadExt, AsyncWriteExt};
 use ::tokio::net::{UdpSocket, UnixListener, UnixStream};
 use ::tokio::runtime::{Builder, Runtime};
@@ -33,7 +35,7 @@ impl Sockets for Tokio {
                 addresses.push(socket.local_addr().map_err(say)?);
                 tasks.spawn(echo_datagrams(socket));
             }
-            announce(addresses);
+            announce_ports(addresses);
             while let Some(ended) = tasks.join_next().await {
                 ended.map_err(say)?.map_err(say)?;
             }

@@ -1,24 +1,18 @@
-//! What each subject does with values between threads.
+//! Values between threads: one file here for each subject, and the table of them.
 
 mod overlapped;
 mod tokio;
 
-use super::{ABSENT, Name, go, say};
-use crate::wake::{Asker, Questions};
+use super::go;
+use crate::error::{ABSENT, say};
+use crate::names::Name;
+use crate::traits::wake::{Asker, Questions, Wake};
 use ::overlapped::port::PortChoice;
 use std::sync::mpsc;
 use std::time::Duration;
 
-/// What a subject may do. Each method runs in a process of its own.
-pub(crate) trait Wake {
-    /// So many values go there and come back, `in_flight` of them at the same time.
-    fn wake(&self, asker: Asker, in_flight: u64, n: u64) -> Result<Duration, String>;
-
-    /// Which channel that is.
-    fn remark(&self) -> &'static str;
-}
-
-pub(crate) fn of(name: Name) -> Result<Box<dyn Wake>, String> {
+/// Finds the channels of a subject.
+pub(crate) fn by_name(name: Name) -> Result<Box<dyn Wake>, String> {
     Ok(match name {
         Name::OverlappedUring => Box::new(overlapped::Overlapped { port: PortChoice::Uring }),
         Name::OverlappedPoll => Box::new(overlapped::Overlapped { port: PortChoice::Poll }),

@@ -1,8 +1,8 @@
-//! overlapped: two schedulers of one run, or one and a plain thread. Its channels have std's names,
-//! so there is one way to ask for both.
+//! overlapped: two schedulers of one run, or one scheduler and a plain thread. Its channels have
+//! std's names and work in either, so that both askers have the same code.
 
-use super::{Wake, say};
-use crate::wake::{Asker, Questions};
+use crate::error::say;
+use crate::traits::wake::{Asker, Questions, Wake};
 use ::overlapped::Config;
 use ::overlapped::port::PortChoice;
 use ::overlapped::sync::mpsc::{Receiver, Sender, channel};

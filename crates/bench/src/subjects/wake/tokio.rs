@@ -1,7 +1,7 @@
 //! tokio: a current-thread runtime on each side.
 
-use super::{Wake, say};
-use crate::wake::{Asker, Questions};
+use crate::error::say;
+use crate::traits::wake::{Asker, Questions, Wake};
 use std::time::Duration;
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};

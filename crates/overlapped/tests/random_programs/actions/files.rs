@@ -17,7 +17,7 @@ use overlapped::process::Command;
 use crate::actor::Actor;
 use crate::check::{Buffer, ensure, is_cancelled, word};
 
-/// Where all programs of this process have their files.
+/// The folder with the files of all programs of this process.
 static FOLDER: LazyLock<tempfile::TempDir> =
     LazyLock::new(|| tempfile::tempdir().expect("a temporary folder"));
 /// A file whose bytes are known.
@@ -53,7 +53,7 @@ struct Known {
     is_busy: Cell<bool>,
 }
 
-/// What is in a region of a file: unknown after a write that was cut.
+/// The content of a region of a file. It is unknown after a write that was interrupted.
 #[derive(Clone, Copy, Default)]
 enum Content {
     #[default]
@@ -116,7 +116,7 @@ fn forget_pages(file: &File) {
     unsafe { libc::posix_fadvise(file.as_raw_fd(), 0, 0, libc::POSIX_FADV_DONTNEED) };
 }
 
-/// Whoever reads next at the cursor gets what a killed one has not got.
+/// Reads at the cursor. The next reader gets the bytes that a killed one has not got.
 pub(super) fn read_at_cursor(me: &mut Actor) {
     let Some(known) = known(me) else { return };
     let Some(_using) = Using::take(&known.is_busy) else { return };

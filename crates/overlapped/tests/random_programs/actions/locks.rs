@@ -15,7 +15,7 @@ use crate::check::{ensure, word};
 use crate::support::Rng;
 use crate::world::Shared;
 
-/// What a lock guards. Not atomic: who is inside is alone.
+/// The value that a lock guards. It is not atomic, since only one tasklet is inside.
 #[derive(Default)]
 pub(super) struct Guarded {
     turns: u64,
@@ -35,7 +35,7 @@ impl Guarded {
     }
 }
 
-/// Who is inside: a number, or minus how many read.
+/// The state of a lock: a positive number inside, or minus the number of readers.
 #[derive(Default)]
 struct Inside(AtomicI64);
 

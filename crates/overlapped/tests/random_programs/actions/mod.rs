@@ -1,4 +1,4 @@
-//! What a tasklet of a program may do: each action is one function.
+//! The actions of the tasklets of a program. Each is one function.
 
 pub(crate) mod channels;
 pub(crate) mod files;
@@ -29,7 +29,7 @@ pub(crate) struct Action {
     pub(crate) among_tasklets: bool,
     /// In every program.
     pub(crate) always: bool,
-    /// How often it was done, in all programs.
+    /// The number of times that it was done, in all programs.
     pub(crate) times: AtomicU64,
 }
 
@@ -158,7 +158,7 @@ pub(crate) fn rarest() -> (&'static str, u64) {
     ALL.iter().min_by_key(times).map_or(("none", 0), |action| (action.name, times(&action)))
 }
 
-/// What the first tasklet of a scheduler does to others.
+/// Does what only the first tasklet of a scheduler may do to others.
 pub(crate) fn direct(me: &mut Actor) {
     let all: [fn(&mut Actor); 5] =
         [tasks::spawn, tasks::kill, tasks::resume, tasks::run_now, tasks::join];

@@ -1,4 +1,4 @@
-//! What holds for a part of a tasklet: a shield, a deadline, no switching; its locals.
+//! Modes of a part of a tasklet: a shield, a deadline, no switching; and its locals.
 
 use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
@@ -63,7 +63,7 @@ pub(super) fn no_switch(me: &mut Actor) {
     me.is_still = was_still;
 }
 
-/// How many values of locals there are.
+/// The number of values of locals.
 static LIVING: AtomicI64 = AtomicI64::new(0);
 
 /// A tasklet's own value.
@@ -94,7 +94,7 @@ impl Drop for Counted {
 static KEYS: [Local<Counted>; 3] = [const { Local::new(Counted::new) }; 3];
 static LAST: Local<Counted> = Local::new(Counted::new);
 
-/// What a program leaves: every value that was made has been dropped.
+/// Checks that every value of a local that a program made has been dropped.
 pub(crate) fn settle_locals(are_left: bool) {
     let left = LIVING.swap(0, SeqCst);
     ensure!(are_left || left == 0, "{left} values of locals were not dropped, or too often");

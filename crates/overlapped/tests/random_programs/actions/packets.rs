@@ -85,7 +85,7 @@ impl Packets {
         new
     }
 
-    /// What was sent in the Unix family and not received is there.
+    /// Checks that every datagram of the Unix family that was not received is still there.
     pub(crate) fn settle(&self) {
         let Some(unix) = self.unix.take() else { return };
         let Some(Unix { ends: [_, end], sent, seen, .. }) = Rc::into_inner(unix) else {

@@ -63,7 +63,7 @@ impl End {
     }
 }
 
-/// What one direction has carried. One at a time reads, one at a time writes.
+/// The bytes of one direction. One tasklet at a time reads, and one at a time writes.
 #[derive(Default)]
 struct Way {
     sent: Cell<u64>,
@@ -285,7 +285,7 @@ pub(super) fn read(me: &mut Actor) {
     }
 }
 
-/// What is looked at stays.
+/// Peeks, and checks that the bytes stay.
 pub(super) fn peek(me: &mut Actor) {
     let Some(link) = me.world.streams.some(me.rng.below(LINKS_MAX)) else { return };
     let from = me.rng.below(2);

@@ -35,7 +35,7 @@ pub(super) fn unblock(me: &mut Actor) {
     }
 }
 
-/// What is placed: a life in a world of its own, or only a value.
+/// Makes the closure that is placed: it acts in a world of its own, or only returns a value.
 fn part(shared: Arc<Shared>, seed: u64) -> impl FnOnce() -> Value + Send + 'static {
     let captured = shared.value();
     move || {
@@ -150,7 +150,7 @@ pub(super) fn stay(me: &mut Actor) {
     })
 }
 
-/// What a thread without a scheduler does meanwhile.
+/// Acts in a thread without a scheduler until the program ends.
 pub(crate) fn help(shared: &Arc<Shared>, seed: u64) {
     let mut rng = Rng(seed);
     let frame = Frame::new(rng.next());

@@ -98,7 +98,7 @@ impl Offered {
         Offered { value: Some(value), offer }
     }
 
-    /// What the select has left is the sender's still.
+    /// Records that a value that the select has left still belongs to the sender.
     fn settle(self) {
         if let (Some(value), Some(offer)) = (self.value, self.offer) {
             offer.ended(Err(value));

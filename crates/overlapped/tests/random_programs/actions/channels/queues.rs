@@ -68,7 +68,7 @@ pub(in crate::actions) fn try_receive(me: &mut Actor) {
     }
 }
 
-/// What has come to nobody by the end of a program.
+/// Receives the values that no tasklet has received by the end of a program.
 pub(crate) fn settle(shared: &Shared) {
     for queue in shared.left.lock().unwrap().drain(..) {
         queue.try_iter().for_each(Value::received);

@@ -3,8 +3,8 @@
 //! The figure is the time of a whole command, from its start to its end, as its user waits for it.
 //! Copies may use all cores. Downloads come from one nginx on a core of its own; the tool has the
 //! other core. Everything is in the page cache, no tool is asked to write through to the disk, and
-//! each may download [`commands::AT_ONCE`] files at a time. Afterwards every file is compared: a tool that
-//! has lost one has no result.
+//! each may download [`commands::AT_ONCE`] files at a time. Afterwards every file is compared: a
+//! tool that has lost one has no result.
 
 mod commands;
 

@@ -22,7 +22,7 @@ use overlapped_serve::{Connection, Limits, Listen, Server};
 use tungstenite::protocol::Role;
 use tungstenite::{Message, WebSocket, accept};
 
-/// The messages that a member may lag behind; a slower member misses some.
+/// The number of messages that wait for a slow member. Further ones are not sent to that member.
 const BEHIND_MAX: usize = 100;
 
 /// Sends every message back.
@@ -76,7 +76,7 @@ impl Room {
         self.members.lock().unwrap()
     }
 
-    fn tell(&self, text: &str) {
+    fn broadcast(&self, text: &str) {
         let text: Arc<str> = text.into();
         for member in self.members().values() {
             let _missed = member.try_send(Arc::clone(&text));
@@ -87,32 +87,32 @@ impl Room {
 /// Serves one member, until the client closes.
 fn chat(connection: Connection, room: &Room) -> Result<(), Box<dyn Error>> {
     let shared = Shared { connection, writing: Arc::default() };
-    let mut ears = accept(shared.clone()).map_err(|error| error.to_string())?;
-    let mut mouth = WebSocket::from_raw_socket(shared, Role::Server, None);
+    let mut incoming = accept(shared.clone()).map_err(|error| error.to_string())?;
+    let mut outgoing = WebSocket::from_raw_socket(shared, Role::Server, None);
     let me = room.next.fetch_add(1, Relaxed);
-    let (sender, said) = mpsc::sync_channel::<Arc<str>>(BEHIND_MAX);
+    let (sender, messages) = mpsc::sync_channel::<Arc<str>>(BEHIND_MAX);
     room.members().insert(me, sender);
-    let speaker = spawn(move || {
-        for text in said {
-            if mouth.send(Message::text(&*text)).is_err() {
+    let writer = spawn(move || {
+        for text in messages {
+            if outgoing.send(Message::text(&*text)).is_err() {
                 break;
             }
         }
     });
-    room.tell(&format!("{me} has come"));
-    let heard = loop {
-        match ears.read() {
-            Ok(Message::Text(text)) => room.tell(&format!("{me}: {text}")),
+    room.broadcast(&format!("{me} has joined"));
+    let end = loop {
+        match incoming.read() {
+            Ok(Message::Text(text)) => room.broadcast(&format!("{me}: {text}")),
             Ok(_) => {}
             Err(tungstenite::Error::ConnectionClosed) => break Ok(()),
             Err(error) => break Err(error),
         }
     };
-    // Its sender is dropped, so the other tasklet ends.
+    // Drops the sender, so the writer ends.
     room.members().remove(&me);
-    room.tell(&format!("{me} has gone"));
-    speaker.join()?;
-    Ok(heard?)
+    room.broadcast(&format!("{me} has left"));
+    writer.join()?;
+    Ok(end?)
 }
 
 /// Starts a server with both, and returns its address.
@@ -155,20 +155,20 @@ mod tests {
         client(format!("ws://{on}"), stream).unwrap().0
     }
 
-    fn hear(socket: &mut WebSocket<TcpStream>) -> String {
+    fn next(socket: &mut WebSocket<TcpStream>) -> String {
         socket.read().unwrap().into_text().unwrap().to_string()
     }
 
     #[test]
     fn every_member_receives_every_message_and_echoes_come_back() {
-        let (tell, told) = std::sync::mpsc::channel();
+        let (sender, started) = std::sync::mpsc::channel();
         let running = std::thread::spawn(move || {
             let (server, addresses) = serve("127.0.0.1:0", "127.0.0.1:0").unwrap();
             let server = server.signals(false).threads(2);
-            tell.send((server.handle(), addresses)).unwrap();
+            sender.send((server.handle(), addresses)).unwrap();
             server.run().unwrap()
         });
-        let (handle, [echo_on, chat_on]) = told.recv().unwrap();
+        let (handle, [echo_on, chat_on]) = started.recv().unwrap();
         let mut one = join(&echo_on);
         for size in [0, 1, 200, 70_000] {
             let message = Message::binary(vec![7; size]);
@@ -176,17 +176,17 @@ mod tests {
             assert_eq!(one.read().unwrap(), message);
         }
         let mut first = join(&chat_on);
-        assert_eq!(hear(&mut first), "0 has come");
+        assert_eq!(next(&mut first), "0 has joined");
         let mut second = join(&chat_on);
         assert_eq!(
-            (hear(&mut first), hear(&mut second)),
-            ("1 has come".into(), "1 has come".into())
+            (next(&mut first), next(&mut second)),
+            ("1 has joined".into(), "1 has joined".into())
         );
         second.send(Message::text("hello")).unwrap();
-        assert_eq!((hear(&mut first), hear(&mut second)), ("1: hello".into(), "1: hello".into()));
+        assert_eq!((next(&mut first), next(&mut second)), ("1: hello".into(), "1: hello".into()));
         second.close(None).unwrap();
         while second.read().is_ok() {}
-        assert_eq!(hear(&mut first), "1 has gone");
+        assert_eq!(next(&mut first), "1 has left");
         handle.stop();
         assert_eq!(running.join().unwrap().panicked, 0);
     }

@@ -54,7 +54,7 @@ fn p15_a_thousand_opens_that_wait_hold_up_no_other_and_can_be_killed() {
             let waiters: Vec<_> = (0..OPENS)
                 .map(|i| {
                     let path = fifos[i % fifos.len()].clone();
-                    // All tasklets of one FIFO read, or all write.
+                    // All tasklets of one FIFO read, or all of them write.
                     spawn(move || if i % 2 == 0 { File::open(path) } else { to_write(&path) })
                 })
                 .collect();
@@ -138,7 +138,7 @@ fn both_sides_of_a_fifo_wait_for_each_other() {
 /// A waiting writer goes on as soon as the reader begins to open, and may be gone before the reader
 /// has begun to wait.
 #[test]
-fn a_writer_that_comes_and_goes_while_the_reader_opens_has_been_met() {
+fn a_reader_gets_the_bytes_of_a_writer_that_left_while_it_opened() {
     let folder = tempfile::tempdir().unwrap();
     let path = fifo(folder.path().join("fifo"));
     for round in 0..support::rounds(100, 5_000) {
@@ -160,9 +160,9 @@ fn a_writer_that_comes_and_goes_while_the_reader_opens_has_been_met() {
     }
 }
 
-/// A copy looks at its source, on another thread, before it waits for it.
+/// A copy inspects its source on another thread, before it waits for a writer.
 #[test]
-fn a_writer_that_comes_and_goes_while_a_copy_looks_has_been_met() {
+fn a_copy_of_a_fifo_ends_though_its_writer_left_while_it_was_inspected() {
     let folder = tempfile::tempdir().unwrap();
     let (path, to) = (fifo(folder.path().join("fifo")), folder.path().join("to"));
     run(|| {
@@ -171,10 +171,9 @@ fn a_writer_that_comes_and_goes_while_a_copy_looks_has_been_met() {
             spawn(move || timeout(Duration::from_secs(20), || fs::copy(path, to)))
         };
         yield_now();
-        // Blocks this thread, and so the copy, until a reader has the FIFO open. Bytes that the
-        // copy writes would be found there.
+        // Blocks this thread, and so the copy, until a reader has the FIFO open.
         std::fs::write(&path, "").unwrap();
-        // As std, which waits for a writer and then returns its error for FIFOs.
+        // std, too, waits for a writer and then returns this error for a FIFO.
         let error = copying.join().unwrap().unwrap_err();
         assert_eq!(error.kind(), std::io::ErrorKind::InvalidInput, "{error}");
     })
@@ -205,7 +204,7 @@ fn devices_open_and_are_not_mistaken_for_files() {
         let mut bytes = [1; 100];
         zero.read_exact(&mut bytes).unwrap();
         assert_eq!(bytes, [0; 100]);
-        // Its name does not tell that it is a device.
+        // The name of a link does not show that it leads to a device.
         let folder = tempfile::tempdir().unwrap();
         let link = folder.path().join("link");
         std::os::unix::fs::symlink("/dev/zero", &link).unwrap();

@@ -76,7 +76,7 @@ fn a_tasklet_that_only_yields_does_not_keep_the_network_from_others() {
 }
 
 #[test]
-fn bytes_that_came_in_time_are_not_late_because_the_thread_was_busy() {
+fn bytes_that_arrive_in_time_are_read_though_the_thread_was_busy() {
     run(|| {
         for _ in 0..10 {
             let (tx, mut rx) = pair();
@@ -110,7 +110,7 @@ fn a_sleeping_scheduler_is_woken_by_other_threads_again_and_again() {
 }
 
 #[test]
-fn the_grace_time_ends_though_a_shielded_accept_is_left() {
+fn the_grace_time_ends_though_a_shielded_accept_still_waits() {
     in_time(Duration::from_secs(3), || {
         Config::new()
             .grace(ms(100))
@@ -206,7 +206,7 @@ fn p16_unwinding_against_peers_that_do_not_read_delays_no_other_tasklet() {
         drop(peers);
     })
     .unwrap();
-    assert!(flushes.get() >= tasklets, "void: {} writes while unwinding", flushes.get());
+    assert!(flushes.get() >= tasklets, "{} writes while unwinding: too few", flushes.get());
     let latest = *latest.borrow();
     assert!(latest < support::within(ms(50)), "a neighbour's timer was {latest:?} late");
     println!("RELIABILITY P16 {tasklets} worst lateness {} us", latest.as_micros());
@@ -243,7 +243,7 @@ fn looking_up_a_name_blocks_the_caller_only() {
 }
 
 #[test]
-fn descriptors_waited_for_by_two_schedulers_wake_both() {
+fn a_descriptor_that_two_schedulers_wait_for_wakes_both() {
     let (tx, rx) = std::thread::spawn(|| run(pair).unwrap()).join().unwrap();
     let rx = std::sync::Arc::new(rx);
     let threads: Vec<_> = (0..2)
@@ -291,7 +291,7 @@ fn fill(mut tx: &UnixStream) {
 }
 
 #[test]
-fn a_waiting_write_ends_when_the_unix_socket_is_shut_down_for_it() {
+fn a_waiting_write_ends_when_its_unix_socket_is_shut_down() {
     in_time(Duration::from_secs(20), || {
         run(|| {
             for shut_by_peer in [false, true] {
@@ -316,7 +316,7 @@ fn a_waiting_write_ends_when_the_unix_socket_is_shut_down_for_it() {
 }
 
 #[test]
-fn a_waiting_transfer_ends_when_the_unix_socket_at_its_end_is_shut_down_for_it() {
+fn a_waiting_transfer_ends_when_the_unix_socket_that_it_fills_is_shut_down() {
     in_time(Duration::from_secs(20), || {
         run(|| {
             let (tx, rx) = UnixStream::pair().unwrap();
@@ -349,7 +349,7 @@ fn a_copy_to_a_full_unix_socket_ends_at_the_sockets_own_limit() {
 }
 
 #[test]
-fn a_waiting_raw_send_ends_when_the_unix_socket_is_shut_down_for_it() {
+fn a_waiting_raw_send_ends_when_its_unix_socket_is_shut_down() {
     in_time(Duration::from_secs(20), || {
         run(|| {
             let (tx, rx) = UnixStream::pair().unwrap();
@@ -366,7 +366,7 @@ fn a_waiting_raw_send_ends_when_the_unix_socket_is_shut_down_for_it() {
 }
 
 #[test]
-fn outside_a_scheduler_such_a_write_ends_too() {
+fn outside_a_scheduler_a_waiting_write_ends_when_its_socket_is_shut_down() {
     in_time(Duration::from_secs(20), || {
         let (tx, rx) = UnixStream::pair().unwrap();
         fill(&tx);
@@ -378,7 +378,7 @@ fn outside_a_scheduler_such_a_write_ends_too() {
 }
 
 #[test]
-fn a_waiting_write_ends_when_the_tcp_socket_is_shut_down_for_it() {
+fn a_waiting_write_ends_when_its_tcp_socket_is_shut_down() {
     in_time(Duration::from_secs(20), || {
         run(|| {
             let (tx, _rx) = pair();
@@ -394,8 +394,9 @@ fn a_waiting_write_ends_when_the_tcp_socket_is_shut_down_for_it() {
     });
 }
 
+/// The library tries a waiting write to a Unix socket again every 100 ms (`descriptor/writable`).
 #[test]
-fn a_write_that_waits_across_rechecks_gets_no_limit_from_them() {
+fn rechecks_neither_end_a_waiting_write_nor_shorten_its_limit() {
     run(|| {
         let (tx, mut rx) = UnixStream::pair().unwrap();
         fill(&tx);

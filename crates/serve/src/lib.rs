@@ -1,4 +1,4 @@
-//! Servers: listeners, a tasklet per connection, and a protocol or a plain function on each.
+//! Servers: listeners, a tasklet per connection, and a protocol or a plain function that answers.
 //!
 //! ```no_run
 //! use overlapped_serve::{Peer, Server};
@@ -19,7 +19,7 @@
 //! Each folder imports only from those below it:
 //!
 //! ```text
-//! server/     Server: its listeners, threads, orders, stop      web/  HTTP handlers: files, CGI
+//! server/     Server: its listeners, threads, signals, stop     web/  HTTP handlers: files, CGI
 //! listen/     listening sockets: bind, inherit, accept; the connection task
 //! session/    Connection; the conversation between a client and a protocol
 //! stream/     a socket, TLS and the PROXY header on it     telemetry/  access log, metrics page

@@ -19,7 +19,7 @@ use rig::{Got, get, post, request, script};
 
 const PLAIN: &str = "#!/bin/sh\nprintf 'Content-Type: text/plain\\n\\n'\n";
 
-/// Creates a folder with one script, and its handler.
+/// Calls `test` with a folder that contains one script, and with its handler.
 fn with_script(text: &str, test: impl FnOnce(&Path, Cgi)) {
     let temp = tempfile::tempdir().unwrap();
     script(temp.path(), "x", text);
@@ -132,8 +132,8 @@ fn a_body_has_a_length_and_may_be_read_or_ignored() {
         let large: Vec<u8> = (0..300_000_u32).flat_map(u32::to_le_bytes).collect();
         let got = post(&mut cgi, "/x", &*large).body.unwrap();
         assert!(got.strip_prefix(b"1200000:") == Some(&*large));
-        script(folder, "deaf", &format!("{PLAIN}echo answered\n"));
-        assert_eq!(post(&mut cgi, "/deaf", &*large).text(), "answered\n");
+        script(folder, "ignores", &format!("{PLAIN}echo answered\n"));
+        assert_eq!(post(&mut cgi, "/ignores", &*large).text(), "answered\n");
         let mut small = cgi.clone().body_max(10);
         assert_eq!(post(&mut small, "/x", &b"0123456789"[..]).status, 200);
         assert_eq!(post(&mut small, "/x", &b"0123456789a"[..]).status, 413);
@@ -298,7 +298,7 @@ fn a_script_that_may_not_be_executed_is_logged() {
 }
 
 #[test]
-fn a_script_starts_in_its_folder_and_their_number_is_limited() {
+fn a_script_starts_in_its_folder_and_the_number_of_running_scripts_is_limited() {
     let text = format!("{PLAIN}pwd; while ! [ -e go ]; do sleep 0.02; done\n");
     with_script(&text, |folder, cgi| {
         let mut cgi = cgi.running_max(2).queue_max(0);
@@ -315,7 +315,7 @@ fn a_script_starts_in_its_folder_and_their_number_is_limited() {
         // The permits are released when the scripts have ended.
         let late = overlapped::time::Instant::now() + Duration::from_secs(10);
         while get(&mut cgi, "/x").status != 200 {
-            assert!(overlapped::time::Instant::now() < late, "they stay taken");
+            assert!(overlapped::time::Instant::now() < late, "the permits stay taken");
             overlapped::time::sleep(Duration::from_millis(5));
         }
     });
@@ -379,7 +379,7 @@ fn a_script_runs_to_its_end_although_its_output_is_not_wanted() {
             Got::of(answer);
             let late = overlapped::time::Instant::now() + Duration::from_secs(30);
             while !folder.join("done").exists() {
-                assert!(overlapped::time::Instant::now() < late, "{method} {query}: it was ended");
+                assert!(overlapped::time::Instant::now() < late, "{method} {query}: stopped");
                 overlapped::time::sleep(Duration::from_millis(5));
             }
             fs::remove_file(folder.join("done")).unwrap();
@@ -417,7 +417,7 @@ fn the_examples_answer() {
         assert!(got.text().contains("PATH_INFO=/more\n"), "{}", got.text());
         assert!(get(&mut cgi, "/counter.sh?2").text().ends_with("2\n"));
         if !has_python {
-            println!("python3 is missing: its example was not tried");
+            println!("SKIPPED: python3 is missing, so its example was not tried");
             return;
         }
         assert!(get(&mut cgi, "/upload.py").text().contains("<form"));
@@ -454,7 +454,7 @@ impl Log {
         String::from_utf8(self.0.lock().unwrap().clone()).unwrap()
     }
 
-    /// Waits until the log contains all of these texts: a script's end comes after its answer.
+    /// Waits until the log contains all of these texts: a script's end is logged after its answer.
     fn wait_for(&self, says: &[&str]) {
         let begin = std::time::Instant::now();
         while !says.iter().all(|said| self.text().contains(said)) && begin.elapsed().as_secs() < 20

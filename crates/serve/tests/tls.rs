@@ -82,13 +82,14 @@ fn a_client_gets_the_certificate_for_its_server_name() {
     let (_site, address) = Site::run(move || {
         let mut server = Server::new();
         let listen = Listen::on("127.0.0.1:0").tls(tls.protocols(["http/1.1"]));
-        let tell = |mut connection: Connection| {
+        let answer = |mut connection: Connection| {
             let tls = connection.peer().tls().unwrap().clone();
             let (name, protocol) =
                 (tls.server_name.unwrap(), tls.protocol.as_deref().unwrap_or("-").to_owned());
             let _ = write!(connection, "{name} {protocol}");
         };
-        (server.listen_with(listen, tell).map(|address| (server, address.tcp().unwrap()))).unwrap()
+        let address = server.listen_with(listen, answer).unwrap();
+        (server, address.tcp().unwrap())
     });
     for (name, trusted, asked, agreed) in [
         ("one.example", &one, &["h2", "http/1.1"][..], "http/1.1"),
@@ -96,12 +97,12 @@ fn a_client_gets_the_certificate_for_its_server_name() {
         ("two.example", &two, &[], "-"),
     ] {
         let mut stream = client(address, name, trusted, asked).unwrap();
-        let mut told = String::new();
-        stream.read_to_string(&mut told).expect("it ends with a farewell");
-        assert_eq!(told, format!("{name} {agreed}"));
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).expect("the stream ends with close_notify");
+        assert_eq!(answer, format!("{name} {agreed}"));
     }
-    assert!(client(address, "two.example", &one, &[]).is_err(), "that is the other's");
-    assert!(client(address, "one.example", &one, &["h2"]).is_err(), "nothing to agree on");
+    assert!(client(address, "two.example", &one, &[]).is_err(), "a name of the other certificate");
+    assert!(client(address, "one.example", &one, &["h2"]).is_err(), "no common protocol");
 }
 
 #[test]
@@ -123,7 +124,8 @@ fn requests_of_every_length_are_complete_wherever_the_first_read_ends() {
     assert_eq!(site.stop().requests, asked);
 }
 
-/// The request fills the server's buffer; the bytes behind it wait in a record that was decrypted.
+/// The request fills the server's buffer. The bytes behind it wait in a record that is decrypted
+/// already.
 #[test]
 fn a_stopping_server_answers_bytes_behind_a_request_that_fills_the_buffer() {
     let folder = tempfile::tempdir().unwrap();
@@ -206,8 +208,8 @@ fn connections_without_a_handshake_are_closed_by_the_deadline() {
     let mut silent = connect(address);
     let mut plain = connect(address);
     plain.write_all(b"GET / HTTP/1.1\r\nHost: a.example\r\n\r\n").unwrap();
-    let told = plain.read_to_end(&mut Vec::new());
-    assert!(told.is_ok() || told.is_err_and(|error| error.kind() == ErrorKind::ConnectionReset));
+    let end = plain.read_to_end(&mut Vec::new());
+    assert!(end.is_ok() || end.is_err_and(|error| error.kind() == ErrorKind::ConnectionReset));
     assert_eq!(silent.read(&mut [0; 1]).unwrap(), 0);
     assert!(begin.elapsed() >= Duration::from_secs(1));
     ask(&mut client(address, "a.example", &trusted, &[]).unwrap(), b"others are served\n");

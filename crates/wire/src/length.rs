@@ -1,4 +1,4 @@
-//! Messages preceded by their length: decimal digits, a line feed, then as many bytes.
+//! Messages preceded by their length: decimal digits, a line feed, then that many bytes.
 //!
 //! ```text
 //! 5\nhello  →  hello
@@ -26,8 +26,7 @@ pub struct Length {
 }
 
 impl Length {
-    /// Limits bodies to `body_bytes_max` bytes. Each body is in memory as a whole before it is
-    /// answered.
+    /// Limits bodies to `body_bytes_max` bytes. A body is answered when all of it is in memory.
     pub fn new(body_bytes_max: usize) -> Length {
         Length { body_bytes_max }
     }

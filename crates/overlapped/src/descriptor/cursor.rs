@@ -61,7 +61,7 @@ impl Cursor {
         let (wait, waker) = waiter::prepare().map_err(refused)?;
         let number = {
             let mut queue = self.queue();
-            // Under the lock: a caller that leaves finds no waiter announced, or finds this one.
+            // Under the lock, so that a caller that sees `QUEUED` finds this waiter in the queue.
             if self.state.swap(QUEUED, Ordering::Acquire) == FREE {
                 // It was free, so no queue exists.
                 self.state.store(BUSY, Ordering::Relaxed);
@@ -72,7 +72,7 @@ impl Cursor {
             queue.waiters.push_back((number, waker));
             number
         };
-        // A waiter that is not in the queue was given the turn at the last moment.
+        // A waiter that is no longer in the queue was given the turn at the last moment.
         let quit = || {
             if !self.remove(number) {
                 self.leave();

@@ -1,7 +1,7 @@
-//! Requests in flight: their memory is in raw parts, so that only the kernel refers to it.
+//! Requests in flight. Their memory is kept as raw parts, so that only the kernel refers to it.
 //!
 //! An [`InFlight`] has no destructor on purpose: dropped without [`InFlight::finish`], it leaks its
-//! memory, which is right wherever the kernel may still use it.
+//! memory, because the kernel may still use it.
 
 use std::mem::ManuallyDrop;
 use std::os::fd::AsRawFd;
@@ -59,8 +59,8 @@ impl RawVec {
         unsafe { Vec::from_raw_parts(self.start, self.len + grown, self.capacity) }
     }
 
-    /// Returns the room behind the length.
-    fn room(self) -> (*mut u8, u32) {
+    /// Returns the spare capacity.
+    fn spare(self) -> (*mut u8, u32) {
         // SAFETY: the length is within the allocation.
         (unsafe { self.start.add(self.len) }, clamp(self.capacity - self.len))
     }
@@ -100,7 +100,7 @@ impl InFlight {
             RawOperation::Accept(addr) => Op::Net(Net::Accept { fd, addr, nonblocking }),
             RawOperation::Connect(addr) => Op::Net(Net::Connect { fd, addr, nonblocking: false }),
             RawOperation::Recv(buffer) => {
-                let (buf, len) = buffer.room();
+                let (buf, len) = buffer.spare();
                 let peek = false;
                 Op::Net(Net::Recv { fd, buf, len, peek, nonblocking })
             }
@@ -109,7 +109,7 @@ impl InFlight {
                 Op::Net(Net::Send { fd, buf, len, nonblocking })
             }
             RawOperation::Read(buffer, offset) => {
-                let (buf, len) = buffer.room();
+                let (buf, len) = buffer.spare();
                 Op::Fs(Fs::Read { fd, buf, len, offset })
             }
             RawOperation::Write(buffer, start, offset) => {
@@ -127,7 +127,7 @@ impl InFlight {
         let count = *done.as_ref().unwrap_or(&0);
         // SAFETY: the operation is taken apart once, because this consumes it.
         // The operation has ended, so the kernel is done with the memory and has written `count`
-        // bytes into the room. An accept's result is a new descriptor that no other code knows.
+        // bytes behind the length. An accept's result is a new descriptor that no other code knows.
         let (result, buffer) = unsafe {
             match operation {
                 RawOperation::Accept(addr) => {

@@ -78,11 +78,11 @@ fn with_values<R>(f: impl FnOnce(&mut Values) -> R) -> R {
     }
 }
 
-/// The value by which the room `thread` identifies a tasklet.
+/// The value by which the module `thread` identifies a tasklet.
 pub(crate) type Identity = Arc<dyn Any + Send + Sync>;
 
 /// Returns the calling tasklet's identity, which it keeps to its very end. If it has none, `make`
-/// makes it from the tasklet's name. `None` outside a scheduler.
+/// creates it from the tasklet's name. Returns `None` outside a scheduler.
 pub(crate) fn identity<T: Any + Send + Sync>(
     make: impl FnOnce(Option<String>) -> Arc<T>,
 ) -> Option<Identity> {
@@ -96,8 +96,8 @@ pub(crate) fn identity<T: Any + Send + Sync>(
     }))
 }
 
-/// Tells whether the calling tasklet is the one that a run began with: it runs for the thread that
-/// called `run`.
+/// Tells whether the calling tasklet is the first of its run: the one that runs the closure given
+/// to `run`.
 pub(crate) fn is_first() -> bool {
     here().is_some_and(|here| here.is_first(here.me()))
 }

@@ -1,5 +1,5 @@
-//! The ring's hint that completions are due, when it is stale: the kernel queues work for the
-//! ring's thread, which runs it at once, and only then sets the hint.
+//! The ring's hint that completions are due can be stale. The kernel queues work for the ring's
+//! thread and then sets the hint; the thread may have run the work in between.
 
 use std::os::fd::AsRawFd;
 use std::time::{Duration, Instant};
@@ -16,7 +16,7 @@ const PAUSE: Duration = Duration::from_millis(50);
 /// Returns the hint's offset from the beginning of a ring's memory, and its value.
 fn hint() -> (usize, u32) {
     const IORING_SQ_TASKRUN: u32 = 4;
-    // `io_uring_params`: at 40 begin the queue's offsets, the fifth of which is that of its flags.
+    // In `io_uring_params`, the queue's offsets begin at byte 40; the fifth is that of its flags.
     let mut params = [0u32; 30];
     // SAFETY: zeroes are valid parameters, in memory of their size; the kernel fills them in. The
     // descriptor, if there is one, is closed and in no other use.
@@ -33,8 +33,8 @@ fn make_stale(uring: &Uring) {
     let (offset, bit) = hint();
     let (length, access) = (4096, libc::PROT_READ | libc::PROT_WRITE);
     let fd = uring.ring_fd().as_raw_fd();
-    // SAFETY: a mapping of its own of the ring's first page, which holds the flags; they change
-    // atomically only. Any value of the bit is right: it is a hint.
+    // SAFETY: the mapping is new. It covers the ring's first page, which holds the flags, and all
+    // accesses to them are atomic. Any value of the bit is right: it is a hint.
     unsafe {
         let start = libc::mmap(std::ptr::null_mut(), length, access, libc::MAP_SHARED, fd, 0);
         assert_ne!(start, libc::MAP_FAILED);
@@ -54,15 +54,15 @@ fn make_watchful(driver: &mut Driver) {
 }
 
 #[test]
-fn a_stale_hint_is_work_once() {
+fn a_stale_hint_counts_as_work_only_once() {
     everywhere(|harness| {
         let Driver::Uring(uring) = &harness.driver else { return };
         make_stale(uring);
-        assert!(harness.driver.has_work(), "{}: it may be true", harness.kind);
+        assert!(harness.driver.has_work(), "{}: the hint may be true", harness.kind);
         for _ in 0..4 {
             harness.turn(Duration::ZERO);
         }
-        assert!(!harness.driver.has_work(), "{}: it has been looked at", harness.kind);
+        assert!(!harness.driver.has_work(), "{}: the hint has been checked", harness.kind);
     });
 }
 
@@ -85,7 +85,7 @@ fn a_stale_hint_does_not_end_all_waits() {
 /// Returns the processor time of the calling thread.
 fn processor_time() -> Duration {
     let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
-    // SAFETY: a place for the result, which lives through the call.
+    // SAFETY: `time` is valid for the result, and lives through the call.
     assert_eq!(unsafe { libc::clock_gettime(libc::CLOCK_THREAD_CPUTIME_ID, &raw mut time) }, 0);
     Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
 }

@@ -1,5 +1,5 @@
 //! Operations that the ring leaves unfinished: those that it only polls for, and those that the
-//! kernel gives up.
+//! kernel has given up.
 //!
 //! ```text
 //! polled:    try ── would wait ──▶ poll in the ring ── ready ──▶ try again ──▶ out
@@ -9,13 +9,13 @@
 //!                                                  └─ cancelled ──▶ out: ECANCELED
 //! ```
 //!
-//! The kernel tries an operation for as many as 128 wakes, and then for a last time on a worker.
-//! Some operations look at `O_NONBLOCK` there, and answer that they would wait. A signal can
-//! interrupt a worker. None of that is an end, so callers never see it.
+//! The kernel tries an operation again at each of up to 128 wakes, and then a last time on one of
+//! its worker threads. There some operations obey `O_NONBLOCK` and fail with `EAGAIN`, and a signal
+//! can interrupt the worker. Neither ends the operation, so callers never see it.
 //!
-//! An operation that has been cancelled ends with the result of its completion, and as cancelled
-//! only if it has done nothing. It is never started again, or a cancel that comes between two polls
-//! would be lost.
+//! A cancelled operation ends with the result of its completion. The result says "cancelled" only
+//! if the operation has done nothing. It is never started again: a cancel that comes between two
+//! polls would be lost.
 
 use super::{Uring, prepare};
 use crate::driver::direct;
@@ -27,7 +27,7 @@ impl Uring {
     /// kernel's, and operations whose opcode is missing.
     ///
     /// # Safety
-    /// The same as of [`Driver::submit`](crate::driver::Driver::submit).
+    /// The same as for [`Driver::submit`](crate::driver::Driver::submit).
     #[cold]
     pub(super) unsafe fn submit_polled(&mut self, token: Token, op: &Op) -> Submitted {
         if !matches!(op, Op::Wait(_)) {
@@ -53,12 +53,12 @@ impl Uring {
     fn push_poll(&mut self, token: Token) {
         let op = self.op(token);
         let entry = prepare::ready(op.fd(), direct::interest(op)).user_data(token.to_bits());
-        // SAFETY: a poll has no memory; the descriptor is open until the token's completion.
+        // SAFETY: a poll uses no memory; the descriptor is open until the token's completion.
         unsafe { self.push(entry) };
     }
 
-    /// Appends those of the unfinished completions that are the end of their operations after all,
-    /// and starts or polls for the others again.
+    /// Goes through the unfinished completions. Appends those that end their operation after all;
+    /// starts the other operations again, or polls for them again.
     #[cold]
     pub(super) fn finish_or_go_on(&mut self, out: &mut Vec<Completion>) {
         let mut unfinished = std::mem::take(&mut self.unfinished);
@@ -98,7 +98,8 @@ impl Uring {
         self.unfinished = unfinished;
     }
 
-    /// Returns the end of an operation whose poll has ended with `polled`, or `None`.
+    /// Returns the outcome of an operation whose poll has ended with `polled`. `None`: the
+    /// operation would wait, or the poll was cancelled.
     fn end_of_poll(&self, token: Token, polled: Outcome) -> Option<Outcome> {
         if polled.is_cancelled() {
             return None;
@@ -115,8 +116,8 @@ impl Uring {
         (!direct::is_unfinished(op, outcome)).then_some(outcome)
     }
 
-    /// Returns the end of an operation of the ring's own whose outcome may mean that the kernel has
-    /// given it up; `None` if it has.
+    /// Returns the final outcome of an operation that the ring does by itself. `None`: `outcome`
+    /// means that the kernel has given the operation up.
     fn end_of_given_up(&self, token: Token, outcome: Outcome) -> Option<Outcome> {
         if outcome.is_cancelled() {
             return None;

@@ -7,8 +7,8 @@ use crate::sched::{NEVER, here};
 use crate::task::begin::{Begin, begin_operation, in_turn};
 use crate::task::wait::checkpoint_without_error;
 
-/// The facts about a caller that decide how an operation on a disk is done: one that ends by
-/// itself, without another process or tasklet.
+/// The facts about a caller that decide how an operation on a disk is done. Such an operation ends
+/// by itself, without another process or tasklet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct DiskCall {
     /// The caller is a tasklet, and may wait. Other callers make a plain call: they have no
@@ -40,8 +40,8 @@ pub(crate) fn begin_call() -> bool {
     here().is_none_or(|here| checkpoint_without_error(here).is_ok())
 }
 
-/// Makes a call that never waits, as an operation that ends at once. It obeys kills and deadlines,
-/// and lets others run from time to time, so a loop of such calls holds no tasklet up.
+/// Calls `f`, which never waits, as an operation that ends at once. The call obeys kills and
+/// deadlines, and lets other tasklets run from time to time, so a loop of such calls delays none.
 ///
 /// # Errors
 /// [`Cancelled`](crate::task::Cancelled); `f` has not been called then.

@@ -1,10 +1,11 @@
-//! Tries of transfers that must not wait: by a plain call for a single tasklet, in one batch where
-//! others are ready.
+//! Transfers that must not wait, tried once: by a plain call for a single tasklet, in one batch
+//! where others are ready.
 //!
-//! A plain call is the quickest for a single tasklet. With many, a call each costs much more than
-//! its own time, because the processor enters and leaves the kernel with cold branch predictors.
-//! The processor time of a server of unmodified code with 1,000 clients, for a round trip, relative
-//! to the library's own types: 1.66 with a call for each send, 1.15 in one batch.
+//! A plain call is the quickest for a single tasklet. With many tasklets, the calls cost much more
+//! than the time spent in them, because the processor enters and leaves the kernel with cold branch
+//! predictors. A server of unmodified code with 1,000 clients, compared with the library's own
+//! types, takes 1.66 times the processor time for a round trip with a call for each send, and 1.15
+//! times with the sends in one batch.
 
 use std::io;
 
@@ -16,8 +17,8 @@ use crate::task::begin::{Begin, begin_operation};
 use crate::task::cannot_wait::killed;
 use crate::task::wait::{deliver_kill, is_cancelled, submit_and_park};
 
-/// Tells whether a receive is worth a try before it is submitted: a speculative receive. Outside a
-/// scheduler it is not, because the wait tries first there.
+/// Tells whether a receive is worth a try before it is submitted (a speculative receive). It never
+/// is outside a scheduler, where the wait itself begins with a try.
 #[inline]
 pub(crate) fn speculates() -> bool {
     here().is_some_and(|here| here.driver().borrow_mut().speculates())
@@ -31,15 +32,15 @@ pub(crate) fn record_speculation(found: bool) {
     }
 }
 
-/// Tries `op` once, a transfer that must not wait (`nonblocking`). If others are ready to run, or
-/// operations are queued, the try goes with theirs in one batch; else `attempt` makes the same try
-/// by a plain call.
+/// Tries the `nonblocking` transfer `op` once. If other tasklets are ready to run, or operations
+/// are queued, the try is part of their batch; otherwise `attempt` makes the same try by a plain
+/// call.
 ///
 /// # Errors
 /// [`Cancelled`](crate::task::Cancelled); nothing has been tried then.
 ///
 /// # Safety
-/// The same as of [`perform`](crate::task::wait::perform).
+/// The same as for [`perform`](crate::task::wait::perform).
 pub(crate) unsafe fn try_in_turn(op: &Op, attempt: impl Fn() -> Outcome) -> io::Result<Outcome> {
     let Some(here) = here().filter(|here| goes_in_batch(*here, op)) else {
         return in_place(attempt);
@@ -50,7 +51,7 @@ pub(crate) unsafe fn try_in_turn(op: &Op, attempt: impl Fn() -> Outcome) -> io::
     loop {
         // SAFETY: the caller's promise; `submit_and_park` returns after the completion.
         let outcome = unsafe { submit_and_park(here, op, NEVER, Driver::submit_try) };
-        // The table has no room for further operations.
+        // The table of operations is full.
         let Ok(outcome) = outcome else { return Ok(attempt()) };
         if !here.me().cancel_requested.get() || !outcome.is_cancelled() {
             return Ok(outcome);
@@ -68,10 +69,10 @@ fn goes_in_batch(here: Here, op: &Op) -> bool {
     (here.ready_count() > 0 || driver.has_work()) && driver.batches_tries(op)
 }
 
-/// Tells whether `op` is to be tried before it is submitted, in an experiment
-/// (`--cfg overlapped_try_first`): a transfer on a socket is tried where it would be alone in its
-/// batch: no other tasklet is ready to run, and nothing is queued. With many connections tries
-/// break the ring's batches up (docs/decisions/0033).
+/// Tells whether `op` is to be tried before it is submitted. This is an experiment
+/// (`--cfg overlapped_try_first`): it tries a transfer on a socket that would be alone in its
+/// batch, because no other tasklet is ready to run and nothing is queued. With many connections
+/// tries break the ring's batches up (docs/decisions/0033).
 #[inline(always)]
 pub(crate) fn pays_to_try(here: Here, op: &Op) -> bool {
     cfg!(overlapped_try_first)

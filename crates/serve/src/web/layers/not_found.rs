@@ -13,8 +13,8 @@ use crate::web::{Call, Handler};
 
 /// A layer that requests another path if the inner handler answers `404`: a page that says so
 /// ([`page`](NotFoundResponse::page)), or the page of an application that handles all paths
-/// ([`fallback`](NotFoundResponse::fallback)). Both are paths of the inner handler. It is for
-/// [`Files`](crate::web::Files), not for scripts, which have better answers of their own.
+/// ([`fallback`](NotFoundResponse::fallback)). Both are paths of the inner handler. The layer is
+/// for [`Files`](crate::web::Files), not for scripts, which have better answers of their own.
 ///
 /// ```
 /// use overlapped_serve::web::{Files, NotFoundResponse, Site};
@@ -47,9 +47,9 @@ impl<H: Handler> NotFoundResponse<H> {
         Ok(self)
     }
 
-    /// Sets the path that is sent instead, for a `GET` or `HEAD` of a path that does not exist and
-    /// whose last name has no dot. A name with a dot is a file's: a page must not replace a missing
-    /// script, nor the token of a certificate authority.
+    /// Sets the path whose page answers a `GET` or `HEAD` of a path that does not exist, if the
+    /// last name of that path has no dot. A name with a dot is a file's: a page must not replace a
+    /// missing script, nor the token of a certificate authority.
     ///
     /// # Errors
     /// `InvalidInput` if `path` is not a path.

@@ -59,7 +59,7 @@ pub(super) fn prepare(fs: &Fs) -> Entry {
         }
         Fs::Splice { from, to, len, on_disk: _ } => {
             assert_clamped(len);
-            // A worker of the ring makes the splice, and a pipe must not block it.
+            // A worker of the ring does the splice, and a pipe must not block the worker.
             let flags = libc::SPLICE_F_NONBLOCK | libc::SPLICE_F_MOVE;
             opcode::Splice::new(Fd(from), -1, Fd(to), -1, len).flags(flags).build()
         }

@@ -29,8 +29,8 @@ pub(super) fn code(op: &Op) -> u8 {
 /// Makes the entry for `op`, without its user data.
 ///
 /// # Safety
-/// The address behind a connect is valid for reads now. (Everything else is looked at by the
-/// kernel later: see [`Ring::push`](super::ring::Ring::push).)
+/// The address of a connect is valid for reads now. (The kernel reads all other memory later: see
+/// [`Ring::push`](super::ring::Ring::push).)
 #[inline]
 pub(super) unsafe fn prepare(op: &Op) -> Entry {
     match *op {

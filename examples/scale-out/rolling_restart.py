@@ -341,7 +341,7 @@ def report(load, times, view):
         print(f"FAILED: {failure}")
     idle = [kind for kind, made in load.made.items() if made == 0]
     if idle:
-        raise Failure(f"void: no request was made of the kind {', '.join(idle)}")
+        raise Failure(f"not tested: no request was made of the kind {', '.join(idle)}")
     again = sum(int(view[name]["wretr"]) + int(view[name]["wredis"]) for name in NAMES)
     kinds = ", ".join(f"{kind} {made}" for kind, made in load.made.items())
     print(f"requests {sum(load.made.values())} ({kinds}), failed {len(load.failures)},", end=" ")

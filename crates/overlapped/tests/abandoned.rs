@@ -570,7 +570,7 @@ fn a_files_lock_is_not_taken_for_the_abandoned() {
 }
 
 #[test]
-fn what_comes_of_a_job_is_dropped_if_its_waiter_was_abandoned() {
+fn the_result_of_a_job_is_dropped_if_its_waiter_was_abandoned() {
     let dropped = Arc::new(AtomicUsize::new(0));
     let result = Counted(Arc::clone(&dropped));
     let (release, wait) = mpsc::channel::<()>();
@@ -637,7 +637,7 @@ fn never_begun(stacks: usize, count: usize, among: impl FnOnce() + Send + 'stati
 
 #[test]
 #[cfg_attr(miri, ignore = "takes Miri too long")]
-fn what_never_began_is_dropped_and_answered_after_the_grace_time() {
+fn closures_that_never_began_are_dropped_and_answered_after_the_grace_time() {
     never_begun(1_000, 500, || ());
 }
 
@@ -811,8 +811,8 @@ fn as_child(what: &str) -> ! {
 
 #[test]
 #[cfg_attr(miri, ignore = "Miri starts no processes")]
-fn s14_no_thread_ends_under_what_it_lends() {
-    const NAME: &str = "s14_no_thread_ends_under_what_it_lends";
+fn s14_no_thread_ends_while_it_lends_its_thread_locals() {
+    const NAME: &str = "s14_no_thread_ends_while_it_lends_its_thread_locals";
     if let Some(what) = support::asked() {
         as_child(&what);
     }

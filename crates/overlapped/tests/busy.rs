@@ -142,7 +142,7 @@ fn no_switch_holds_in_a_loop_that_never_waits() {
 
 /// Calls that are spread over many turns are no loop.
 #[test]
-fn a_try_now_and_then_lets_nobody_run() {
+fn occasional_tries_let_no_other_tasklet_run() {
     run(|| {
         let mutex = Mutex::new(());
         let _guard = mutex.lock().unwrap();

@@ -136,7 +136,7 @@ fn close_wakes_all_waiters_and_gives_senders_their_values_back() {
 }
 
 #[test]
-fn close_draining_lets_waiting_senders_be_received_from() {
+fn close_draining_lets_receivers_take_from_waiting_senders() {
     run(|| {
         let channel = Channel::new();
         let senders = crowd(&channel, true);

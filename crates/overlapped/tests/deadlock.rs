@@ -18,7 +18,7 @@ fn is_deadlock<T>(result: &Result<T, RecvError>) -> bool {
 }
 
 #[test]
-fn the_last_runnable_tasklet_that_blocks_gets_it_at_that_call() {
+fn the_last_runnable_tasklet_gets_the_report_at_the_call_that_blocks() {
     run(|| {
         let channel = Channel::<u8>::new();
         let inner = channel.clone();
@@ -34,7 +34,7 @@ fn the_last_runnable_tasklet_that_blocks_gets_it_at_that_call() {
 }
 
 #[test]
-fn main_gets_it_when_the_last_other_tasklet_ends() {
+fn main_gets_the_report_when_the_last_other_tasklet_ends() {
     run(|| {
         let channel = Channel::<u8>::new();
         drop(spawn(yield_now));
@@ -97,7 +97,7 @@ fn a_deadlock_report_lists_waiters_and_what_they_wait_for() {
 
 /// Tasklets that are told later get the whole report, not the rest of it.
 #[test]
-fn all_that_are_told_get_the_same_report() {
+fn all_waiters_get_the_same_report() {
     let told = Rc::new(RefCell::new(Vec::new()));
     run(|| {
         for name in ["one", "two", "three"] {
@@ -120,7 +120,7 @@ fn all_that_are_told_get_the_same_report() {
 }
 
 #[test]
-fn run_is_told_what_the_waiters_were_told() {
+fn run_returns_the_report_that_the_waiters_got() {
     let told = Rc::new(RefCell::new(None));
     let ended = run(|| {
         drop(spawn(pause));
@@ -182,7 +182,7 @@ fn run_gets_the_report_if_no_waiter_can() {
 }
 
 #[test]
-fn shielded_tasklets_are_told_too() {
+fn shielded_tasklets_get_the_report_too() {
     run(|| {
         let told = spawn(|| shield(|| Channel::<u8>::new().recv()));
         assert!(is_deadlock(&told.join().unwrap()));
@@ -192,7 +192,7 @@ fn shielded_tasklets_are_told_too() {
 
 #[test]
 #[cfg_attr(miri, ignore = "Miri has no such I/O")]
-fn whatever_can_still_happen_keeps_it_away() {
+fn a_wake_that_is_still_possible_prevents_the_report() {
     run(|| {
         let channel = Channel::<u8>::new();
         let later = |f: Box<dyn FnOnce()>| {
@@ -226,7 +226,7 @@ fn whatever_can_still_happen_keeps_it_away() {
 }
 
 #[test]
-fn a_remote_in_a_thread_keeps_it_away_until_it_is_dropped() {
+fn a_remote_in_a_thread_prevents_the_report_until_it_is_dropped() {
     run(|| {
         let channel = Channel::<u8>::new();
         for clones in 1..4 {
@@ -251,7 +251,7 @@ fn a_remote_in_a_thread_keeps_it_away_until_it_is_dropped() {
 }
 
 #[test]
-fn the_handle_of_a_tasklet_that_is_over_keeps_nothing_away() {
+fn the_handle_of_an_ended_tasklet_prevents_no_report() {
     run(|| {
         let tasklet = spawn(|| ());
         let (remote, second) = (tasklet.remote(), tasklet.remote());
@@ -266,7 +266,7 @@ fn the_handle_of_a_tasklet_that_is_over_keeps_nothing_away() {
 }
 
 #[test]
-fn a_scope_passes_its_end_on_to_children_that_cannot_be_told() {
+fn a_deadlocked_scope_kills_children_whose_calls_cannot_fail() {
     let ended = run(|| {
         let waits = spawn(|| scope(|s| drop(s.spawn(pause))));
         drop(waits);
@@ -305,7 +305,7 @@ fn a_wait_for_a_stack_is_no_deadlock_while_one_can_come_free() {
 }
 
 #[test]
-fn outside_a_scheduler_a_channel_says_so_at_once() {
+fn outside_a_scheduler_a_channel_reports_a_deadlock_at_once() {
     let channel = Channel::new();
     assert!(matches!(channel.send(3), Err(SendError::Deadlock(3, _))));
     let limit = Duration::from_secs(60);
@@ -352,7 +352,7 @@ fn a_joiner_is_told_of_each_of_thousands_in_time() {
 /// A deadlock report takes account of everything since the one before: tasklets that were woken,
 /// that wait anew, that were spawned.
 #[test]
-fn deadlock_reports_go_on_rightly_whatever_the_told_ones_do() {
+fn further_deadlock_reports_are_right_whatever_their_receivers_do() {
     let order = Rc::new(RefCell::new(Vec::new()));
     run(|| {
         let (channel, other) = (Channel::<u8>::new(), Channel::<u8>::new());
@@ -417,7 +417,7 @@ fn thousands_of_waiters_are_told_in_time() {
 }
 
 #[test]
-fn a_deadlock_report_is_as_readable_where_a_program_ends_with_it() {
+fn a_deadlock_report_that_ends_a_program_is_readable_too() {
     let Err(RunError::Deadlock(report)) = run(|| drop(spawn(pause))) else {
         panic!("nobody resumes it")
     };

@@ -80,8 +80,8 @@ fn holds_a_std_lock_across_a_wait() {
 }
 
 #[test]
-fn a_program_that_says_nothing_is_heard_by_a_variable() {
-    const NAME: &str = "a_program_that_says_nothing_is_heard_by_a_variable";
+fn a_variable_turns_reports_on_for_a_program_that_sets_nothing() {
+    const NAME: &str = "a_variable_turns_reports_on_for_a_program_that_sets_nothing";
     match support::asked().as_deref() {
         Some("lock") => return run(holds_a_std_lock_across_a_wait).unwrap(),
         Some(_) => {
@@ -106,8 +106,8 @@ fn a_program_that_says_nothing_is_heard_by_a_variable() {
 }
 
 #[test]
-fn a_variable_that_means_nothing_is_an_error() {
-    const NAME: &str = "a_variable_that_means_nothing_is_an_error";
+fn a_variable_with_a_meaningless_value_is_an_error() {
+    const NAME: &str = "a_variable_with_a_meaningless_value_is_an_error";
     if support::asked().is_some() {
         let Err(error) = run(|| ()) else { panic!("it ran") };
         assert!(matches!(error, RunError::Setting(_)));
@@ -320,7 +320,7 @@ fn dumps_at_any_instruction_do_no_harm() {
     assert!(output.status.success(), "{} after {count} dumps", output.status);
     assert!(support::said(&output).contains("SURVIVED"));
     println!("{count} dumps in {:?}", begin.elapsed());
-    assert!(count > 0, "void: nothing was shown");
+    assert!(count > 0, "not tested: nothing was shown");
     for line in said.lines().filter(|line| line.starts_with("  tasklet ")) {
         let is_whole = line.contains(", spawned at ") || line.ends_with(" runs here:");
         assert!(is_whole, "{line:?}");

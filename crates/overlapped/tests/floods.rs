@@ -63,7 +63,7 @@ fn a_shutdown_takes_on_nothing_from_threads_that_go_on_spawning() {
 
 #[test]
 #[cfg_attr(miri, ignore = "takes Miri too long")]
-fn what_comes_faster_than_it_can_begin_waits_outside() {
+fn closures_that_come_faster_than_they_can_begin_wait_outside() {
     const MANY: usize = 30_000;
     let (most, ended) = run(|| {
         let spawner = spawner().unwrap();
@@ -94,7 +94,7 @@ fn what_comes_faster_than_it_can_begin_waits_outside() {
 
 #[test]
 #[cfg_attr(miri, ignore = "takes Miri too long")]
-fn so_many_closures_wait_and_no_more() {
+fn only_a_limited_number_of_closures_waits() {
     let refused = run(|| {
         let spawner = spawner().unwrap();
         // Nobody looks into the inbox while this computes.
@@ -168,7 +168,7 @@ fn destructors_that_spawn_for_ever_end_with_the_grace_time() {
 
 #[test]
 #[cfg_attr(miri, ignore = "takes Miri too long")]
-fn who_spawns_after_the_grace_time_is_answered_at_once() {
+fn a_spawn_after_the_grace_time_is_answered_at_once() {
     // A closure that was on its way when the grace time ended is dropped by a tasklet afterwards.
     struct Late(mpsc::Sender<bool>, Rc<Cell<u64>>);
     impl Drop for Late {

@@ -197,7 +197,7 @@ fn a_waiter_for_the_cursor_can_be_killed_or_time_out_and_holds_up_no_other() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("a");
     let round = || run(|| is_shown(&path, vec![1; 96 << 20])).unwrap();
-    assert!((0..10).any(|_| round()), "void: the first write has always ended too early");
+    assert!((0..10).any(|_| round()), "not tested: the first write has always ended too early");
     let mut tail = Vec::new();
     let mut file = std::fs::File::open(&path).unwrap();
     file.seek(SeekFrom::Start(96 << 20)).unwrap();
@@ -279,7 +279,7 @@ fn folder_of(path: &Path) -> &Path {
 }
 
 #[test]
-fn a_killed_tasklet_leaves_its_file_operations_and_no_descriptor() {
+fn a_killed_tasklet_ends_its_file_operations_and_leaks_no_descriptor() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("a");
     blocks(&path, 100);
@@ -385,7 +385,7 @@ fn a_lock_is_waited_for_by_the_tasklet_alone() {
 
 /// A kill can come at the moment in which the lock is granted.
 #[test]
-fn a_lock_that_comes_with_a_kill_is_let_go() {
+fn a_lock_that_comes_with_a_kill_is_released() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("lock");
     File::create(&path).unwrap();
@@ -429,7 +429,7 @@ fn a_lock_that_comes_with_a_kill_is_let_go() {
         })
         .unwrap();
     }
-    assert!(killed > 0, "void: no tasklet was killed in time");
+    assert!(killed > 0, "not tested: no tasklet was killed in time");
 }
 
 #[test]

@@ -43,7 +43,7 @@ fn a_future_blocks_its_tasklet_alone() {
 }
 
 #[test]
-fn another_thread_may_wake_it() {
+fn another_thread_may_wake_a_future() {
     run(|| {
         for i in 0..100 {
             let (tx, rx) = oneshot::channel();
@@ -56,7 +56,7 @@ fn another_thread_may_wake_it() {
 }
 
 #[test]
-fn outside_a_scheduler_it_parks_the_thread() {
+fn outside_a_scheduler_a_future_parks_the_thread() {
     let (tx, rx) = oneshot::channel();
     let thread = std::thread::spawn(move || {
         std::thread::sleep(5 * MS);
@@ -197,7 +197,7 @@ fn a_kill_drops_the_future() {
 }
 
 #[test]
-fn a_deadline_does_not_cut_it() {
+fn a_deadline_does_not_end_a_future() {
     run(|| {
         let (tx, rx) = oneshot::channel();
         drop(spawn(move || {
@@ -245,7 +245,7 @@ fn a_future_that_wakes_itself_lets_the_others_run() {
 }
 
 #[test]
-fn where_it_may_not_wait_it_panics_unless_the_future_is_ready() {
+fn where_a_call_may_not_wait_block_on_panics_unless_the_future_is_ready() {
     run(|| {
         assert_eq!(no_switch(|| block_on(future::ready(4))), 4);
         let refused = spawn(|| no_switch(|| block_on(future::pending::<()>())));
@@ -258,7 +258,7 @@ fn where_it_may_not_wait_it_panics_unless_the_future_is_ready() {
 
 #[test]
 #[cfg_attr(miri, ignore = "Miri starts no processes")]
-fn while_unwinding_it_aborts_rather_than_switch() {
+fn while_unwinding_block_on_aborts_rather_than_switches() {
     struct Waits;
     impl Drop for Waits {
         fn drop(&mut self) {
@@ -273,7 +273,7 @@ fn while_unwinding_it_aborts_rather_than_switch() {
         });
         return;
     }
-    let output = support::child("while_unwinding_it_aborts_rather_than_switch", "abort");
+    let output = support::child("while_unwinding_block_on_aborts_rather_than_switches", "abort");
     let said = support::said(&output);
     assert!(!output.status.success());
     assert!(said.contains("block_on would wait, but this tasklet is unwinding"), "{said}");

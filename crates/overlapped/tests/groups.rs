@@ -36,7 +36,7 @@ impl Crowd {
 }
 
 #[test]
-fn wait_any_gives_them_in_the_order_of_their_ends() {
+fn wait_any_returns_tasklets_in_the_order_of_their_ends() {
     run(|| {
         let naps = [3, 1, 4, 0, 2];
         let nap = |turns: usize| {

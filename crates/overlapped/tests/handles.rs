@@ -34,7 +34,7 @@ fn handles() -> Vec<Box<dyn Any>> {
 
 /// The only test of its program, because it counts descriptors.
 #[test]
-fn what_is_kept_of_runs_and_ports_that_have_ended_keeps_no_descriptor_open() {
+fn handles_of_runs_and_ports_that_have_ended_keep_no_descriptor_open() {
     let mut kept: Vec<Box<dyn Any>> = Vec::new();
     for choice in [PortChoice::Uring, PortChoice::Poll] {
         let before = open_descriptors();

@@ -138,17 +138,17 @@ fn a_tasklet_that_ends_while_its_poller_clones_the_waker_is_not_missed() {
 }
 
 #[test]
-fn what_was_made_in_an_earlier_run_is_over_in_the_next() {
+fn objects_made_in_an_earlier_run_have_ended_in_the_next() {
     let (done, wait) = std::sync::mpsc::channel();
     // A thread on which tasklets were parked for good does not end.
     std::thread::spawn(move || {
-        look_at_what_was_made_in_an_earlier_run();
+        use_objects_made_in_an_earlier_run();
         done.send(()).unwrap();
     });
     wait.recv().expect("it has not panicked");
 }
 
-fn look_at_what_was_made_in_an_earlier_run() {
+fn use_objects_made_in_an_earlier_run() {
     let (tasklet, mut polled, paused, channel) = Config::new()
         .grace(Duration::from_millis(20))
         .run_until(|| {

@@ -22,7 +22,7 @@ static BY_OTHERS: AtomicUsize = AtomicUsize::new(0);
 /// The function that std calls for its locks, in place of the C library's.
 ///
 /// # Safety
-/// As for syscall(2).
+/// The same as for syscall(2).
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn syscall(
     number: c_long,

@@ -77,7 +77,7 @@ fn ticks_in_time_keep_the_beat_whatever_the_behavior() {
                 assert!(second == period || !is_in_time, "{behavior:?}: {second:?}");
                 is_in_time
             };
-            assert!([10, 100, 1_000, 10_000].into_iter().any(|ms| keeps(ms * MS)), "void");
+            assert!([10, 100, 1_000, 10_000].into_iter().any(|ms| keeps(ms * MS)), "not tested");
         }
         assert_eq!(MissedTickBehavior::default(), MissedTickBehavior::Burst);
     })
@@ -189,7 +189,7 @@ fn of_nested_deadlines_the_earliest_counts() {
 }
 
 #[test]
-fn what_is_spawned_inside_has_no_deadline_and_what_is_scoped_has() {
+fn spawned_tasklets_do_not_inherit_a_deadline_and_scoped_ones_do() {
     run(|| {
         let lasted = Rc::new(Cell::new(false));
         let seen = lasted.clone();

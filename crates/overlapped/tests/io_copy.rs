@@ -153,7 +153,7 @@ fn files_are_copied_at_their_cursors() {
 }
 
 #[test]
-fn several_at_once_at_one_cursor_get_every_byte_once() {
+fn several_copies_at_one_cursor_get_every_byte_once() {
     // Clones share the cursor: no byte is copied twice, and none is left out.
     let whole = pattern(5_000_000);
     let folder = tempfile::tempdir().unwrap();

@@ -77,7 +77,7 @@ fn a_reader_that_waits_can_be_killed_and_timed_out_and_loses_no_byte() {
 }
 
 #[test]
-fn a_full_pipe_can_be_timed_out_of() {
+fn a_write_to_a_full_pipe_can_time_out() {
     run(|| {
         let (_reader, mut writer) = pipe().unwrap();
         let error = timeout(Duration::from_millis(5), || writer.write_all(&[0; 1 << 20]));
@@ -100,7 +100,7 @@ fn outside_a_scheduler_the_ends_are_those_of_std() {
 }
 
 #[test]
-fn ends_turn_into_std_s_and_back() {
+fn the_ends_of_a_pipe_convert_to_std_s_and_back() {
     let (reader, writer) = pipe().unwrap();
     let mut writer = std::io::PipeWriter::from(writer);
     writer.write_all(b"ab").unwrap();

@@ -20,7 +20,7 @@ use overlapped::{run, spawn};
 use support::{asked, child, in_time, pair, rounds, said, within};
 
 #[test]
-fn every_byte_arrives_in_order_between_any_two() {
+fn every_byte_arrives_in_order_between_any_two_descriptors() {
     let sizes = [0, 1, 4_095, 65_536, 65_537, 3_000_000];
     let whole = pattern(*sizes.last().unwrap());
     let test = || {
@@ -232,7 +232,7 @@ fn a_file_that_may_not_grow_is_the_sink_s_error_and_the_source_goes_back() {
 }
 
 #[test]
-fn an_endless_transfer_gives_way_and_obeys_its_deadline() {
+fn an_endless_transfer_yields_and_obeys_its_deadline() {
     run(|| {
         let zero = File::open("/dev/zero").unwrap();
         let null = File::options().write(true).open("/dev/null").unwrap();

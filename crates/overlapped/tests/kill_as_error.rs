@@ -436,7 +436,7 @@ fn a_shutdown_ends_waits_with_an_error_and_is_not_held_up() {
 }
 
 #[test]
-fn a_panic_out_of_it_leaves_the_scope() {
+fn a_panic_inside_leaves_the_scope() {
     run(|| {
         let tasklet = spawn(|| {
             let ended = catch_unwind(AssertUnwindSafe(|| {

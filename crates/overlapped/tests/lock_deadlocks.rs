@@ -52,7 +52,7 @@ fn two_tasklets_that_want_each_others_lock_are_a_deadlock_report() {
 }
 
 #[test]
-fn a_tasklet_that_joins_one_of_them_is_told() {
+fn a_tasklet_that_joins_a_deadlocked_one_gets_the_report() {
     let ended = run(|| {
         let [a, b] = crosswise(Rc::default(), Rc::default());
         let Err(JoinError::Deadlock(report)) = a.join() else { panic!("it waits for ever") };
@@ -100,7 +100,7 @@ fn a_lock_that_is_never_released_is_a_deadlock_report() {
 }
 
 #[test]
-fn a_writer_is_known_of_readers_there_may_be_others() {
+fn a_report_names_a_writer_and_says_that_further_readers_are_possible() {
     let text = report(run(|| {
         let (a, b) = (Rc::new(RwLock::new(0)), Rc::new(RwLock::new(0)));
         let (c, d) = (a.clone(), b.clone());
@@ -285,7 +285,7 @@ fn a_lock_cycle_beside_a_living_acceptor_is_told_once() {
 }
 
 #[test]
-fn no_deadlock_report_falls_where_all_goes_on() {
+fn no_deadlock_is_reported_while_tasklets_make_progress() {
     let rounds = support::rounds(300, 10_000);
     let locks: Arc<[Mutex<usize>; 3]> = Arc::default();
     let done = Arc::new(AtomicUsize::new(0));

@@ -38,7 +38,7 @@ fn only_v6_decides_whether_a_listener_hears_v4() {
 }
 
 #[test]
-fn sockets_that_all_say_so_share_a_port() {
+fn sockets_that_all_set_reuse_port_share_a_port() {
     run(|| {
         let options = BindOptions::new().reuse_port(true);
         let first = TcpListener::bind_with("127.0.0.1:0", &options).unwrap();

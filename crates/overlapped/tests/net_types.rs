@@ -162,7 +162,7 @@ fn a_socket_that_leaves_and_comes_back_under_any_number_is_waited_for() {
 }
 
 #[test]
-fn one_socket_serves_three_threads_schedulers_one_after_another_and_none() {
+fn one_socket_is_used_by_three_schedulers_in_turn_and_outside_of_any() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let addr = listener.local_addr().unwrap();
     let peer = std::thread::spawn(move || {
@@ -216,7 +216,7 @@ fn a_socket_can_be_closed_by_another_thread_when_its_reader_is_gone() {
 }
 
 #[test]
-fn a_listener_for_something_else_gives_an_error_and_goes_on() {
+fn a_listener_of_another_family_returns_an_error_and_goes_on() {
     let path = tempfile::tempdir().unwrap();
     let path = path.path().join("socket");
     let unix = std::os::unix::net::UnixListener::bind(&path).unwrap();

@@ -23,7 +23,7 @@ fn youngest() -> Waiter {
 }
 
 #[test]
-fn every_way_to_spawn_is_told_by_its_call() {
+fn every_way_to_spawn_records_the_line_of_its_call() {
     run(|| {
         drop(spawn(yield_now));
         stands(&youngest(), line() - 1);
@@ -71,7 +71,7 @@ fn the_first_tasklet_comes_from_the_call_of_run() {
 }
 
 #[test]
-fn deadlock_reports_say_it_too() {
+fn deadlock_reports_name_the_line_of_the_spawn_too() {
     let ended = run(|| drop(spawn(pause)));
     let from = line() - 1;
     let Err(RunError::Deadlock(report)) = ended else { panic!("{ended:?}") };
@@ -80,8 +80,8 @@ fn deadlock_reports_say_it_too() {
 }
 
 #[test]
-fn a_panic_in_a_tasklet_names_it() {
-    const NAME: &str = "a_panic_in_a_tasklet_names_it";
+fn a_panic_in_a_tasklet_names_the_tasklet() {
+    const NAME: &str = "a_panic_in_a_tasklet_names_the_tasklet";
     if support::asked().is_some() {
         std::panic::set_hook(Box::new(|info| eprintln!("the program's hook: {info}")));
         let ended = run(|| {

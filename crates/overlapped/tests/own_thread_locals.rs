@@ -151,7 +151,7 @@ fn l2_destructors_run_before_the_join_returns_in_the_order_of_a_thread() {
 }
 
 #[test]
-fn l2_destructors_run_of_who_panics_and_of_who_is_killed_and_may_wait() {
+fn l2_destructors_of_tasklets_that_panic_or_are_killed_run_and_may_wait() {
     struct Waits(Cell<Option<Channel<u32>>>);
     impl Drop for Waits {
         fn drop(&mut self) {
@@ -281,7 +281,7 @@ fn l1_errno_is_the_tasklets() {
 }
 
 #[test]
-fn it_is_a_thread_of_its_own_to_std() {
+fn to_std_a_tasklet_is_a_thread_of_its_own() {
     with_own_locals(|| {
         let mut ids: HashSet<_> = each(10, |_| {
             let id = thread::current().id();
@@ -368,7 +368,7 @@ fn a_lock_that_is_reentrant_by_thread_excludes_neighbours() {
 }
 
 #[test]
-fn executors_that_note_in_a_thread_local_that_they_run_may_wait_inside() {
+fn executors_that_record_in_a_thread_local_that_they_run_may_wait_inside() {
     with_own_locals(|| {
         let sums = each(10, |n| {
             let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
@@ -404,7 +404,7 @@ fn pointers_to_the_stack_in_a_thread_local_are_left_in_any_order() {
 }
 
 #[test]
-fn standard_output_locked_by_a_neighbour_is_asked_for_without_getting_in() {
+fn tasklets_take_turns_at_the_lock_of_standard_output() {
     use std::io::Write;
     with_own_locals(|| {
         let lines = each(3, |n| {
@@ -416,7 +416,7 @@ fn standard_output_locked_by_a_neighbour_is_asked_for_without_getting_in() {
 }
 
 #[test]
-fn a_tasklet_that_asks_for_it_says_why_it_cannot_have_it() {
+fn a_tasklet_that_cannot_have_own_thread_locals_gets_the_reason() {
     let error = overlapped::SpawnError::OwnThreadLocals("the reason");
     assert!(error.to_string().ends_with(": the reason"), "{error}");
     assert_eq!(std::io::Error::from(error).kind(), std::io::ErrorKind::Unsupported);
@@ -425,7 +425,7 @@ fn a_tasklet_that_asks_for_it_says_why_it_cannot_have_it() {
 }
 
 #[test]
-fn a_scoped_tasklet_has_them_and_a_spawn_while_unwinding_is_a_part_of_the_caller() {
+fn a_scoped_tasklet_has_its_own_and_a_spawn_while_unwinding_is_a_part_of_the_caller() {
     thread_local! { static CELL: Cell<u32> = const { Cell::new(0) }; }
     struct Spawns;
     impl Drop for Spawns {

@@ -109,7 +109,7 @@ fn selects_kills_deadlines_shields_and_deadlock_reports() {
 }
 
 #[test]
-fn a_dump_shows_where_they_wait() {
+fn a_dump_shows_where_tasklets_wait() {
     #[inline(never)]
     fn waits_in_here(channel: &Channel<u8>) {
         let _ = channel.recv();
@@ -129,7 +129,7 @@ fn a_dump_shows_where_they_wait() {
 }
 
 #[test]
-fn an_observer_is_told_of_their_switches_and_pauses_end() {
+fn an_observer_sees_their_switches_and_pauses_end() {
     struct Counts;
     static SWITCHES: AtomicUsize = AtomicUsize::new(0);
     impl Observer for Counts {
@@ -182,7 +182,7 @@ fn each_scheduler_of_a_run_has_its_own() {
 }
 
 #[test]
-fn closures_of_the_unstarted_are_dropped_at_a_shutdown() {
+fn closures_that_have_not_started_are_dropped_at_a_shutdown() {
     static DROPPED: AtomicUsize = AtomicUsize::new(0);
     struct Counts;
     impl Drop for Counts {
@@ -201,8 +201,8 @@ fn closures_of_the_unstarted_are_dropped_at_a_shutdown() {
 }
 
 #[test]
-fn one_that_outlives_the_grace_time_is_parked_for_good_with_them() {
-    const NAME: &str = "one_that_outlives_the_grace_time_is_parked_for_good_with_them";
+fn a_tasklet_that_outlives_the_grace_time_is_parked_for_good_with_its_own() {
+    const NAME: &str = "a_tasklet_that_outlives_the_grace_time_is_parked_for_good_with_its_own";
     struct Never;
     impl Drop for Never {
         fn drop(&mut self) {
@@ -257,8 +257,8 @@ fn an_overflow_names_the_tasklet() {
 }
 
 #[test]
-fn l4_a_million_of_them_leave_no_memory_behind() {
-    const NAME: &str = "l4_a_million_of_them_leave_no_memory_behind";
+fn l4_a_million_own_thread_locals_leave_no_memory_behind() {
+    const NAME: &str = "l4_a_million_own_thread_locals_leave_no_memory_behind";
     if support::asked().is_none() {
         let output = support::child(NAME, "in a process without neighbours");
         let said = support::said(&output);
@@ -295,7 +295,7 @@ fn l4_a_million_of_them_leave_no_memory_behind() {
 }
 
 #[test]
-fn the_pool_of_them_shrinks_to_what_is_kept() {
+fn the_pool_of_blocks_shrinks_to_what_is_kept() {
     with_own_locals(|| {
         each(2_000, |_| yield_now());
         // The surplus goes when the scheduler has slept for more than a second.

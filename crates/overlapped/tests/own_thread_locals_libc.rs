@@ -87,7 +87,7 @@ fn mutex(kind: c_int, robust: bool) -> Box<libc::pthread_mutex_t> {
 }
 
 #[test]
-fn mutexes_that_know_their_owner_take_a_threads_tasklets_for_one() {
+fn a_mutex_that_records_its_owner_takes_all_tasklets_of_a_thread_for_one_owner() {
     with_own_locals(|| {
         for robust in [false, true] {
             for (kind, second) in [

@@ -86,7 +86,7 @@ impl Drop for Bomb {
 }
 
 #[test]
-fn results_that_nobody_takes_and_that_panic_badly_leave_the_pool_whole() {
+fn results_that_panic_when_they_are_dropped_leave_the_pool_intact() {
     run(|| {
         for _ in 0..support::rounds(600, 5_000) {
             let (begun, begins) = std::sync::mpsc::channel();

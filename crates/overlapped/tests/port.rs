@@ -130,7 +130,7 @@ fn files_go_by_offset() {
 }
 
 #[test]
-fn direct_io_has_no_cursor_here() {
+fn direct_io_at_the_cursor_is_refused() {
     use std::os::unix::fs::OpenOptionsExt;
     let folder = tempfile::tempdir().unwrap();
     let mut options = File::options();
@@ -194,7 +194,7 @@ fn transfers_at_a_files_cursor_are_done_in_the_order_of_submission() {
 }
 
 #[test]
-fn whoever_waits_for_a_cursor_can_give_up_and_holds_up_nobody() {
+fn a_waiter_for_a_cursor_can_give_up_and_holds_up_no_other() {
     everywhere(|port| {
         let file = Descriptor::from(tempfile::tempfile().unwrap());
         let ids: Vec<_> = (0..10)

@@ -124,7 +124,7 @@ fn receive_in_vain(rx: &UnixStream) {
 }
 
 #[test]
-fn the_limit_is_asked_for_where_a_receive_would_wait() {
+fn the_callback_sets_the_limit_of_a_receive_that_would_wait() {
     run(|| {
         let (mut tx, rx) = UnixStream::pair().unwrap();
         tx.write_all(b"x").unwrap();
@@ -157,7 +157,7 @@ fn a_descriptor_that_is_not_to_be_waited_for_returns_the_bytes_that_are_there() 
 }
 
 #[test]
-fn an_error_of_the_question_ends_the_receive_and_takes_no_byte() {
+fn an_error_of_the_callback_ends_the_receive_and_takes_no_byte() {
     run(|| {
         let (mut tx, rx) = UnixStream::pair().unwrap();
         receive_in_vain(&rx);
@@ -196,7 +196,7 @@ fn receives_that_are_not_tried_first_end_by_limit_deadline_and_kill() {
 }
 
 #[test]
-fn a_kill_that_meets_a_send_in_company_tells_the_truth() {
+fn a_kill_that_meets_a_batched_send_keeps_its_result() {
     run(|| {
         for round in 0..40 {
             let pairs: Vec<_> = (0..20).map(|_| UnixStream::pair().unwrap()).collect();

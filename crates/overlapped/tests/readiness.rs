@@ -69,7 +69,7 @@ fn an_outer_deadline_a_kill_and_a_refusal_are_errors() {
 }
 
 #[test]
-fn a_loop_of_looks_lets_others_run() {
+fn a_loop_of_polls_lets_others_run() {
     run(|| {
         let (rx, mut tx) = std::io::pipe().unwrap();
         let looks = Rc::new(Cell::new(0));

@@ -41,7 +41,7 @@ fn of_two_that_are_ready_one_happens_and_the_other_partner_waits_on() {
 }
 
 #[test]
-fn what_waited_and_did_not_happen_leaves_no_trace() {
+fn alternatives_that_did_not_happen_leave_no_trace() {
     run(|| {
         let (a, b, c) = (Channel::<u8>::new(), Channel::<u8>::new(), Channel::<u8>::new());
         let (x, y, z) = (a.clone(), b.clone(), c.clone());
@@ -640,7 +640,7 @@ fn a_time_or_a_descriptor_keeps_the_deadlock_report_away() {
 }
 
 #[test]
-fn nothing_to_wait_for_is_an_error_at_once() {
+fn a_select_of_nothing_is_an_error_at_once() {
     run(|| {
         let channel = Channel::<u8>::new();
         assert_eq!(Select::<()>::new().wait(), Err(WaitError::Empty));
@@ -717,7 +717,7 @@ fn outside_a_scheduler_times_and_descriptors_are_waited_for() {
 }
 
 #[test]
-fn an_observer_is_told_as_of_plain_sends_and_receives() {
+fn an_observer_sees_selects_as_plain_sends_and_receives() {
     #[derive(Clone, Default)]
     struct Log(Rc<RefCell<Vec<(bool, bool)>>>);
     impl Observer for Log {

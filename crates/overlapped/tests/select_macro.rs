@@ -96,7 +96,7 @@ fn every_kind_of_alternative_can_be_written() {
 }
 
 #[test]
-fn a_default_is_for_where_nothing_can_happen_at_once() {
+fn the_default_is_taken_if_nothing_can_happen_at_once() {
     run(|| {
         let channel = Channel::new();
         assert_eq!(select! { recv(channel) -> got => got.unwrap(), default => 0 }, Ok(0));

@@ -187,7 +187,7 @@ fn round(seed: u64) -> (usize, usize, [usize; 6]) {
 }
 
 #[test]
-fn s9_selects_lose_and_double_no_value_whatever_ends_their_waits() {
+fn s9_selects_neither_lose_nor_duplicate_a_value_whatever_ends_their_waits() {
     if let Ok(seed) = std::env::var("OVERLAPPED_SEED") {
         run(|| round(seed.parse().expect("a number"))).unwrap();
         return;

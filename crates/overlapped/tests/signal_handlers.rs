@@ -97,7 +97,7 @@ fn a_handler_neither_allocates_nor_frees_while_it_ends_waits() {
 }
 
 #[test]
-fn elsewhere_it_tells_that_there_is_no_scheduler() {
+fn outside_a_scheduler_interrupt_waits_returns_false() {
     assert!(!interrupt_waits(Restart::No));
 }
 

@@ -312,7 +312,7 @@ fn handlers_of_many_threads_interrupt_their_own() {
 }
 
 #[test]
-fn a_wait_for_anybody_is_ended_by_handlers_and_not_by_deadlines() {
+fn wait_for_anybody_is_ended_by_handlers_and_not_by_deadlines() {
     use overlapped::signal::{Restart, interrupt_waits, interruptible};
     use overlapped::sync::Event;
     const HOUR: Duration = Duration::from_secs(3600);

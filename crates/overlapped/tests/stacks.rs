@@ -29,7 +29,7 @@ fn overflow(path: &str) {
                 .spawn(move || {
                     let canary = std::hint::black_box([0x5au8; 1024]);
                     let address = canary.as_ptr().addr();
-                    // The watcher outlives this stack only by the process's death.
+                    // This tasklet is parked for good, so the thread never reads a freed stack.
                     std::thread::spawn(move || {
                         let canary: *const [u8; 1024] = std::ptr::with_exposed_provenance(address);
                         loop {
@@ -71,7 +71,7 @@ fn s1_an_overflow_ends_the_process_naming_the_tasklet() {
         assert!(matches!(signal, Some(libc::SIGSEGV | libc::SIGABRT)), "child {child}: {said}");
         assert!(said.contains("'culprit'"), "child {child} does not name the tasklet: {said}");
         let size = "it has used all 192 KiB (256 with the guard)";
-        assert!(said.contains(size), "child {child} does not tell the size: {said}");
+        assert!(said.contains(size), "child {child} does not name the size: {said}");
         let canary = std::fs::read_to_string(path).unwrap();
         assert_eq!(canary, "intact", "child {child}: the neighbour's stack");
     }
@@ -106,7 +106,7 @@ fn s3_many_parked_tasklets_need_few_mappings() {
 }
 
 #[test]
-fn s3_with_mprotect_the_surplus_waits_for_stacks_and_runs() {
+fn s3_with_mprotect_tasklets_beyond_the_limit_wait_for_stacks_and_run() {
     let _alone = in_order();
     let tasklets = support::rounds(40_000, 100_000);
     let (parked, starved, ran) = Config::new()

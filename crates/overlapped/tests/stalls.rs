@@ -112,8 +112,8 @@ fn a_std_lock_held_across_a_switch_is_found() {
 }
 
 #[test]
-fn a_long_computation_is_told_of_and_so_is_its_end() {
-    const NAME: &str = "a_long_computation_is_told_of_and_so_is_its_end";
+fn a_long_computation_is_reported_and_so_is_its_end() {
+    const NAME: &str = "a_long_computation_is_reported_and_so_is_its_end";
     if support::asked().is_some() {
         listen();
         let config = Config::new().stall_limit(ms(100)).threads(2);
@@ -139,8 +139,8 @@ fn a_long_computation_is_told_of_and_so_is_its_end() {
 }
 
 #[test]
-fn who_waits_or_gives_way_is_not_told_of() {
-    const NAME: &str = "who_waits_or_gives_way_is_not_told_of";
+fn tasklets_that_wait_or_yield_are_not_reported() {
+    const NAME: &str = "tasklets_that_wait_or_yield_are_not_reported";
     if support::asked().is_some() {
         listen();
         return Config::new()
@@ -279,12 +279,12 @@ fn asking_at_any_instruction_does_no_harm() {
     let said = support::said(&output);
     assert!(output.status.success() && said.contains("SURVIVED"), "{}: {said}", output.status);
     println!("{} questions", said.matches("has held").count());
-    assert!(said.contains("has held"), "void: nobody was asked");
+    assert!(said.contains("has held"), "not tested: nobody was asked");
 }
 
 #[test]
-fn a_program_is_told_of_stalls_and_keeps_them_from_the_log() {
-    const NAME: &str = "a_program_is_told_of_stalls_and_keeps_them_from_the_log";
+fn a_program_that_handles_stalls_keeps_them_out_of_the_log() {
+    const NAME: &str = "a_program_that_handles_stalls_keeps_them_out_of_the_log";
     static TOLD: Mutex<Vec<String>> = Mutex::new(Vec::new());
     fn on_stall(stall: &Stall) -> bool {
         let text = match stall {
@@ -326,8 +326,8 @@ fn a_program_is_told_of_stalls_and_keeps_them_from_the_log() {
 
 /// However long symbols and the program's function take, which are asked meanwhile.
 #[test]
-fn a_stall_is_never_told_to_be_longer_than_it_was() {
-    const NAME: &str = "a_stall_is_never_told_to_be_longer_than_it_was";
+fn a_stall_is_never_reported_as_longer_than_it_was() {
+    const NAME: &str = "a_stall_is_never_reported_as_longer_than_it_was";
     static OVER: Mutex<Option<Duration>> = Mutex::new(None);
     fn on_stall(stall: &Stall) -> bool {
         match stall {

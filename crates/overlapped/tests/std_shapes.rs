@@ -9,8 +9,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-/// The types that the signatures are made of. No room has one of the same name.
-#[allow(unused_imports, reason = "not every room needs all")]
+/// The types that the signatures are made of. No module has one of the same name.
+#[allow(unused_imports, reason = "not every module needs all")]
 mod words {
     pub(crate) use std::ffi::OsStr;
     pub(crate) use std::fmt::Debug;
@@ -39,17 +39,17 @@ mod of_ours {
     }
 }
 
-/// For each room, std's and ours: the functions of its types with their types, and the traits that
-/// its types have. Makes `SHAPES` and `TRAITS` of them.
-macro_rules! rooms {
+/// For each module, std's and ours: the functions with their types, and the traits of the
+/// types. Makes `SHAPES` and `TRAITS` of them.
+macro_rules! modules {
     ($($room:ident: $std:path | $ours:path {
         $($type:ident { $($method:ident: $shape:ty),* $(,)? })*;
         traits { $($implementor:ty: $($trait:path),+;)* }
     })*) => {
         $(mod $room {
-            rooms!(@side std $std
+            modules!(@side std $std
                 { $($type { $($method: $shape,)* })* } { $($implementor: $($trait),+;)* });
-            rooms!(@side ours $ours
+            modules!(@side ours $ours
                 { $($type { $($method: $shape,)* })* } { $($implementor: $($trait),+;)* });
         })*
         const SHAPES: &[&str] = &[
@@ -82,7 +82,7 @@ macro_rules! rooms {
     };
 }
 
-rooms! {
+modules! {
     net: std::net | overlapped::net {
         TcpStream {
             connect: fn(&'static str) -> io::Result<TcpStream>,

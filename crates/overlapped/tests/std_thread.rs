@@ -101,7 +101,7 @@ fn a_killed_tasklet_has_no_result() {
 }
 
 #[test]
-fn a_join_of_a_tasklet_parked_for_good_is_told() {
+fn a_join_of_a_tasklet_parked_for_good_returns_an_error() {
     let (sender, handle) = std::sync::mpsc::channel();
     // On a thread that does not end.
     std::thread::spawn(move || {
@@ -130,7 +130,7 @@ fn a_join_says_why_it_did_not_wait() {
 }
 
 #[test]
-fn outside_a_scheduler_the_thread_is_meant() {
+fn outside_a_scheduler_the_calls_are_about_the_thread() {
     let refused = thread::Builder::new().spawn(|| ()).unwrap_err();
     assert_eq!(refused.kind(), std::io::ErrorKind::Unsupported);
     assert!(refused.to_string().contains("overlapped::run"), "{refused}");

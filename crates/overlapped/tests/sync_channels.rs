@@ -47,7 +47,7 @@ fn a_value_sent_to_a_receiver_that_is_killed_is_there_for_the_next() {
 }
 
 #[test]
-fn the_news_of_a_value_is_passed_on_by_the_killed() {
+fn a_killed_receiver_passes_on_its_wake_for_a_value() {
     run(|| {
         let (sender, receiver) = mpsc::channel();
         let receiver = Rc::new(receiver);
@@ -132,7 +132,7 @@ fn blocked_senders_are_served_in_order() {
 }
 
 #[test]
-fn a_deadline_ends_waits_with_the_errors_that_there_are() {
+fn a_deadline_ends_each_wait_with_that_calls_error() {
     run(|| {
         let (sender, receiver) = mpsc::sync_channel(1);
         assert_eq!(timeout(MOMENT, || receiver.recv()), Err(mpsc::RecvError));
@@ -151,7 +151,7 @@ fn a_deadline_ends_waits_with_the_errors_that_there_are() {
 }
 
 #[test]
-fn where_it_may_not_wait_it_tries_once() {
+fn where_a_call_may_not_wait_a_channel_tries_once() {
     run(|| {
         let (sender, receiver) = mpsc::sync_channel(1);
         no_switch(|| {

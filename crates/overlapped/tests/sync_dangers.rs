@@ -349,7 +349,7 @@ fn k2(bound: usize, values: usize) -> (usize, usize) {
 }
 
 #[test]
-fn k2_channels_neither_lose_nor_double_a_value() {
+fn k2_channels_neither_lose_nor_duplicate_a_value() {
     let _watched = watch("k2");
     let values = support::rounds(8_000, 400_000);
     let (mut checks, mut kills) = (0, 0);
@@ -365,7 +365,7 @@ fn k2_channels_neither_lose_nor_double_a_value() {
 }
 
 #[test]
-fn s16_permits_beyond_the_most_are_a_panic_free_or_taken() {
+fn s16_permits_beyond_the_maximum_panic_whether_they_are_free_or_taken() {
     const MOST: usize = Semaphore::MAX_PERMITS;
     let panics = |semaphore: &Semaphore, permits: usize| {
         let added = catch_unwind(AssertUnwindSafe(|| semaphore.add_permits(permits)));

@@ -171,7 +171,7 @@ fn a_kill_poisons_what_is_held_as_a_panic_does() {
 }
 
 #[test]
-fn a_deadline_does_not_cut_a_lock() {
+fn a_deadline_does_not_end_the_wait_for_a_lock() {
     run(|| {
         let mutex = Rc::new(Mutex::new(()));
         let own = mutex.clone();
@@ -399,7 +399,7 @@ fn permits_are_limited_in_time_owned_added_and_forgotten() {
 }
 
 #[test]
-fn a_notification_wakes_one_in_order_and_is_passed_on_by_the_killed() {
+fn a_notification_wakes_one_in_order_and_a_killed_waiter_passes_it_on() {
     run(|| {
         let pair = Rc::new((Mutex::new(()), Condvar::new()));
         let log = Log::default();
@@ -438,7 +438,7 @@ fn a_notification_wakes_one_in_order_and_is_passed_on_by_the_killed() {
 }
 
 #[test]
-fn a_deadline_cuts_a_condvars_timed_wait_only() {
+fn a_deadline_ends_only_the_timed_wait_of_a_condvar() {
     run(|| {
         let pair = Rc::new((Mutex::new(0), Condvar::new()));
         let (guard, result) =

@@ -80,7 +80,7 @@ fn an_mpmc_channel_ends_with_the_last_of_either_side() {
 }
 
 #[test]
-fn a_killed_receiver_of_an_mpmc_channel_tells_the_next_of_its_value() {
+fn a_killed_receiver_of_an_mpmc_channel_wakes_the_next_for_its_value() {
     for cap in [0, 1] {
         run(|| {
             let (sender, receiver) = mpmc::sync_channel(cap);
@@ -223,7 +223,7 @@ fn kills_deadlines_and_no_switch_end_waits_of_a_broadcast() {
 }
 
 #[test]
-fn a_watch_gives_the_last_value_and_the_news_of_it() {
+fn a_watch_returns_the_last_value_and_knows_whether_it_is_new() {
     run(|| {
         let (sender, mut receiver) = watch::channel(0);
         assert_eq!(receiver.has_changed(), Ok(false), "the first value is no news");

@@ -296,7 +296,7 @@ fn pair() -> (net::TcpStream, std::net::TcpStream) {
 }
 
 #[test]
-fn pause_resume_and_run_now_move_tasklets_in_the_ring() {
+fn pause_resume_and_run_now_move_tasklets_in_the_ready_queue() {
     let order = Rc::new(RefCell::new(String::new()));
     let seen = order.clone();
     run(move || {

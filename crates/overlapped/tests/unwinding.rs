@@ -218,7 +218,7 @@ fn s7_no_tasklet_sees_a_neighbours_panic() {
 
 #[test]
 #[cfg_attr(miri, ignore = "takes Miri too long")]
-fn s9_no_value_is_lost_or_doubled_when_waiters_are_killed() {
+fn s9_no_value_is_lost_or_duplicated_when_waiters_are_killed() {
     const CROWD: usize = 8;
     let kills = support::rounds(4_000, 100_000);
     let mut rng = Rng(9);
@@ -298,7 +298,7 @@ fn s9_no_value_is_lost_or_doubled_when_waiters_are_killed() {
 }
 
 #[test]
-fn what_a_tasklet_killed_before_its_start_captured_is_dropped_to_the_end() {
+fn all_captures_of_a_tasklet_killed_before_its_start_are_dropped() {
     struct Flushes(Channel<u8>, Rc<Cell<bool>>);
     impl Drop for Flushes {
         fn drop(&mut self) {

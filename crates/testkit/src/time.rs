@@ -69,7 +69,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_condition_is_waited_for_and_no_longer() {
+    fn eventually_returns_as_soon_as_the_condition_holds() {
         let mut asked = 0;
         wait_until("it was asked five times", || {
             asked += 1;
@@ -80,7 +80,7 @@ mod tests {
     }
 
     #[test]
-    fn one_round_in_time_is_enough_and_none_is_not() {
+    fn one_round_in_time_is_enough() {
         let mut round = 0;
         in_time(Duration::from_millis(5), || {
             round += 1;

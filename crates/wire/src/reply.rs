@@ -1,6 +1,6 @@
 //! A reply: bytes, and the parts that are sent between them.
 //!
-//! Bytes are appended to one buffer, the driver's, across the replies to pipelined requests; every
+//! Bytes are appended to the driver's buffer, which the replies to pipelined requests share. Every
 //! other part records its position in that buffer. So small replies cost no allocation, and many of
 //! them cost one write.
 

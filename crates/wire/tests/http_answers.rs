@@ -211,7 +211,7 @@ fn informational_statuses_are_no_answers() {
 }
 
 #[test]
-fn fields_of_the_connection_are_not_the_services_to_set() {
+fn a_service_cannot_set_fields_of_the_connection() {
     let service = |_: Request<()>, _: &mut dyn Read| {
         let mut answer = ok(Content::Bytes(b"hello".into()));
         for (name, value) in [
@@ -237,7 +237,7 @@ fn fields_of_the_connection_are_not_the_services_to_set() {
 }
 
 #[test]
-fn the_length_of_what_is_not_sent_is_the_services_to_say() {
+fn a_service_sets_the_length_of_a_body_that_is_not_sent() {
     for (method, code) in [("HEAD", 200), ("GET", 304)] {
         for (logged, wanted) in [("77", "Content-Length: 77"), ("7x", "Content-Length: 0")] {
             let service = |_: Request<()>, _: &mut dyn Read| {
@@ -307,7 +307,7 @@ fn the_targets_host_goes_before_the_field() {
 }
 
 #[test]
-fn a_late_request_is_told_and_an_idle_connection_is_not() {
+fn a_late_request_gets_an_answer_and_an_idle_connection_gets_none() {
     for (rest, wanted) in [(&b""[..], None), (b"GET / HT", Some(408)), (b"HEAD / HT", Some(408))] {
         let mut reply = Reply::default();
         let mut record = overlapped_wire::AccessRecord::default();
@@ -328,7 +328,7 @@ fn a_late_request_is_told_and_an_idle_connection_is_not() {
 }
 
 #[test]
-fn the_access_log_is_told_line_status_and_usual_fields() {
+fn the_access_log_gets_line_status_and_usual_fields() {
     let input = "GET /%41?b HTTP/1.1\r\nHost: a\r\nReferer: http://r/\r\nUser-Agent: me\r\n\r\n";
     let outcome = whole_input(&mut support::mirror(), input.as_bytes());
     let record = &outcome.served[0].record;

@@ -24,7 +24,7 @@ fn every_line_is_answered_with_itself() {
 }
 
 #[test]
-fn a_line_is_at_most_so_long() {
+fn a_line_has_a_maximum_length() {
     assert_eq!(whole_input(&mut Line::new(5), b"1234\n5678\n").served.len(), 2);
     for input in [&b"12345"[..], b"12345\n", b"123456789\n"] {
         let outcome = whole_input(&mut Line::new(5), input);
@@ -59,7 +59,7 @@ fn a_length_has_one_spelling() {
 }
 
 #[test]
-fn a_body_is_at_most_so_long() {
+fn a_body_has_a_maximum_length() {
     assert_eq!(whole_input(&mut Length::new(12), b"12\n123456789012").served.len(), 1);
     for input in ["13\n", "13", "99999999999999999999999999999", "18446744073709551617\n"] {
         let outcome = whole_input(&mut Length::new(12), input.as_bytes());
@@ -83,7 +83,7 @@ fn several_questions_in_one_packet_are_all_answered() {
 }
 
 #[test]
-fn a_question_is_at_most_so_long() {
+fn a_question_has_a_maximum_length() {
     assert_eq!(whole_input(&mut Zen::new(4), b"abc?").served.len(), 1);
     let outcome = whole_input(&mut Zen::new(4), b"abcd?");
     assert_eq!(malformed(&outcome), ("the question is too long", "Error: unknown aphorism."));

@@ -7,7 +7,7 @@
 //! ```
 //!
 //! All handles to one open file share a [`State`], since they share these things in the kernel.
-//! This room is below `net`, `fs` and `pipe`. A state holds no descriptor, so that code that has
+//! This module is below `net`, `fs` and `pipe`. A state holds no descriptor, so that code that has
 //! only a number can look the state up in a table.
 //!
 //! Two other parts of the library deal with cursors and do not use this queue. The ring's driver

@@ -48,7 +48,7 @@ pub(crate) fn wait_writable(fd: BorrowedFd<'_>, limit: Option<u64>) -> io::Resul
 /// Those of [`perform`].
 ///
 /// # Safety
-/// As for [`perform`].
+/// The same as for [`perform`].
 pub(crate) unsafe fn send(fd: BorrowedFd<'_>, op: &Op, limit: Option<u64>) -> io::Result<usize> {
     // SAFETY: the caller's promise.
     unsafe {
@@ -65,7 +65,7 @@ pub(crate) unsafe fn send(fd: BorrowedFd<'_>, op: &Op, limit: Option<u64>) -> io
 /// Those of [`perform`].
 ///
 /// # Safety
-/// As for [`perform`].
+/// The same as for [`perform`].
 pub(crate) unsafe fn send_on_unix_socket(op: &Op, limit: Option<u64>) -> io::Result<usize> {
     if port_does(op) {
         // SAFETY: the caller's promise.

@@ -174,7 +174,7 @@ mod tests {
     }
 
     #[test]
-    fn a_warned_subscriber_may_open_a_port_itself_and_panic() {
+    fn a_subscriber_that_gets_the_warning_may_open_a_port_and_panic() {
         let (said, mut told) = (AtomicBool::new(false), 0);
         warn_once(&said, || {
             warn_once(&said, || unreachable!("it has been said"));

@@ -148,7 +148,7 @@ impl Driver {
     /// would have to wait.
     ///
     /// # Safety
-    /// As for [`submit`](Driver::submit).
+    /// The same as for [`submit`](Driver::submit).
     pub(crate) unsafe fn submit_try(&mut self, token: Token, op: &Op) -> Submitted {
         match self {
             #[cfg(target_os = "linux")]
@@ -164,7 +164,7 @@ impl Driver {
     /// Tries `op` once, on the calling thread, without waiting; *would block* if it would wait.
     ///
     /// # Safety
-    /// As for [`try_now`].
+    /// The same as for [`try_now`].
     pub(crate) unsafe fn try_now(&self, op: &Op) -> Outcome {
         // SAFETY: the caller's promise.
         unsafe { try_now(op) }
@@ -174,7 +174,7 @@ impl Driver {
     /// that have come by then; `None` if none have, or if `op` is no such transfer.
     ///
     /// # Safety
-    /// As for [`try_now`].
+    /// The same as for [`try_now`].
     #[cold]
     pub(crate) unsafe fn try_at_limit(&self, op: &Op) -> Option<Outcome> {
         // SAFETY: the caller's promise.
@@ -312,7 +312,7 @@ pub(crate) unsafe fn try_now(op: &Op) -> Outcome {
 /// is not to wait.
 ///
 /// # Safety
-/// As for [`try_now`].
+/// The same as for [`try_now`].
 pub(crate) unsafe fn block_on(op: &Op, limit: Option<u64>) -> Outcome {
     // SAFETY: the caller's promise.
     unsafe { direct::block_on(op, limit) }

@@ -63,12 +63,12 @@ mod tests {
     }
 
     #[test]
-    fn receives_that_find_nothing_are_hardly_tried_at_once() {
+    fn speculative_receives_that_find_nothing_become_rare() {
         assert!((100..200).contains(&tries(0)), "{}", tries(0));
     }
 
     #[test]
-    fn receives_that_find_something_are_always_tried_at_once() {
+    fn receives_stay_speculative_while_they_find_something() {
         assert_eq!(tries(10), 10_000);
         assert_eq!(tries(5), 10_000, "half of them is worth it");
     }

@@ -22,7 +22,7 @@ use crate::process::{ChildStderr, ChildStdin, ChildStdout};
 /// silent readers.
 const SIZE: usize = 8 << 10;
 
-/// The size that it grows to if reads fill it.
+/// The size to which the buffer grows if reads fill it.
 const SIZE_MAX: usize = 64 << 10;
 
 /// Copies all bytes from a reader to a writer, and returns their number; the counterpart of
@@ -30,10 +30,10 @@ const SIZE_MAX: usize = 64 << 10;
 ///
 /// Between this library's files, sockets and pipes the bytes do not pass through user space (see
 /// [`transfer`](super::transfer)); that holds for `&T`, `&mut T`, `BufReader<T>`, `BufWriter<T>`
-/// and `Take<T>`, too. Then up to 1 MiB may have left the reader and not reached the writer: it is
-/// in a pipe. All other types are copied through a buffer on the heap, of 8 KiB, up to 64 if reads
-/// fill it: that is how far it reads ahead. The buffer of a `BufReader` or a `BufWriter` is used up
-/// first.
+/// and `Take<T>`, too. Up to 1 MiB may then be in a pipe between them: read, and not yet written.
+/// All other types are copied through a buffer on the heap, which bounds how far the copy reads
+/// ahead. It has 8 KiB, and grows up to 64 KiB if reads fill it. The buffer of a `BufReader` or a
+/// `BufWriter` is used up first.
 ///
 /// Time limits and the non-blocking mode of streams count as in a loop of reads and writes.
 ///

@@ -1,4 +1,4 @@
-//! The socket under every type of this room: the descriptor, its state, and the transfers.
+//! The socket under every type of this module: the descriptor, its state, and the transfers.
 //!
 //! A transfer puts its operation on the caller's stack. `perform` returns after the terminal
 //! completion, so the borrows of descriptor and memory outlast the operation.
@@ -129,7 +129,7 @@ impl Socket {
     }
 
     /// # Safety
-    /// As for [`perform`](Socket::perform).
+    /// The same as for [`perform`](Socket::perform).
     unsafe fn perform_now(&self, op: &Op) -> io::Result<usize> {
         // SAFETY: the caller's promise; the borrow of `self` keeps the descriptor open.
         let result = unsafe { perform_now(op) };

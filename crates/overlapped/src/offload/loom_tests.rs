@@ -76,12 +76,12 @@ fn model(processors: usize, spins: bool, rounds: &'static [usize]) {
 }
 
 #[test]
-fn loom_two_jobs_for_one_thread_are_done_and_told() {
+fn loom_two_jobs_for_one_thread_are_done_and_reported() {
     model(1, false, &[2]);
 }
 
 #[test]
-fn loom_two_jobs_for_two_threads_are_done_and_told() {
+fn loom_two_jobs_for_two_threads_are_done_and_reported() {
     model(2, false, &[2]);
 }
 

@@ -217,7 +217,7 @@ mod tests {
     }
 
     #[test]
-    fn as_many_are_started_as_there_are_processors() {
+    fn as_many_workers_are_started_as_there_are_processors() {
         let mut sizing = sizing(500);
         assert_eq!(sizing.push(0), Decision::Start(0));
         assert_eq!(sizing.push(1), Decision::Start(1));

@@ -4,8 +4,8 @@
 //! are. Nothing here needs `O_NONBLOCK`: the poll port makes each operation non-blocking by itself
 //! (pipes that pipe(2) has made support `RWF_NOWAIT`), and the ring ignores the mode.
 //!
-//! This room is below `net`, `fs` and `process`, whose streams are descriptors, too. `io` is above
-//! them all and exports the public items under std's names.
+//! This module is below `net`, `fs` and `process`, whose streams are descriptors, too. `io` is
+//! above them all and exports the public items under std's names.
 
 mod convert;
 mod transfer;

@@ -33,7 +33,7 @@ impl Sched {
                 continue;
             }
             match block.waiting.get() {
-                // It was ready before it was paused: it goes on, to the end of its shields.
+                // The tasklet was ready before it was paused, so it runs on until its shields end.
                 Waiting::PausedByOther => self.wake(tcb, Wake::Killed),
                 _ if block.shields.get() > 0 => {}
                 // SAFETY: the scope is in the frame of its owner, which waits for it.
@@ -107,8 +107,8 @@ impl Sched {
 
 /// Signal handlers.
 impl Sched {
-    /// Ends the waits that this thread's signal handlers have asked to end, also those of tasklets
-    /// that are about to wait again. Calls that begin later are not ended. Answers a request, too.
+    /// Ends the waits that a signal handler of this thread wants to end, also those of tasklets
+    /// that are about to wait again, but not those of later calls. Answers a `request`, too.
     #[inline]
     pub(crate) fn end_interrupted_waits(&self) {
         match self.interrupts.take() {
@@ -183,13 +183,13 @@ impl Sched {
         }
     }
 
-    /// Wakes the executor that polls a tasklet's end. That is the executor's code, on the tasklet's
-    /// own stack, and so is the drop of the locals that it makes.
+    /// Wakes the executor that polls a tasklet's end. The waker is the executor's code. It runs on
+    /// the tasklet's own stack; the locals that it makes are dropped there, too.
     #[cold]
     fn wake_executor(&self, block: &Tcb, waker: std::task::Waker) {
         if self.running.get().is_none() {
-            // The hub parks the tasklet for good, and runs no code of the user's. All that could
-            // poll end, too.
+            // The hub parks the tasklet for good, and runs no code of the user's. No poll is
+            // missed: the shutdown ends everything that could poll.
             return std::mem::forget(waker);
         }
         // Joiners have been notified of this end, so the tasklet does not wait any more.

@@ -1,7 +1,7 @@
 //! The state of one scheduler, and its smallest steps: adopt, park, make ready, wake, count.
 //!
 //! Every field belongs to the scheduler's thread alone; other threads reach the [`Inbox`] and the
-//! [`Group`]. Nothing outside of `sched` sees a field: the rooms above park, wake and count by
+//! [`Group`]. Nothing outside of `sched` sees a field: the modules above park, wake and count by
 //! methods. Three parties on that thread touch the fields, and each field says which:
 //!
 //! - *the hub*: the run loop and what it calls, on the scheduler's own stack. No tasklet runs.
@@ -543,7 +543,7 @@ impl Sched {
     }
 }
 
-/// Facts that the rooms above read.
+/// Facts that the modules above read.
 impl Sched {
     /// Returns the part of this scheduler that making a tasklet needs.
     #[inline(always)]

@@ -1,14 +1,14 @@
-//! The only room that calls the system, but for `stack` and `locals` (memory, registers), the
+//! The only module that calls the system, but for `stack` and `locals` (memory, registers), the
 //! threads of `offload`, and the ring and the poller of `driver`.
 //!
 //! | folder | contents |
 //! |---|---|
-//! | `unix` | calls that Unix systems share: the names that the other rooms use |
+//! | `unix` | calls that Unix systems share: the names that the other modules use |
 //! | `linux`, `bsd` | calls that differ, under the same names (`native`), for `unix` |
 //! | `lock` | the library's inner lock and condition variable |
 //! | `per_process` | values that a child of fork(2) must not use, and makes anew |
 //!
-//! The rooms above name no system. A simulated machine could take the place of this room.
+//! The modules above name no system. A simulated machine could take the place of this module.
 
 #[cfg(all(unix, not(target_os = "linux")))]
 mod bsd;

@@ -163,7 +163,7 @@ pub(super) enum Submission {
 /// Enters `op` in the table with `owner`, counts it, and submits it by `submit`.
 ///
 /// # Safety
-/// As for [`Driver::submit`]; `owner` stays where it is until the completion.
+/// The same as for [`Driver::submit`]; `owner` stays where it is until the completion.
 #[inline(always)]
 pub(super) unsafe fn submit_operation(
     here: Here,

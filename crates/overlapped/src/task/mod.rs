@@ -72,5 +72,6 @@ pub(crate) use spawn::{scope_or_panic, take_deadlock_report};
 pub use crate::sched::{ChannelEvent, DeadlockReport, Observer, Waiter};
 pub use crate::stack::Guards;
 pub use crate::watchdog::{Stall, Stalled};
-/// The bytes of a stack besides those that its code uses: its guard and its colour.
+/// The bytes of a stack that its code cannot use: the guard, and the shift of its first frame
+/// (`stack::colour`).
 pub(crate) const STACK_OVERHEAD: usize = crate::stack::GUARD + crate::stack::COLOUR_MAX;

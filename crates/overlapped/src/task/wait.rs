@@ -121,7 +121,7 @@ pub(crate) unsafe fn perform(op: &Op, limit: Option<u64>) -> io::Result<usize> {
 /// delivers the kill, or returns the error for what came first.
 ///
 /// # Safety
-/// As for [`perform`].
+/// The same as for [`perform`].
 #[cold]
 unsafe fn cancelled(here: Here, op: &Op, limit: u64) -> io::Result<usize> {
     deliver_kill(here);
@@ -145,7 +145,7 @@ unsafe fn cancelled(here: Here, op: &Op, limit: u64) -> io::Result<usize> {
 /// Performs `op` if it need not wait, for sockets in non-blocking mode. Never suspends.
 ///
 /// # Safety
-/// As for [`perform`].
+/// The same as for [`perform`].
 pub(crate) unsafe fn perform_now(op: &Op) -> io::Result<usize> {
     // SAFETY: the caller's promise.
     unsafe { try_now(op) }.result()
@@ -154,7 +154,7 @@ pub(crate) unsafe fn perform_now(op: &Op) -> io::Result<usize> {
 /// Tries `op` once, without waiting.
 ///
 /// # Safety
-/// As for [`perform`].
+/// The same as for [`perform`].
 pub(crate) unsafe fn try_now(op: &Op) -> Outcome {
     // SAFETY: the caller's promise.
     unsafe {
@@ -169,7 +169,7 @@ pub(crate) unsafe fn try_now(op: &Op) -> Outcome {
 /// submitted, done at once, or completed.
 ///
 /// # Safety
-/// As for [`perform`].
+/// The same as for [`perform`].
 pub(super) unsafe fn submit_and_park(
     here: Here,
     op: &Op,

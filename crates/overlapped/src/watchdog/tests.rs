@@ -99,7 +99,7 @@ fn a_wrong_step_reads_nothing_but_the_copy() {
 }
 
 #[test]
-fn who_waits_is_not_even_asked() {
+fn a_thread_that_waits_is_not_even_asked() {
     let pulse = Pulse::default();
     let mut entry = Entry {
         number: 0,

@@ -20,7 +20,7 @@ use crate::telemetry::Escaped;
 /// The resources of a connection.
 ///
 /// Fields are dropped in their order. The socket is closed before its slot becomes free and before
-/// acceptors are notified, so that its descriptor is there when they accept the next client.
+/// acceptors are notified, so that its descriptor is free when they accept the next client.
 pub(super) struct ConnectionTask {
     _open: OpenSocket,
     socket: Rc<Socket>,
@@ -113,7 +113,7 @@ impl ConnectionTask {
         close(&connection, &end);
     }
 
-    /// Reads the PROXY header and performs the TLS handshake, where the listener has them.
+    /// Reads the PROXY header and performs the TLS handshake, if the listener requires them.
     ///
     /// It is a function of its own, so that the stack of an idle connection does not hold its
     /// frame.
@@ -166,9 +166,9 @@ impl ConnectionTask {
     }
 }
 
-/// Warns of a client without a valid PROXY header, where one is required. Most likely it is a proxy
-/// that is not configured to send it, or a listener that should not require it: then every client
-/// fails.
+/// Warns of a client without a valid PROXY header, where one is required. Most likely every client
+/// fails so, because the proxy is not configured to send the header, or the listener should not
+/// require it.
 #[cold]
 fn warn_of_header(context: &ListenerContext, from: Option<SocketAddr>, error: &io::Error) {
     if error.kind() == io::ErrorKind::InvalidData
@@ -209,7 +209,7 @@ fn address_permit(
     permit.map(Some).ok_or(())
 }
 
-/// Warns of an address that has as many connections as one may have.
+/// Warns of an address that has reached its limit on connections.
 #[cold]
 fn warn_of_many(context: &ListenerContext, address: IpAddr) {
     let Some(suppressed) = context.warnings.borrow_mut().too_many.allow() else { return };

@@ -92,6 +92,6 @@ pub(crate) fn rounds(ci: usize, full: usize) -> usize {
 }
 
 pub(crate) fn report(id: &str, checks: usize, figure: &str) {
-    assert!(checks > 0, "void: nothing was checked");
+    assert!(checks > 0, "not tested: nothing was checked");
     println!("RELIABILITY {id} {checks} {figure}");
 }

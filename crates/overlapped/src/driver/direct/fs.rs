@@ -9,7 +9,7 @@ use crate::sys::splice::splice;
 /// Makes the system call.
 ///
 /// # Safety
-/// As for [`try_now`](super::try_now).
+/// The same as for [`try_now`](super::try_now).
 pub(super) unsafe fn try_once(fs: &Fs) -> i32 {
     // SAFETY: every pointer is valid for what its call does, by the caller's promise.
     unsafe {

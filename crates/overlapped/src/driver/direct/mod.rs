@@ -13,7 +13,7 @@
 //!
 //! Only the driver calls these functions: [`Driver::try_now`](super::Driver::try_now),
 //! [`driver::try_now`](super::try_now) and [`driver::block_on`](super::block_on) are their front
-//! for other rooms.
+//! for other modules.
 
 mod fs;
 mod net;
@@ -40,7 +40,7 @@ pub(super) unsafe fn try_now(op: &Op) -> Outcome {
 /// the time `limit` (on the port's clock) comes first. `nonblocking` in `op` is obeyed.
 ///
 /// # Safety
-/// As for [`try_now`].
+/// The same as for [`try_now`].
 pub(super) unsafe fn block_on(op: &Op, limit: Option<u64>) -> Outcome {
     // SAFETY: the caller's promise.
     let mut outcome = unsafe { first_try(op) };
@@ -107,7 +107,7 @@ fn readiness(op: &Op) -> Option<Interest> {
 /// Tries `op` for the first time.
 ///
 /// # Safety
-/// As for [`try_now`].
+/// The same as for [`try_now`].
 pub(super) unsafe fn first_try(op: &Op) -> Outcome {
     // SAFETY: the caller's promise, handed on.
     Outcome::from_raw(unsafe {
@@ -122,7 +122,7 @@ pub(super) unsafe fn first_try(op: &Op) -> Outcome {
 /// Tries `op` again, after [`first_try`] has left it unfinished.
 ///
 /// # Safety
-/// As for [`try_now`].
+/// The same as for [`try_now`].
 pub(super) unsafe fn retry(op: &Op) -> Outcome {
     if let Op::Net(Net::Connect { fd, .. }) = *op {
         return Outcome::from_raw(connect_result(fd));
@@ -140,7 +140,7 @@ pub(super) unsafe fn retry(op: &Op) -> Outcome {
 /// the end.
 ///
 /// # Safety
-/// As for [`try_now`].
+/// The same as for [`try_now`].
 #[cold]
 pub(super) unsafe fn try_at_limit(op: &Op) -> Option<Outcome> {
     if !op.is_transfer() {
@@ -155,7 +155,7 @@ pub(super) unsafe fn try_at_limit(op: &Op) -> Option<Outcome> {
 /// have come before the end, perhaps since the last try, come first.
 ///
 /// # Safety
-/// As for [`try_now`].
+/// The same as for [`try_now`].
 pub(super) unsafe fn end_of_stream(op: &Op) -> Option<Outcome> {
     let Op::Net(net) = op else { return None };
     let end = net::end_of_stream(net)?;

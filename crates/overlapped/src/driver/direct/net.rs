@@ -8,7 +8,7 @@ use crate::sys::socket::transfer;
 /// Makes the system call.
 ///
 /// # Safety
-/// As for [`try_now`](super::try_now).
+/// The same as for [`try_now`](super::try_now).
 pub(super) unsafe fn try_once(net: &Net) -> i32 {
     // SAFETY: every pointer is valid for what its call does, by the caller's promise.
     unsafe {
@@ -29,9 +29,9 @@ fn peek_flag(peek: bool) -> i32 {
     if peek { libc::MSG_PEEK } else { 0 }
 }
 
-/// Tells how an unfinished receive or accept ends on a socket that is shut down for receiving: as
-/// the blocking call does. (Sockets of the Unix family are always ready there, and answer "would
-/// wait" for ever.)
+/// Returns the outcome of an unfinished receive or accept on a socket that is shut down for
+/// receiving: that of the blocking call. (A socket of the Unix family is always ready then, and
+/// fails with `EAGAIN` for ever.)
 pub(super) fn end_of_stream(net: &Net) -> Option<Outcome> {
     let (fd, end) = match *net {
         Net::Recv { fd, .. } | Net::RecvMsg { fd, .. } => (fd, Outcome::DONE),

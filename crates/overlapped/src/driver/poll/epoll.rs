@@ -19,7 +19,7 @@ use rustix::io::Errno;
 use super::queues::Wanted;
 use crate::sys::clock;
 
-/// Registrations belong to the file and may stay when no operation waits: see the room's comment.
+/// Registrations belong to the file and may stay when no operation waits: see the module's comment.
 pub(super) const STAYS: bool = true;
 
 /// The events that one wait takes at most; the rest comes with the next one.

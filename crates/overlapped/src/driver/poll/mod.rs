@@ -112,7 +112,7 @@ impl Poll {
     }
 
     /// # Safety
-    /// As for [`Driver::submit`](super::Driver::submit).
+    /// The same as for [`Driver::submit`](super::Driver::submit).
     pub(super) unsafe fn submit(&mut self, token: Token, op: &Op) -> Submitted {
         let may_be_left = is_receive(op) && !direct::is_nonblocking(op);
         if may_be_left && !self.speculation.is_worthwhile() {
@@ -138,7 +138,7 @@ impl Poll {
     /// Queues `op` until its descriptor is ready.
     ///
     /// # Safety
-    /// As for [`Driver::submit`](super::Driver::submit).
+    /// The same as for [`Driver::submit`](super::Driver::submit).
     unsafe fn enqueue(&mut self, token: Token, op: &Op) -> Result<(), Outcome> {
         let (fd, interest) = (op.fd(), direct::interest(op));
         let queues = self.waiting.entry(fd).or_default();

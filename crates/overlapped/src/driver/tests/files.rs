@@ -162,7 +162,7 @@ fn an_open_that_waits_for_ever_is_cancelled_at_any_moment() {
 
 /// A cancel can miss an operation that a worker of the ring is just about to take up.
 #[test]
-fn a_cancel_that_missed_its_operation_is_asked_for_again() {
+fn a_cancel_that_missed_its_operation_is_repeated() {
     with_open_that_waits(|harness, open| {
         // SAFETY: the path lives until the operation's end.
         let token = unsafe { harness.start(open) };

@@ -43,7 +43,7 @@ fn whole(harness: &mut Harness, op: Op) -> i32 {
 }
 
 #[test]
-fn a_receive_waits_for_data_and_says_the_end_with_zero() {
+fn a_receive_waits_for_data_and_returns_zero_at_the_end() {
     everywhere(|harness| {
         let (ours, mut peer) = pair();
         let mut buf = [0; 16];
@@ -111,7 +111,7 @@ fn nonblocking_is_honoured_by_every_socket_operation() {
 }
 
 #[test]
-fn a_send_to_a_full_socket_waits_and_may_come_out_short() {
+fn a_send_to_a_full_socket_waits_and_may_be_short() {
     everywhere(|harness| {
         let (ours, mut peer) = pair();
         let bytes = vec![7; 64 << 20];
@@ -362,7 +362,7 @@ fn a_closed_descriptor_is_an_error_of_the_operation() {
 }
 
 #[test]
-fn lengths_above_two_gigabytes_are_no_false_end_of_file() {
+fn lengths_above_two_gigabytes_do_not_look_like_an_end_of_file() {
     assert_eq!(clamp(1 << 32), 0x7fff_f000);
     everywhere(|harness| {
         let (reader, mut writer) = std::io::pipe().unwrap();

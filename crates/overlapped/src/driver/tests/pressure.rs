@@ -228,7 +228,7 @@ fn waiting_respects_its_limit() {
 
 /// P4: a number that is used again never meets an operation of its past.
 #[test]
-fn a_descriptors_number_used_again_gets_no_foreign_bytes() {
+fn a_reused_descriptor_number_gets_no_foreign_bytes() {
     let rounds = rounds(500, 100_000);
     everywhere(|harness| {
         for round in 0..rounds {

@@ -32,7 +32,7 @@ fn again(ours: TcpStream) -> (TcpStream, TcpStream) {
 }
 
 #[test]
-fn a_number_used_again_waits_for_its_own_file_while_a_duplicate_of_the_old_one_lives() {
+fn a_reused_descriptor_number_waits_for_its_new_file_while_a_duplicate_of_the_old_one_lives() {
     everywhere(|harness| {
         let (ours, mut old_peer) = pair();
         let mut byte = [0];
@@ -112,7 +112,7 @@ fn one_descriptor_is_waited_for_again_and_again_in_both_directions() {
 }
 
 #[test]
-fn whom_an_event_brings_nothing_gets_the_next_one() {
+fn a_waiter_that_an_event_brings_nothing_gets_the_next_event() {
     everywhere(|harness| {
         let (ours, mut peer) = pair();
         let (mut first, mut second) = ([0], [0]);
@@ -186,9 +186,9 @@ fn cancel_under_a_replaced_number(harness: &mut Harness, by: Instead) {
 }
 
 #[test]
-fn an_operation_on_a_number_that_names_another_file_by_now_can_be_cancelled() {
+fn an_operation_whose_descriptor_number_was_reused_can_be_cancelled() {
     let name = "driver::tests::registrations::\
-                an_operation_on_a_number_that_names_another_file_by_now_can_be_cancelled";
+                an_operation_whose_descriptor_number_was_reused_can_be_cancelled";
     alone(name, || {
         for by in [Instead::Pipe, Instead::File, Instead::Nothing] {
             everywhere(|harness| cancel_under_a_replaced_number(harness, by));

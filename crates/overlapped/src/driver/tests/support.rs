@@ -34,7 +34,7 @@ impl Harness {
     /// Starts `op`.
     ///
     /// # Safety
-    /// The same as of `Driver::submit`.
+    /// The same as for `Driver::submit`.
     pub(super) unsafe fn start(&mut self, op: Op) -> Token {
         let token = self.table.insert(()).unwrap();
         // SAFETY: the caller's promise; the table made the token.

@@ -6,8 +6,8 @@
 //! stays where it was, so the next write overwrites those bytes instead of following them: they
 //! are lost without an error. The same happens to transfers past the page cache (`O_DIRECT`).
 //!
-//! So this room notes the cursor's position before such a transfer. If the cursor is still there
-//! when some bytes have been transferred, this room moves it. No other operation gets the cursor
+//! So this module notes the cursor's position before such a transfer. If the cursor is still there
+//! when some bytes have been transferred, this module moves it. No other operation gets the cursor
 //! before the transfer's completion is returned.
 
 use std::collections::HashMap;

@@ -137,7 +137,7 @@ impl Uring {
     /// Starts `op`, by its opcode or in another way.
     ///
     /// # Safety
-    /// The same as of [`Driver::submit`](super::Driver::submit).
+    /// The same as for [`Driver::submit`](super::Driver::submit).
     #[inline]
     pub(super) unsafe fn submit(&mut self, token: Token, op: &Op) -> Submitted {
         debug_assert!(!self.closing, "submitted after the drain");
@@ -158,7 +158,7 @@ impl Uring {
     /// Starts `op` by its opcode, which the ring [has](Uring::has).
     ///
     /// # Safety
-    /// The same as of [`Driver::submit`](super::Driver::submit).
+    /// The same as for [`Driver::submit`](super::Driver::submit).
     #[inline]
     pub(super) unsafe fn start(&mut self, token: Token, op: &Op) -> Submitted {
         self.remember(token, op);
@@ -244,7 +244,7 @@ impl Uring {
     /// Queues an entry for the kernel.
     ///
     /// # Safety
-    /// The same as of [`Ring::push`].
+    /// The same as for [`Ring::push`].
     #[inline]
     unsafe fn push(&mut self, entry: Entry) {
         // SAFETY: the caller's promise.

@@ -138,7 +138,7 @@ impl Ring {
     /// Queues `entry` for the next `enter`. Returns false if the queue is full.
     ///
     /// # Safety
-    /// The same as of [`Driver::submit`](crate::driver::Driver::submit): memory and descriptor in
+    /// The same as for [`Driver::submit`](crate::driver::Driver::submit): memory and descriptor in
     /// `entry` stay valid until its completion has been taken.
     #[inline]
     pub(super) unsafe fn push(&mut self, entry: &Entry) -> bool {

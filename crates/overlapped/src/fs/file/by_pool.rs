@@ -50,7 +50,7 @@ type JobTurn = Option<Turn<Arc<State>>>;
 
 impl File {
     /// # Safety
-    /// As for [`File::transfer`].
+    /// The same as for [`File::transfer`].
     #[cold]
     pub(super) unsafe fn by_pool(
         &self,
@@ -105,7 +105,7 @@ impl File {
     /// the turn.
     ///
     /// # Safety
-    /// As for [`File::transfer`].
+    /// The same as for [`File::transfer`].
     unsafe fn one_job(
         &self,
         memory: Memory,

@@ -6,7 +6,7 @@
 //! | a FIFO, a terminal, a device | by the port, as pipes | by the port |
 //! | a socket | received and sent | an error |
 //!
-//! The way to a disk depends on the caller, the port, and what is in the page cache: `strategy`.
+//! `strategy` chooses the way to a disk, by the caller, the port, and the page cache.
 
 mod by_pool;
 mod convert;

@@ -24,7 +24,8 @@ pub(super) enum Cached {
 /// Reads the bytes that are in the page cache.
 ///
 /// # Safety
-/// As for [`File::transfer`](super::File::transfer); the memory is one slice to be written to.
+/// The same as for [`File::transfer`](super::File::transfer); the memory is one slice to be written
+/// to.
 pub(super) unsafe fn read(fd: RawFd, memory: Memory, offset: Option<u64>) -> io::Result<Cached> {
     let (mut memory, mut offset) = (memory, offset);
     let mut done = 0;

@@ -149,7 +149,7 @@ mod tests {
     }
 
     #[test]
-    fn past_the_cache_at_the_cursor_the_file_moves_the_cursor_unless_it_appends() {
+    fn direct_transfers_at_the_cursor_use_its_offset_unless_they_append() {
         let direct = Facts { direct: true, at_cursor: true, ..READ };
         assert_all(
             Strategy::PortAtCursorOffset,

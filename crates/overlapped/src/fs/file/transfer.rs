@@ -86,7 +86,7 @@ impl File {
     }
 
     /// # Safety
-    /// As for [`File::transfer`], for the memory in `op`.
+    /// The same as for [`File::transfer`], for the memory in `op`.
     unsafe fn in_place(&self, op: &Op, offset: Option<u64>) -> io::Result<usize> {
         let _turn = self.turn(offset)?;
         // SAFETY: the caller's promise; the borrow of `self` keeps the descriptor open.
@@ -94,7 +94,7 @@ impl File {
     }
 
     /// # Safety
-    /// As for [`File::transfer`].
+    /// The same as for [`File::transfer`].
     unsafe fn through_port(&self, memory: Memory, offset: Option<u64>) -> io::Result<usize> {
         let op = memory.op(self.fd.as_raw_fd(), offset);
         // SAFETY: the caller's promise; the borrow of `self` keeps the descriptor open.
@@ -102,7 +102,7 @@ impl File {
     }
 
     /// # Safety
-    /// As for [`File::transfer`].
+    /// The same as for [`File::transfer`].
     unsafe fn through_port_from_disk(
         &self,
         memory: Memory,
@@ -137,7 +137,7 @@ impl File {
     }
 
     /// # Safety
-    /// As for [`File::transfer`].
+    /// The same as for [`File::transfer`].
     unsafe fn at_cursor_offset(&self, memory: Memory) -> io::Result<usize> {
         let turn = Turn::take(&*self.state)?;
         let at = nonblocking::seek(self.as_fd(), SeekFrom::Current(0))?;
@@ -150,7 +150,7 @@ impl File {
     /// Receives or sends: write(2) on a socket would raise SIGPIPE.
     ///
     /// # Safety
-    /// As for [`File::transfer`].
+    /// The same as for [`File::transfer`].
     unsafe fn as_socket(&self, memory: Memory) -> io::Result<usize> {
         let (fd, nonblocking) = (self.fd.as_raw_fd(), false);
         // SAFETY: the caller's promise, here and below.
@@ -171,7 +171,7 @@ impl File {
     }
 
     /// # Safety
-    /// As for [`File::transfer`], for these slices.
+    /// The same as for [`File::transfer`], for these slices.
     unsafe fn as_message(
         &self,
         slices: *const libc::iovec,
@@ -200,14 +200,14 @@ impl File {
     }
 
     /// # Safety
-    /// As for [`perform`], for the memory in `op`, whose descriptor is this file's.
+    /// The same as for [`perform`], for the memory in `op`, whose descriptor is this file's.
     unsafe fn receive(&self, op: Net) -> io::Result<usize> {
         // SAFETY: the caller's promise; the borrow of `self` keeps the descriptor open.
         unsafe { perform(&Op::Net(op), None) }
     }
 
     /// # Safety
-    /// As for [`perform`], for the memory in `op`, whose descriptor is this file's.
+    /// The same as for [`perform`], for the memory in `op`, whose descriptor is this file's.
     unsafe fn send(&self, op: Net) -> io::Result<usize> {
         // SAFETY: as above.
         unsafe { descriptor::send(self.as_fd(), &Op::Net(op), None) }

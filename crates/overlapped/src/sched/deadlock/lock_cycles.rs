@@ -123,7 +123,7 @@ mod tests {
     }
 
     #[test]
-    fn each_cycle_is_found_once_and_chains_are_none() {
+    fn each_cycle_is_found_once_and_a_chain_is_no_cycle() {
         assert_eq!(found(&[]), [[]; 0]);
         assert_eq!(found(&[(1, 2), (2, 3), (3, 4)]), [[]; 0]);
         assert_eq!(found(&[(1, 2), (2, 1)]), [[1, 2]]);

@@ -199,7 +199,7 @@ mod tests {
     use crate::driver::{Driver, PortConfig};
 
     #[test]
-    fn a_child_of_fork_has_none_of_its_parents_lines() {
+    fn a_child_of_fork_has_none_of_its_parents_interrupt_slots() {
         let driver = Driver::open(&PortConfig::default()).unwrap();
         let _line = Interrupts::for_thread(driver.notifier());
         assert!(slots().count() > 0);

@@ -78,12 +78,12 @@ mod tests {
 
     #[test]
     #[cfg_attr(miri, ignore = "Miri starts no processes")]
-    fn s16_what_is_forgotten_too_often_ends_the_process() {
+    fn s16_references_forgotten_too_often_end_the_process() {
         if let Ok(case) = std::env::var(CASE) {
             return drive(&case);
         }
         let name =
-            "sched::tasklet::counts::tests::s16_what_is_forgotten_too_often_ends_the_process";
+            "sched::tasklet::counts::tests::s16_references_forgotten_too_often_end_the_process";
         for case in CASES {
             let mut command = Command::new(std::env::current_exe().unwrap());
             command.args(["--exact", name, "--nocapture", "--test-threads=1"]).env(CASE, case);

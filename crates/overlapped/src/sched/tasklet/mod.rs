@@ -314,7 +314,7 @@ pub(crate) struct Extra {
     pub(crate) remote: Option<Token>,
     /// Tasklet-local values, by the address and type of their key.
     pub(crate) locals: Vec<((usize, TypeId), Rc<dyn Any>)>,
-    /// The handle by which the room `thread` knows it.
+    /// The handle by which the module `thread` knows it.
     pub(crate) identity: Option<std::sync::Arc<dyn Any + Send + Sync>>,
     /// The deadlock report that comes with `Wake::Deadlock`.
     pub(crate) deadlock_report: Option<DeadlockReport>,

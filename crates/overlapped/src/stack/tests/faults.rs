@@ -244,8 +244,8 @@ fn other_faults_go_to_the_predecessor() {
 }
 
 #[test]
-fn with_mprotect_the_surplus_waits_and_recovers() {
-    let test = "with_mprotect_the_surplus_waits_and_recovers";
+fn with_mprotect_tasklets_beyond_the_limit_wait_and_recover() {
+    let test = "with_mprotect_tasklets_beyond_the_limit_wait_and_recover";
     if case().is_none() {
         let output = child(test, "child");
         return assert!(output.status.success(), "{output:?}");
@@ -282,7 +282,7 @@ fn alternate_stack() -> libc::stack_t {
 }
 
 #[test]
-fn who_is_watched_has_room_for_a_handler_that_writes_at_length() {
+fn a_watched_thread_has_a_stack_for_a_handler_that_writes_much() {
     let ours = std::thread::spawn(|| {
         let before = alternate_stack();
         ensure_alt_stack();

@@ -57,7 +57,7 @@ fn loom_each_receiver_gets_a_value_without_a_limit() {
 }
 
 #[test]
-fn loom_a_killed_receiver_takes_no_news_with_it() {
+fn loom_a_killed_receiver_passes_its_wake_on() {
     for room in [0, 1] {
         model(move || {
             let channel = Arc::new(Shared::new(room));

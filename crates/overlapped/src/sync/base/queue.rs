@@ -7,8 +7,8 @@
 //!              └──remove──▶ gone
 //! ```
 //!
-//! Only the waiter removes its own entry, so its key stays valid until it has. A grant is a mark in
-//! the entry, made under the owner's lock; the wake that follows decides nothing.
+//! Only the waiter removes its entry, so the key stays valid until then. A grant is a mark in the
+//! entry, made under the owner's lock; the wake that follows decides nothing.
 //!
 //! Entries lie in a slab and are linked by index: a waiter in the middle leaves in one step, and
 //! nothing is allocated once the slab has grown.
@@ -45,7 +45,7 @@ impl<W> Queue<W> {
         Queue { slots: Vec::new(), free: NONE, first: NONE, last: NONE, waiting: 0 }
     }
 
-    /// Returns the number of waiters whose wish has not been granted.
+    /// Returns the number of waiters that have not been granted what they want.
     pub(in crate::sync) fn waiting(&self) -> usize {
         self.waiting
     }
@@ -86,8 +86,8 @@ impl<W> Queue<W> {
         self.slots[key.0 as usize].granted
     }
 
-    /// Marks a waiter as served and takes it out of the order. Returns its waker, to be used after
-    /// the owner's lock is free again; `None`: it is awake.
+    /// Marks a waiter as served and unlinks it. Returns its waker, to be used after the owner's
+    /// lock is free again, or `None` if the waiter is awake.
     pub(in crate::sync) fn grant(&mut self, key: Key) -> Option<Waker> {
         assert!(!self.is_granted(key), "a waiter is served once");
         self.unlink(key.0);
@@ -117,8 +117,8 @@ impl<W> Queue<W> {
         self.link(key.0, NONE, self.first);
     }
 
-    /// Finds a waiter for which `is` holds, whose wish has been granted and which has not left yet.
-    /// Checks every entry.
+    /// Finds a waiter that has been granted what it wants, has not left yet, and wants something
+    /// that `is` accepts. Checks every entry.
     pub(in crate::sync) fn find_granted(&self, is: impl Fn(&W) -> bool) -> Option<Key> {
         let found = |slot: &Slot<W>| slot.granted && slot.want.as_ref().is_some_and(&is);
         self.slots.iter().position(found).map(|at| Key(at as u32))

@@ -139,7 +139,7 @@ mod apple {
     /// child.
     ///
     /// # Safety
-    /// As for accept(2).
+    /// The same as for accept(2).
     pub(crate) unsafe fn accept4(
         fd: RawFd,
         addr: *mut libc::sockaddr,

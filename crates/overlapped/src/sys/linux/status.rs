@@ -50,9 +50,8 @@ impl StatBuf {
         (self.mask & libc::STATX_BTIME != 0).then_some(self.created)
     }
 
-    /// Tells whether the kernel's own knowledge is all there is: the file lies on a disk of this
-    /// machine, not with a server that might know better. (Those, and some others, have no
-    /// device.)
+    /// Tells whether the file lies on a disk of this machine, so that no server knows a newer
+    /// status than the kernel. (Files of network file systems, and some others, have no device.)
     pub(crate) fn is_local(&self) -> bool {
         self.dev_major != 0
     }

@@ -192,7 +192,7 @@ mod tests {
     }
 
     #[test]
-    fn a_panic_under_it_gives_it_back() {
+    fn a_panic_under_the_lock_releases_it() {
         let mutex = Arc::new(Mutex::new(7));
         let theirs = Arc::clone(&mutex);
         let ended = thread::spawn(move || {

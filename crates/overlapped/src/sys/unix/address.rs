@@ -173,7 +173,7 @@ mod tests {
     }
 
     #[test]
-    fn unix_addresses_survive_it_too() {
+    fn unix_addresses_survive_the_way_to_the_kernels_form_and_back() {
         let longest = "x".repeat(107);
         for path in ["", "a", "/a/b c", &longest] {
             let addr = unix::SocketAddr::from_pathname(path).unwrap();

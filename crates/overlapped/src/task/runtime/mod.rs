@@ -482,7 +482,7 @@ mod tests {
     use std::sync::mpsc;
 
     #[test]
-    fn a_run_on_the_hub_is_nested() {
+    fn a_run_on_the_hub_is_refused_as_nested() {
         let (tell, told) = mpsc::channel();
         run(|| {
             let job = move |intake: &sched::Intake| {

@@ -80,7 +80,7 @@ impl PartSender<'_> {
             }
             left -= read as u64;
             self.count(read as u64)?;
-            // A short read suggests that the next one has to wait: the client need not.
+            // After a short read the next one probably waits. The client should not wait with it.
             if self.output.ready.len() >= FULL || read < wanted && left > 0 {
                 self.output.flush()?;
             }
@@ -100,7 +100,7 @@ impl PartSender<'_> {
         }
     }
 
-    /// Reads at most `max` bytes to the end of those that are ready; returns how many.
+    /// Reads at most `max` bytes and appends them to the ready ones. Returns their number.
     fn read_piece(&mut self, reader: &mut dyn Read, max: usize) -> Result<usize, End> {
         let ready = &mut *self.output.ready;
         let at = ready.len();

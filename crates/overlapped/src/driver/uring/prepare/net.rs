@@ -22,7 +22,7 @@ pub(super) fn code(net: &Net) -> u8 {
 /// Makes the entry, without its user data.
 ///
 /// # Safety
-/// The same as of [`prepare`](super::prepare).
+/// The same as for [`prepare`](super::prepare).
 #[inline]
 pub(super) unsafe fn prepare(net: &Net) -> Entry {
     match *net {

@@ -38,7 +38,7 @@ impl Entry {
 #[derive(Debug, Default)]
 pub(crate) struct Batch {
     pub(crate) entries: Vec<Entry>,
-    /// There is nothing more.
+    /// The directory has no further entries.
     pub(crate) is_last: bool,
 }
 

@@ -1,8 +1,8 @@
-//! Tasklets that outlive the grace time of a shutdown: no other tasklet waits for them or in a
-//! queue behind them, and no thread-locals of others are lost.
+//! Tasklets that outlive the grace time of a shutdown: no other tasklet waits for them or behind
+//! them, and the thread-locals that they lend stay.
 //!
-//! Each run that abandons a tasklet has a thread of its own, which is not joined, since it never
-//! ends.
+//! A test that abandons tasklets runs them on a thread of its own, which never ends and is not
+//! joined.
 
 mod support;
 

@@ -10,10 +10,10 @@ use overlapped::sync::{Mutex, OnceLock, RwLock, Semaphore, broadcast, mpmc, ones
 use overlapped::task::no_switch;
 use overlapped::{JoinError, run, spawn, yield_now};
 
-/// The most calls until somebody else must have run.
+/// The maximum number of calls before another tasklet must have run.
 const MOST: usize = 1000;
 
-/// Calls `busy` until a neighbour, which is ready, has run; how often that was.
+/// Calls `busy` until a ready neighbour has run. Returns the number of calls.
 fn until_a_neighbour_runs(mut busy: impl FnMut()) -> usize {
     let ran = Rc::new(Cell::new(false));
     let theirs = ran.clone();
@@ -140,7 +140,7 @@ fn no_switch_holds_in_a_loop_that_never_waits() {
     .unwrap();
 }
 
-/// Calls that are spread over many turns are no loop.
+/// Calls that are spread over many turns do not count as a loop.
 #[test]
 fn occasional_tries_let_no_other_tasklet_run() {
     run(|| {

@@ -213,7 +213,7 @@ fn a_limit_ends_the_wait_and_leaves_the_queue() {
     .unwrap();
 }
 
-/// Writes down what it is told.
+/// Records what it is called with.
 struct Scribe(Rc<RefCell<Vec<String>>>);
 
 impl Observer for Scribe {

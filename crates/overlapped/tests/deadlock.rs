@@ -1,4 +1,4 @@
-//! The tasklet that gets the report of a deadlock, and the facts that prevent a report.
+//! The tasklet that gets a deadlock report, and what prevents a report.
 
 mod support;
 
@@ -95,7 +95,7 @@ fn a_deadlock_report_lists_waiters_and_what_they_wait_for() {
     .unwrap_err();
 }
 
-/// Tasklets that are told later get the whole report, not the rest of it.
+/// Tasklets that get the report later get all of it, not the rest.
 #[test]
 fn all_waiters_get_the_same_report() {
     let told = Rc::new(RefCell::new(Vec::new()));
@@ -106,7 +106,7 @@ fn all_waiters_get_the_same_report() {
                 let Err(RecvError::Deadlock(report)) = Channel::<u8>::new().recv() else {
                     panic!("nobody could send")
                 };
-                // What is done with it does not change what the others are told.
+                // A tasklet's changes to its report do not reach the others.
                 sleep(Duration::from_millis(1));
                 told.borrow_mut().push(report);
             };
@@ -324,7 +324,7 @@ fn outside_a_scheduler_a_channel_reports_a_deadlock_at_once() {
     assert_eq!(run(|| channel.try_recv()).unwrap(), Err(RecvError::WouldBlock));
 }
 
-/// A tasklet that is told and waits again is the last waiter then, and is told again.
+/// A tasklet that gets the report and waits again is then the last waiter, and gets it again.
 #[test]
 #[cfg_attr(miri, ignore = "takes Miri too long")]
 fn a_joiner_is_told_of_each_of_thousands_in_time() {

@@ -1,5 +1,5 @@
-//! Reports of a program that hangs: by `OVERLAPPED_STALL` and `OVERLAPPED_DUMP`, without a
-//! subscriber of tracing, and while its thread is blocked.
+//! The reports of a program that hangs: by `OVERLAPPED_STALL` and `OVERLAPPED_DUMP`, without a
+//! subscriber, and while its thread is blocked.
 
 mod support;
 

@@ -97,7 +97,7 @@ fn closures_that_come_faster_than_they_can_begin_wait_outside() {
 fn only_a_limited_number_of_closures_waits() {
     let refused = run(|| {
         let spawner = spawner().unwrap();
-        // Nobody looks into the inbox while this computes.
+        // The scheduler does not poll the inbox while this computes.
         let posted = (0..2_000_000).find_map(|n| match spawner.spawn(|| ()) {
             Ok(placed) => {
                 drop(placed);

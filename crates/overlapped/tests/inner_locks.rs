@@ -1,5 +1,5 @@
-//! The library's inner locks are its own: a program that replaces the symbol `syscall`, so that
-//! std's locks wait in tasklets, is never called in the middle of the library's code.
+//! The library's inner locks are its own. A program may replace the symbol `syscall`, so that std's
+//! locks wait in tasklets; that function is never called in the middle of the library's code.
 #![cfg(all(target_os = "linux", target_arch = "x86_64", not(miri)))]
 
 mod support;

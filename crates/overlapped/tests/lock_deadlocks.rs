@@ -240,8 +240,8 @@ fn a_guard_given_to_a_neighbour_is_still_the_lockers() {
     .unwrap();
 }
 
-/// Locks that go around between schedulers, plain threads and tasklets that hold them across all
-/// kinds of waits, taken in one order: nobody is ever told of a deadlock.
+/// Schedulers, plain threads and tasklets share locks, and hold them across all kinds of waits. All
+/// take the locks in one order, so no deadlock is ever reported.
 #[test]
 fn a_lock_cycle_beside_a_living_acceptor_is_told_once() {
     const NAME: &str = "a_lock_cycle_beside_a_living_acceptor_is_told_once";

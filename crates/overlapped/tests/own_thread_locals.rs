@@ -254,7 +254,7 @@ fn l2_a_value_of_a_key_of_c_is_the_tasklets_and_is_destroyed_with_it() {
             });
             assert_eq!((seen.len(), DESTROYED.load(SeqCst)), (10, 55 * 40));
         }
-        // SAFETY: nobody has values for them any more.
+        // SAFETY: no value of these keys exists any more.
         keys.into_iter().for_each(|key| unsafe { _ = libc::pthread_key_delete(key) });
         support::report("L2", waves * 400, "values of C's keys, each destroyed once");
     });
@@ -307,7 +307,7 @@ fn l3_park_is_ended_by_an_unpark_of_that_tasklet_from_another_thread() {
                     let handles = handles.clone();
                     own(move || {
                         handles.send(thread::current()).unwrap();
-                        // As if nobody else was on the thread: one token would be too few for two.
+                        // A thread has one token, which would be too few for two tasklets.
                         thread::park();
                     })
                 })

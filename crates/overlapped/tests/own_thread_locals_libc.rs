@@ -217,7 +217,7 @@ fn a_library_that_is_opened_while_tasklets_live_has_thread_locals_for_each() {
             // Blocks are used again: nothing of the last tasklet is left there.
             let later = each(10, move |n| function(library, c"add")(n as c_int));
             assert_eq!(later, (0..10).map(|n| 40 + n).collect::<Vec<_>>());
-            // SAFETY: nobody uses it any more.
+            // SAFETY: no code uses it any more.
             assert_eq!(unsafe { libc::dlclose(library) }, 0);
         }
     });
@@ -335,7 +335,7 @@ fn exit_and_abort_end_the_process() {
             if said.contains("SKIPPED") {
                 return println!("SKIPPED {said}");
             }
-            // As on a thread: exit runs the destructors of whoever calls it.
+            // As on a thread, exit(3) runs the destructors of its caller.
             assert!(exits.status.code() == Some(9) && said.contains("DROPPED"), "{said}");
             assert_eq!(support::child(NAME, "abort").status.signal(), Some(libc::SIGABRT));
         }

@@ -102,7 +102,7 @@ fn results_that_panic_when_they_are_dropped_leave_the_pool_intact() {
             });
             yield_now();
             begins.recv_timeout(PATIENCE).expect("no job begins any more");
-            // What comes of it is seen by nobody before the kill.
+            // No other code sees the result before the kill.
             go.send(()).unwrap();
             waiter.kill();
             assert!(matches!(waiter.join(), Err(JoinError::Killed)));

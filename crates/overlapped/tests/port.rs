@@ -319,7 +319,7 @@ fn leave_in_the_middle(choice: PortChoice) {
         port.submit(key, Request::accept(&listener)).unwrap();
         port.submit(key, Request::read(&pipe, Vec::with_capacity(1000))).unwrap();
     }
-    // Sockets accepted at the last moment are nobody's but the port's.
+    // Sockets that are accepted at the last moment belong to the port alone.
     let _clients: Vec<_> = (0..50).map(|_| TcpStream::connect(addr).unwrap()).collect();
     let start = Instant::now();
     drop(port);

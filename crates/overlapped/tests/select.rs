@@ -410,7 +410,7 @@ fn a_tasklet_s_end_is_taken_with_its_handle_and_others_keep_theirs() {
     .unwrap();
 }
 
-/// Lends a descriptor, gives way meanwhile, and tells of its end.
+/// Lends a descriptor, yields meanwhile, and records its own end.
 struct Lender(OwnedFd, Rc<Cell<bool>>);
 
 impl AsFd for Lender {

@@ -222,7 +222,7 @@ fn a_kill_is_not_held_up_by_a_pause() {
     .unwrap();
 }
 
-/// Calls what may deliver a kill whenever it is told something.
+/// Calls functions that may deliver a kill, in each of its callbacks.
 struct Nosy;
 
 impl Observer for Nosy {

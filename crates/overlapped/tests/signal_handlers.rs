@@ -112,7 +112,7 @@ fn a_port_that_cannot_be_notified_ends_the_process_without_a_panic() {
             unsafe { libc::syscall(libc::SYS_close_range, 3, u32::MAX, 0) };
             // SAFETY: a signal that is handled.
             unsafe { libc::raise(libc::SIGUSR1) };
-            // The readiness port is told of no error.
+            // The readiness port gets no error.
             std::process::abort();
         });
         unreachable!("{ended:?}");

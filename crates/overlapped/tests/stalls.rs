@@ -1,4 +1,4 @@
-//! The watchdog: it reports tasklets that hold their thread, and no others.
+//! The watchdog reports tasklets that hold their thread, and no others.
 
 mod support;
 
@@ -85,7 +85,7 @@ fn a_std_lock_held_across_a_switch_is_found() {
                 let holder = Builder::new().name("holder").spawn(move || locks_and_waits(&theirs));
                 yield_now();
                 let wants = Builder::new().name("wants").spawn(move || wants_the_lock(&lock));
-                // Never: the thread is stopped, and with it whoever has the lock.
+                // This never returns: the thread is stopped, and with it the holder of the lock.
                 drop((holder.unwrap().join(), wants.unwrap().join()));
             })
             .unwrap();

@@ -237,7 +237,8 @@ fn a_terminal_blocks_only_the_tasklet() {
     let mut child = on_terminal(NAME, &slave);
     until(&mut master, "TICKED");
     master.write_all(b"an answer\n").unwrap();
-    // With the mark's end, else the end would wait in the program for the output to go on.
+    // The text includes the mark's end. Otherwise the end of the program would wait for the output
+    // to go on.
     until(&mut master, "HEARD an answer\r\n");
     // SAFETY: stops and starts the output of an open terminal.
     assert_eq!(unsafe { libc::tcflow(slave.as_raw_fd(), libc::TCOOFF) }, 0);
@@ -254,8 +255,8 @@ fn a_terminal_blocks_only_the_tasklet() {
 }
 
 #[test]
-fn output_is_kept_by_lines_and_written_at_the_exit() {
-    const NAME: &str = "output_is_kept_by_lines_and_written_at_the_exit";
+fn output_is_buffered_by_lines_and_written_at_the_exit() {
+    const NAME: &str = "output_is_buffered_by_lines_and_written_at_the_exit";
     if support::asked().is_some() {
         run(|| {
             let mut out = stdout();
@@ -280,8 +281,8 @@ fn output_is_kept_by_lines_and_written_at_the_exit() {
 }
 
 #[test]
-fn closed_streams_read_as_an_end_and_swallow() {
-    const NAME: &str = "closed_streams_read_as_an_end_and_swallow";
+fn closed_streams_read_as_an_end_and_discard_output() {
+    const NAME: &str = "closed_streams_read_as_an_end_and_discard_output";
     if support::asked().is_some() {
         let checked = run(|| {
             // std opens /dev/null for streams that are closed at the start, so they are closed
@@ -308,7 +309,7 @@ fn a_reader_that_is_gone_is_an_error_and_no_signal() {
         // SAFETY: sets a default disposition.
         unsafe { libc::signal(libc::SIGPIPE, libc::SIG_DFL) };
         run(|| {
-            // It begins here: the test harness has printed its own text by now.
+            // The test's own output begins here, behind the text of the test harness.
             println!("\nMARK");
             let error = loop {
                 match stdout().write_all(&[b'\n'; 1000]) {

@@ -75,7 +75,7 @@ fn a_limit_that_was_not_needed_does_not_end_a_later_wait() {
         assert_eq!(channel.recv_timeout(5 * MS), Ok(2));
         assert_eq!(channel.recv_timeout(30 * MS), Err(RecvError::TimedOut));
         assert!(begin.elapsed() >= 60 * MS, "and neither does it end another limit");
-        // The other way round: a nearer limit is not held up by a farther one's entry.
+        // The other way round: the entry of a farther limit does not delay a nearer one.
         let inner = channel.clone();
         drop(spawn(move || inner.send(3)));
         assert_eq!(channel.recv_timeout(Duration::from_secs(60)), Ok(3));

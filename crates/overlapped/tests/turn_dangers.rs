@@ -134,7 +134,7 @@ fn p21_three_copies_of_three_files_end() {
 fn terminal() -> (OwnedFd, OwnedFd) {
     let (mut outside, mut inside) = (-1, -1);
     let null = std::ptr::null_mut();
-    // SAFETY: places for two descriptors, which are nobody else's afterwards; nothing else is
+    // SAFETY: places for two descriptors, which no other code knows afterwards; nothing else is
     // asked for.
     unsafe {
         let done = libc::openpty(&raw mut outside, &raw mut inside, null, null.cast(), null.cast());

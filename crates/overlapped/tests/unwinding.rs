@@ -1,5 +1,5 @@
-//! Panics and kills by the thousand: nothing is lost, nothing is dropped twice, and no other
-//! tasklet is affected.
+//! Panics and kills by the thousand: nothing is lost, nothing is dropped twice, and other tasklets
+//! notice nothing.
 
 mod support;
 

@@ -40,7 +40,7 @@ pub fn alone(test: &str, body: impl Fn()) {
     let text = said(&output);
     assert!(output.status.success(), "{}\n{text}", output.status);
     assert!(text.contains("1 passed"), "no such test: {test}");
-    // What it skips is told once more.
+    // Its lines that begin with SKIPPED are printed once more.
     eprint!("{}", String::from_utf8_lossy(&output.stderr));
 }
 

@@ -26,7 +26,7 @@ pub struct Resolver {
 impl Resolver {
     /// The time for which a result is cached, as by curl.
     const REMEMBERED: Duration = Duration::from_secs(60);
-    /// The most names in the cache.
+    /// The maximum number of names in the cache.
     const NAMES_MAX: usize = 1024;
 
     fn known(&self) -> MutexGuard<'_, HashMap<String, (Instant, Vec<SocketAddr>)>> {

@@ -1,4 +1,4 @@
-//! Waits for room to send, on sockets of which the kernel reports too little.
+//! Waits for room to send, on sockets whose state the kernel does not report completely.
 //!
 //! A socket of the Unix family can be shut down for writing, by its own side or by the peer (which
 //! shuts down reading). Then a send fails with `EPIPE`, but poll(2) reports the socket as writable
@@ -25,9 +25,9 @@ use crate::time::deadline_in;
 /// The longest wait for room in a socket of the Unix family before the send is tried again.
 const RECHECK: Duration = Duration::from_millis(100);
 
-/// Waits until `fd` has room, as far as the kernel reports it, and until the time `limit` at the
-/// latest. Returns early where the kernel does not report a shutdown; the caller tries its send
-/// again. Tells whether `fd` has room.
+/// Waits until `fd` has room, or until the time `limit`. Tells whether `fd` has room. On a socket
+/// whose shutdown the kernel may not report, it returns false after a while, and the caller tries
+/// its send again.
 ///
 /// # Errors
 /// `EAGAIN` at the limit; those of [`perform`].

@@ -23,7 +23,7 @@ use crate::sys::lock::{Condvar, Mutex};
 use crate::sys::per_process::PerProcess;
 use crate::sys::thread::interruptible::block_other_signals;
 
-/// The most calls that wait at the same time.
+/// The maximum number of calls that wait at the same time.
 const THREADS_MAX: usize = 4096;
 
 /// The size of a thread's stack. Only one system call runs there, and perhaps a signal handler of

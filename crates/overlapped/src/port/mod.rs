@@ -42,7 +42,7 @@ use in_flight::InFlight;
 use request::Operation;
 pub use request::{Descriptor, Request};
 
-/// The most operations in flight on a port.
+/// The maximum number of operations in flight on a port.
 const LIMIT: usize = 1 << 20;
 
 /// The port's number, so that an id of one port is not taken for an id of another.

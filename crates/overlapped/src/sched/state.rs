@@ -176,7 +176,7 @@ pub(crate) struct Sched {
     pub(super) lock_wait_began: Cell<bool>,
     /// The time of the next search for lock cycles; 0: no search is due.
     pub(super) search_cycles_at: Cell<u64>,
-    /// The least id in each cycle that has been reported.
+    /// The smallest id in each cycle that has been reported.
     pub(super) told_cycles: RefCell<Vec<u64>>,
     /// Tasklets that were parked for good.
     pub(super) abandoned: RefCell<Vec<Waiter>>,

@@ -47,7 +47,7 @@ pub(crate) struct StackConfig {
     /// The default size of a stack.
     pub(crate) size: usize,
     pub(crate) guards: Guards,
-    /// The most stacks lent at the same time, without lost ones and the one that
+    /// The maximum number of stacks lent at the same time, without lost ones and the one that
     /// [`Pool::take_beyond`] lends.
     pub(crate) max: usize,
 }

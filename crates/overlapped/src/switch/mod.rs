@@ -14,9 +14,8 @@
 //!   B.retire()                             the stack comes back
 //! ```
 //!
-//! A fiber that is handed over to takes the place of the one that handed over. The hub is still in
-//! the call of `start` or `resume`, which returns how *some* fiber came back. The scheduler knows
-//! which one.
+//! In a handover, fiber B takes the place of fiber A. The hub is still in its call of `start` or
+//! `resume`, which returns when *some* fiber comes back. The scheduler knows which one.
 //!
 //! A fiber that waits in the middle of a job is never unwound by force and never dropped: its owner
 //! resumes it until it finishes, or forgets it with its stack.
@@ -25,13 +24,12 @@
 //! other processor (and here with `--cfg overlapped_portable_switch`, which the tests use), threads
 //! that take turns for Miri.
 //!
-//! The own switch pays although corosensei takes 2 ns: that leaves a stack by `ret` and enters one
-//! by `call`,
-//! which the processor's return predictor likes as long as nothing returns in between. But a
-//! tasklet suspends inside functions (`read`, `recv`), and their returns come next: two
-//! mispredictions for each switch. Measured with corosensei, resume and suspend: 3 ns if the
-//! suspension is inlined into the coroutine's body, 31 ns one function deep. With jumps instead, a
-//! yield through the whole scheduler went from 35 to 10 ns.
+//! A switch of our own pays although corosensei's takes 2 ns. corosensei leaves a stack by `ret`
+//! and enters one by `call`. The processor predicts such returns well, as long as nothing else
+//! returns in between. But a tasklet suspends inside functions (`read`, `recv`), whose returns come
+//! next: two mispredictions for each switch. Measured with corosensei, resume and suspend: 3 ns if
+//! the suspension is inlined into the coroutine's body, 31 ns one function deep. With jumps
+//! instead, a yield through the whole scheduler went from 35 to 10 ns.
 
 #[cfg(all(not(all(target_arch = "x86_64", unix, not(overlapped_portable_switch))), not(miri)))]
 mod corosensei;

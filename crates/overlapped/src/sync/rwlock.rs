@@ -11,7 +11,7 @@ use std::sync::{LockResult, TryLockError, TryLockResult};
 use super::base::lock::{Lock, Panicking, tried};
 use crate::sched::LockKind;
 
-/// The most readers at a time, as std's.
+/// The maximum number of readers at a time, as std's.
 const READERS_MAX: usize = (1 << 30) - 2;
 /// The permits of a lock: a writer takes all, and readers always leave one.
 const ALL: usize = READERS_MAX + 1;

@@ -64,7 +64,7 @@ pub struct OwnedSemaphorePermit {
 }
 
 impl Semaphore {
-    /// The most permits that a semaphore can have, free and taken.
+    /// The maximum number of permits of a semaphore, free and taken.
     pub const MAX_PERMITS: usize = PERMITS_MAX;
 
     /// Makes a semaphore with this number of permits.

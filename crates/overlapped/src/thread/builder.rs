@@ -38,7 +38,7 @@ pub struct Builder {
     stack_size: Option<usize>,
 }
 
-/// The least stack behind a guard: std asks the system for no less, either.
+/// The minimum size of a stack behind a guard: std asks the system for no less, either.
 const STACK_MIN: usize = 16 * 1024;
 
 impl Builder {

@@ -51,7 +51,7 @@ pub(crate) struct Lookup {
     pub(crate) all: fn(&mut Page),
 }
 
-/// The most words of a stack that are copied.
+/// The maximum number of words that are copied from a stack.
 const WORDS_MAX: usize = 8 << 10;
 const NAME_MAX: usize = 128;
 

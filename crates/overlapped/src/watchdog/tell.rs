@@ -33,7 +33,7 @@ pub(super) struct Teller {
 }
 
 impl Teller {
-    /// The most reports that may wait. Each holds a copy of a stack.
+    /// The maximum number of reports that may wait. Each holds a copy of a stack.
     const WAITING_MAX: usize = 8;
 
     pub(super) fn start() -> Teller {

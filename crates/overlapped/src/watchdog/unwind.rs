@@ -13,7 +13,7 @@ use framehop::{
 
 use super::snapshot::Snapshot;
 
-/// The most frames in a trace.
+/// The maximum number of frames in a trace.
 const FRAMES_MAX: usize = 64;
 
 /// Addresses for looking up symbols, innermost first.

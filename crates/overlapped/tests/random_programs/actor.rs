@@ -1,4 +1,4 @@
-//! One tasklet of a program: what it does is drawn from its own numbers.
+//! One tasklet of a program. It draws its actions from its own random numbers.
 
 use std::rc::Rc;
 use std::sync::Arc;
@@ -13,7 +13,7 @@ use crate::ledger::Value;
 use crate::support::{Rng, quiet_panic};
 use crate::world::{Fate, Handle, World};
 
-/// The deepest nesting of actions.
+/// The maximum depth of actions inside actions.
 const DEPTH_MAX: usize = 3;
 
 /// The payload of a planned panic.
@@ -22,17 +22,17 @@ pub(crate) struct Planned;
 pub(crate) struct Actor {
     pub(crate) world: Rc<World>,
     pub(crate) rng: Rng,
-    /// The facts about this tasklet. The first one of a scheduler has none.
+    /// The record of this tasklet; `None` for the first one of a scheduler.
     pub(crate) fate: Option<Arc<Fate>>,
-    /// Every wait has to end by itself.
+    /// Every wait must end by itself.
     pub(crate) is_bounded: bool,
     /// Kills are held off, or returned as errors.
     pub(crate) is_shielded: bool,
-    /// It may not wait at all.
+    /// The tasklet may not wait at all.
     pub(crate) is_still: bool,
-    /// Locks below this one may not be taken: they have an order.
+    /// Locks below this level may not be taken, because locks have an order.
     pub(crate) level: usize,
-    /// It has left the standard output's lock behind, and would be let in again.
+    /// The tasklet has left the lock of standard output behind. It would not have to wait for it.
     pub(crate) has_left_lock: bool,
     depth: usize,
 }
@@ -53,7 +53,7 @@ impl Actor {
         }
     }
 
-    /// One action, or none where the one that was drawn does not fit here.
+    /// Performs one action; none if the drawn one is not allowed here.
     pub(crate) fn act(&mut self) {
         if !self.world.shared.may_act() {
             return;
@@ -92,13 +92,13 @@ impl Actor {
         Duration::from_micros(self.rng.below(most) as u64)
     }
 
-    /// A wait that a deadline cuts, and that may have to be cut.
+    /// Calls `f`, which waits, with a deadline if that is necessary, and sometimes if it is not.
     pub(crate) fn wait<T>(&mut self, f: impl FnOnce() -> T) -> T {
         let limit = self.brief();
         if self.is_bounded || self.one_in(3) { timeout(limit, f) } else { f() }
     }
 
-    /// A copy for a tasklet or a closure that this one waits for.
+    /// Makes an actor for a tasklet or a closure that this tasklet waits for.
     pub(crate) fn child(&mut self) -> Actor {
         let mut child = Actor::new(self.world.clone(), self.rng.next());
         child.level = self.level;
@@ -110,7 +110,7 @@ impl Actor {
         self.world.shared.may_spawn()
     }
 
-    /// Some of them, fewer where there may be no more tasklets.
+    /// Makes up to `most` children, as far as the limit on tasklets allows.
     pub(crate) fn children(&mut self, most: usize) -> Vec<Actor> {
         let mut children = Vec::new();
         for _ in 0..self.rng.below(most + 1) {
@@ -121,7 +121,7 @@ impl Actor {
         children
     }
 
-    /// A new tasklet, where there may be one more.
+    /// Spawns a tasklet, if the limit allows one more.
     pub(crate) fn spawn(&mut self) -> Option<Handle> {
         let mut child = self.child();
         child.level = 0;
@@ -155,7 +155,7 @@ impl Actor {
         }
     }
 
-    /// The whole of a tasklet.
+    /// Runs the tasklet from its beginning to its end.
     pub(crate) fn live(mut self) -> Value {
         let frame = Frame::new(self.rng.next());
         let shared = self.world.shared.clone();
@@ -180,7 +180,7 @@ impl Actor {
         }
     }
 
-    /// Checks that the result of `join` for a tasklet agrees with its fate.
+    /// Checks that the result of `join` agrees with the tasklet's record.
     #[track_caller]
     pub(crate) fn judge(&self, fate: &Fate, result: Result<Value, JoinError>) {
         let id = fate.id;
@@ -207,7 +207,7 @@ impl Actor {
         }
     }
 
-    /// Lets others run, where that is possible.
+    /// Lets other tasklets run, if this one may wait.
     pub(crate) fn pause_a_while(&mut self) {
         if !self.is_still {
             (0..self.rng.below(3)).for_each(|_| yield_now());

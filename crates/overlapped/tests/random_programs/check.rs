@@ -1,7 +1,7 @@
-//! Findings, and the checks that make them: canaries, the panic hook, signals, the watchdog.
+//! Findings, and the means to find them: canaries, the panic hook, signals, the watchdog.
 //!
-//! A finding may be made on a tasklet that is killed, or inside `catch_unwind`. So it is not a
-//! panic, but the end of the process, and every end of the process names the program.
+//! A finding may occur in a tasklet that is killed, or inside `catch_unwind`. So it does not panic
+//! but ends the process. Everything that ends the process names the program.
 
 use std::fmt;
 use std::hint::black_box;
@@ -16,7 +16,7 @@ use overlapped::task::{self, Cancelled, Spawner};
 use crate::actions::Action;
 use crate::plan::Plan;
 
-/// Ends the process where `condition` does not hold.
+/// Ends the process if `condition` does not hold.
 macro_rules! ensure {
     ($condition:expr, $($said:tt)+) => {
         if !$condition {
@@ -28,15 +28,15 @@ pub(crate) use ensure;
 
 /// The program that runs.
 static SEED: AtomicU64 = AtomicU64::new(0);
-/// The plan of the program.
+/// Its plan, as text.
 static PLAN: Mutex<String> = Mutex::new(String::new());
-/// The begin of the program, and the spawners into its schedulers for the watchdog.
+/// The time when it began, and the watchdog's spawners for its schedulers.
 static WATCHED: Mutex<Option<(Instant, Vec<Spawner>)>> = Mutex::new(None);
 
-/// The limit of a program. It needs milliseconds, but the machine may be busy.
+/// The time limit of a program. It needs milliseconds, but the machine may be busy.
 const LIMIT: Duration = Duration::from_secs(60);
 
-/// Says what was found and ends the process.
+/// Reports the finding and ends the process.
 #[track_caller]
 pub(crate) fn finding(what: fmt::Arguments<'_>) -> ! {
     let at = std::panic::Location::caller();
@@ -45,17 +45,17 @@ pub(crate) fn finding(what: fmt::Arguments<'_>) -> ! {
     std::process::abort()
 }
 
-/// Past the capture of tests' output.
+/// Writes to standard error, past the test harness's capture.
 pub(crate) fn say(text: &str) {
     let _ = std::io::stderr().write_all(text.as_bytes());
 }
 
-/// The last actions: whose and which.
+/// The last actions: the id of the tasklet, and the action.
 static NOTES: [(AtomicU64, AtomicPtr<Action>); 32] =
     [const { (AtomicU64::new(0), AtomicPtr::new(std::ptr::null_mut())) }; 32];
 static NOTED: AtomicUsize = AtomicUsize::new(0);
 
-/// A tasklet begins an action.
+/// Records that the tasklet `id` begins an action.
 pub(crate) fn note(id: u64, action: &'static Action) {
     action.times.fetch_add(1, Relaxed);
     let (whose, which) = &NOTES[NOTED.fetch_add(1, Relaxed) % NOTES.len()];
@@ -63,26 +63,26 @@ pub(crate) fn note(id: u64, action: &'static Action) {
     which.store((&raw const *action).cast_mut(), Relaxed);
 }
 
-/// The next program: `seed` is what a finding prints.
+/// Begins the next program. A finding prints `seed`.
 pub(crate) fn begin(seed: u64, plan: &Plan) {
     SEED.store(seed, SeqCst);
     *PLAN.lock().unwrap() = format!("{plan:?}");
     *WATCHED.lock().unwrap() = Some((Instant::now(), Vec::new()));
 }
 
-/// Lets the watchdog into one of the program's schedulers.
+/// Gives the watchdog a spawner for one of the program's schedulers.
 pub(crate) fn let_in(spawner: Spawner) {
     if let Some(watched) = &mut *WATCHED.lock().unwrap() {
         watched.1.push(spawner);
     }
 }
 
-/// The program has come to its end.
+/// Ends the watch over the program.
 pub(crate) fn end() {
     *WATCHED.lock().unwrap() = None;
 }
 
-/// Everything that ends the process names the program from now on.
+/// From now on, everything that ends the process names the program.
 pub(crate) fn install() {
     static ONCE: std::sync::Once = std::sync::Once::new();
     ONCE.call_once(|| {
@@ -96,19 +96,19 @@ pub(crate) fn install() {
                 libc::sigaction(signal, &action, std::ptr::null_mut());
             }
         }
-        // What is planned unwinds without the hook.
+        // Planned panics unwind without the hook.
         std::panic::set_hook(Box::new(|info| {
             let trace = std::backtrace::Backtrace::force_capture();
             say(&format!("{trace}\n"));
             finding(format_args!("{info}"))
         }));
-        // What the library says of stalls is written, to nobody.
+        // The library formats its warnings of stalls, which are then discarded.
         tracing_subscriber::fmt().with_writer(std::io::sink).init();
         std::thread::spawn(watch);
     });
 }
 
-/// A number's digits at the end of `text`, for where nothing may be allocated.
+/// Writes a number's digits to the end of `text`, without an allocation.
 fn digits(text: &mut [u8], mut number: u64) {
     for place in text.iter_mut().rev() {
         *place = b'0' + (number % 10) as u8;
@@ -172,20 +172,20 @@ fn watch() {
     }
 }
 
-/// A neighbour's unwinding is never seen.
+/// Checks that the tasklet does not see a neighbour's unwinding.
 #[track_caller]
 pub(crate) fn nobody_panics() {
     ensure!(!std::thread::panicking(), "a neighbour's unwinding is seen");
 }
 
-/// A pseudo-random word for a place.
+/// Returns a pseudo-random word for a position.
 pub(crate) fn word(tag: u64, at: u64) -> u64 {
     let mut z = tag ^ at.wrapping_mul(0x9e37_79b9_7f4a_7c15);
     z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     z ^ (z >> 27)
 }
 
-/// A part of a frame that nobody else may write to.
+/// A part of a stack frame that no other code may write to.
 pub(crate) struct Frame {
     tag: u64,
     words: [u64; 12],
@@ -212,17 +212,17 @@ impl Drop for Frame {
     }
 }
 
-/// A buffer on the stack between canaries. What an operation has not said that it wrote stays what
-/// it was, however the operation ends.
+/// A buffer on the stack between canaries. However an operation ends, it leaves all bytes as they
+/// were but those that it reports as written.
 pub(crate) struct Buffer<const N: usize> {
     before: Frame,
     pub(crate) bytes: [u8; N],
     after: Frame,
-    /// The number of bytes that were written, as far as is known.
+    /// The number of bytes that were reported as written.
     filled: usize,
 }
 
-/// The byte of an unwritten buffer.
+/// Returns the contents of a buffer that was not written to.
 const BLANK: u8 = 0xb1;
 
 impl<const N: usize> Buffer<N> {
@@ -231,7 +231,7 @@ impl<const N: usize> Buffer<N> {
         Buffer { before: Frame::new(tag), bytes: [BLANK; N], after: Frame::new(!tag), filled: 0 }
     }
 
-    /// The operation says that it wrote `n` bytes.
+    /// Records that the operation has reported `n` bytes.
     #[track_caller]
     pub(crate) fn filled(&mut self, n: usize) -> &[u8] {
         ensure!(n <= N, "{n} bytes read into {N}");
@@ -260,7 +260,7 @@ impl<const N: usize> Drop for Buffer<N> {
     }
 }
 
-/// A call has said that a kill has ended it: the kill is pending, then.
+/// Checks that a kill is pending, because a call has reported that a kill ended it.
 #[track_caller]
 pub(crate) fn is_cancelled(error: &io::Error) -> bool {
     let is = Cancelled::of(error) == Some(Cancelled::Kill);
@@ -270,13 +270,13 @@ pub(crate) fn is_cancelled(error: &io::Error) -> bool {
     is
 }
 
-/// As [`is_cancelled`], of other errors.
+/// The same as [`is_cancelled`], for other errors.
 #[track_caller]
 pub(crate) fn told_of_a_kill() {
     ensure!(task::is_killed(), "told of a kill that is not there");
 }
 
-/// User code runs on a tasklet, never on the scheduler's own stack.
+/// Checks that user code runs on a tasklet, never on the scheduler's own stack.
 #[track_caller]
 pub(crate) fn on_a_tasklet(what: &str) {
     ensure!(task::in_tasklet(), "{what} runs on no tasklet");

@@ -1,4 +1,4 @@
-//! Values that are counted: each is dropped once, and on its way seen once or given back.
+//! Counted values: each is received once or given back, and dropped once.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering::SeqCst};
@@ -6,32 +6,32 @@ use std::time::{Duration, Instant};
 
 use crate::check::{ensure, word};
 
-/// The send said that it was sent.
+/// The send has succeeded.
 const SENT: u8 = 2;
-/// The send gave it back.
+/// The send has given the value back.
 const BACK: u8 = 4;
-/// Somebody received it.
+/// A receiver has it.
 const RECEIVED: u8 = 8;
-/// The sender was unwound out of its call.
+/// The sender has unwound out of its call.
 const CUT: u8 = 16;
-/// It was dropped.
+/// The value has been dropped.
 const DROPPED: u8 = 32;
-/// Nobody need receive what was sent: its channel may end first.
+/// A sent value may be dropped with its channel, without a receiver.
 const LOOSE: u8 = 64;
 
-/// The most values of one program.
+/// The maximum number of values of one program.
 const MAX: usize = 1 << 14;
 
-/// The states of the values of one program.
+/// The fates of all values of one program.
 pub(crate) struct Ledger {
     states: Box<[AtomicU8]>,
     next: AtomicUsize,
 }
 
-/// The end that a value that was sent must have.
+/// The fate that a sent value must have.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Sent {
-    /// It is received in the end.
+    /// A receiver gets it in the end.
     IsReceived,
     /// It may be dropped with its channel.
     MayGo,
@@ -54,11 +54,12 @@ impl Ledger {
         self.states[id].fetch_or(state, SeqCst)
     }
 
-    /// All have been dropped, what was sent was received, what came back was not.
+    /// Checks that all values have been dropped, that sent ones were received, and that returned
+    /// ones were not.
     pub(crate) fn settle(&self) {
         let late = Instant::now() + Duration::from_secs(20);
         for id in 0..self.next.load(SeqCst) {
-            // A pool's thread may still be at it.
+            // A pool thread may still be dropping a value.
             while self.states[id].load(SeqCst) & DROPPED == 0 && Instant::now() < late {
                 std::thread::sleep(Duration::from_micros(100));
             }
@@ -71,7 +72,7 @@ impl Ledger {
     }
 }
 
-/// One of them. Its words tell whether its memory is still its own.
+/// One counted value. Its words show whether other code has written to its memory.
 pub(crate) struct Value {
     ledger: Arc<Ledger>,
     pub(crate) id: usize,
@@ -86,7 +87,7 @@ impl Value {
         ensure!(ours, "value {id} was written to: {:x?}", self.words);
     }
 
-    /// Somebody has received it.
+    /// Records that the value was received.
     #[track_caller]
     pub(crate) fn received(self) {
         self.check();
@@ -94,14 +95,14 @@ impl Value {
         ensure!(before & (RECEIVED | BACK | DROPPED) == 0, "value {} twice ({before:b})", self.id);
     }
 
-    /// Somebody has it as a tasklet's or a job's result.
+    /// Records that the value was a tasklet's or a job's result.
     #[track_caller]
     pub(crate) fn resulted(self) {
         self.ledger.mark(self.id, SENT);
         self.received();
     }
 
-    /// Sends it by `send`, whose error gives it back.
+    /// Sends the value by `send`, whose error gives it back.
     #[track_caller]
     pub(crate) fn sent<E>(
         self,
@@ -138,7 +139,7 @@ impl Offer {
         Offer { ledger: value.ledger.clone(), id: value.id, is_over: false }
     }
 
-    /// The send has ended: with nothing, or with the value.
+    /// Records the end of the send, which has given the value back if it failed.
     #[track_caller]
     pub(crate) fn ended(mut self, result: Result<(), Value>) {
         self.is_over = true;

@@ -1,17 +1,18 @@
-//! S17: random programs over the whole library. Whatever tasklets do to each other: no memory is
-//! foreign, nothing is lost or doubled, locks exclude, everybody ends.
+//! S17: random programs over the whole library. Whatever tasklets do to each other, memory is never
+//! shared by mistake, nothing is lost or duplicated, locks exclude, and all tasklets end.
 //!
-//! A seed makes a program: which actions it is made of, on how many threads, with which limits, how
-//! it ends. Each tasklet draws what it does from numbers of its own, so the choices of a program
-//! are the same each time; what they meet is not, where threads and time decide it.
+//! A seed determines a program: its actions, its threads, its limits, and its end. Each tasklet
+//! draws its actions from random numbers of its own, so a program makes the same choices each time.
+//! Threads and time still decide how these meet.
 //!
-//! A finding ends the process and says which program it was; this runs it again, a thousand times:
+//! A finding ends the process and names the program. This command runs that program a thousand
+//! times:
 //!
 //! ```text
 //! OVERLAPPED_SEED=… cargo test -p overlapped --test random_programs
 //! ```
 //!
-//! `OVERLAPPED_FUZZ_SECONDS=…` runs new programs for as long.
+//! `OVERLAPPED_FUZZ_SECONDS=…` runs new programs for that time.
 
 mod actions;
 mod actor;
@@ -41,7 +42,8 @@ use plan::{End, Leaves, Plan};
 use support::Rng;
 use world::{Shared, World};
 
-/// However the first tasklet of a scheduler ends, it takes away what others have left.
+/// A guard of a scheduler's first tasklet: however the tasklet ends, it drops the lock that others
+/// have left.
 struct Directing<'a>(&'a World);
 
 impl<'a> Directing<'a> {
@@ -58,7 +60,7 @@ impl Drop for Directing<'_> {
     }
 }
 
-/// Acts as the first tasklet of a scheduler, which never waits for long and holds nothing.
+/// Acts as the first tasklet of a scheduler, which never waits long for others, and holds nothing.
 fn direct(world: &Rc<World>, seed: u64) {
     let shared = &world.shared;
     let mut me = Actor::new(world.clone(), seed);
@@ -82,12 +84,12 @@ fn direct(world: &Rc<World>, seed: u64) {
         }
     }
     if shared.plan.end == End::Returned {
-        // Everybody ends; the last ones may be told to.
+        // All tasklets end, the last ones perhaps by kills.
         overlapped::time::sleep(Duration::from_micros(me.rng.below(2_000) as u64));
     }
 }
 
-/// The first tasklet of the run.
+/// Acts as the first tasklet of the run.
 fn first(world: &Rc<World>, rng: &mut Rng) {
     let shared = &world.shared;
     if shared.plan.end != End::Told {
@@ -112,7 +114,7 @@ fn first(world: &Rc<World>, rng: &mut Rng) {
         let _ = overlapped::time::timeout(Duration::from_millis(1), || part.join());
     }
     shared.is_ending.store(true, SeqCst);
-    // The watchdog's way in is its own affair; these would hold off deadlock reports.
+    // These spawners would prevent deadlock reports. The watchdog has its own.
     shared.spawners.lock().unwrap().clear();
     match shared.plan.leaves {
         Leaves::Returning => {}
@@ -126,14 +128,14 @@ fn first(world: &Rc<World>, rng: &mut Rng) {
     }
 }
 
-/// Runs one program; gives how many actions it took.
+/// Runs one program; returns the number of its actions.
 fn program(seed: u64) -> u64 {
     let mut rng = Rng(seed);
     let plan = Plan::new(&mut rng);
     if plan.end != End::Abandoned {
         return run_planned(seed, plan, rng);
     }
-    // A thread on which somebody was parked for good does not end.
+    // A thread on which a tasklet was parked for good does not end.
     let (sender, receiver) = std::sync::mpsc::channel();
     std::thread::spawn(move || sender.send(run_planned(seed, plan, rng)));
     receiver.recv().expect("a program ends, or the process does")
@@ -165,12 +167,12 @@ fn run_planned(seed: u64, plan: Plan, mut rng: Rng) -> u64 {
     shared.actions()
 }
 
-/// The run's own result is as it was planned.
+/// Checks that the run's result is the planned one.
 fn judge(plan: &Plan, ended: std::thread::Result<Result<(), RunError>>) {
     match (ended, plan.leaves) {
         (Ok(Ok(())), Leaves::Returning) | (Ok(Err(RunError::Killed)), Leaves::Killed) => {}
         (Ok(Err(RunError::Deadlock(_))), _) if plan.end == End::Told => {}
-        // Rings that were closed a moment ago may still count.
+        // Rings that were closed a moment ago may still count towards the limit.
         (Ok(Err(RunError::Port(error))), _) if error.kind() == ErrorKind::OutOfMemory => {}
         (Err(payload), Leaves::Panicking) => {
             ensure!(payload.is::<Planned>(), "another panic: {}", payload.is::<TaskletExit>());
@@ -179,11 +181,11 @@ fn judge(plan: &Plan, ended: std::thread::Result<Result<(), RunError>>) {
     }
 }
 
-/// Nothing is left of a program, unless somebody of it was parked for good.
+/// Checks that nothing is left of a program, unless one of its tasklets was parked for good.
 fn settle(shared: &Arc<Shared>, world: Rc<World>) {
     let abandons = shared.abandons();
     if !abandons {
-        // What is kept here is kept by the world it keeps.
+        // The handles refer to the world in which they are kept: this breaks the cycle.
         world.handles.take();
         let users = Rc::strong_count(&world);
         ensure!(users == 1, "{users} closures of tasklets were not dropped");
@@ -197,7 +199,7 @@ fn settle(shared: &Arc<Shared>, world: Rc<World>) {
     }
 }
 
-/// The descriptors and mappings of the process, without those that programs that abandon have left.
+/// The descriptors and mappings of a process.
 struct Belongings {
     descriptors: usize,
     mappings: usize,
@@ -209,8 +211,9 @@ impl Belongings {
         Belongings { descriptors: folder.count(), mappings: support::mappings() }
     }
 
-    /// Descriptors are what they were, soon: a pool's thread may be closing one. Mappings are so
-    /// about, because the allocator and the pool have theirs.
+    /// Checks that no descriptor and hardly any mapping is left. It waits a while, because a pool
+    /// thread may still be closing a descriptor. Some mappings belong to the allocator and the
+    /// pool.
     fn compare(&self) {
         let late = Instant::now() + Duration::from_secs(20);
         loop {
@@ -231,13 +234,14 @@ impl Belongings {
     }
 }
 
-/// Programs in a row, between two looks at what the process has.
+/// The number of programs between two checks of the process's descriptors and mappings.
 const ROUND: u64 = 200;
 
-/// Runs programs from `first` on as long as `goes_on` says; gives how many, and their actions.
+/// Runs programs from `first` on, as long as `goes_on` returns true. Returns the numbers of
+/// programs and actions.
 fn programs(first: u64, mut goes_on: impl FnMut(u64) -> bool) -> (u64, u64) {
     check::install();
-    // The pools' threads, and what else is opened once.
+    // Starts the pools' threads, and opens everything that is opened only once.
     for seed in 0..20 {
         program(seed);
     }

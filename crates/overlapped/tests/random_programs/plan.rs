@@ -1,4 +1,4 @@
-//! The plan of a program, which its seed decides before it begins.
+//! The properties of a program that its seed decides in advance.
 
 use overlapped::Config;
 use overlapped::task::{ChannelEvent, Observer};
@@ -7,20 +7,21 @@ use overlapped::time::Duration;
 use crate::actions::{ALL, Action};
 use crate::support::Rng;
 
-/// The end of a program.
+/// The kinds of a program's end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum End {
-    /// `run_until`: whoever is left is killed, so anybody may wait for ever.
+    /// `run_until`: the remaining tasklets are killed, so any tasklet may wait for ever.
     Killed,
-    /// `run`: everybody ends, so nobody waits for ever.
+    /// `run`: all tasklets end, so none waits for ever.
     Returned,
-    /// `run`, among tasklets only: who waits for ever is told so, or the run is.
+    /// `run`, among tasklets only: a tasklet that waits for ever gets a deadlock report, or the run
+    /// does.
     Told,
-    /// As `Killed`, with a short time of grace and tasklets that outlive it.
+    /// The same as `Killed`, with a short grace time and tasklets that outlive it.
     Abandoned,
 }
 
-/// The end of the first tasklet.
+/// The kinds of the first tasklet's end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Leaves {
     Returning,
@@ -28,17 +29,17 @@ pub(crate) enum Leaves {
     Killed,
 }
 
-/// One program, but for what its tasklets choose.
+/// One program, apart from its tasklets' choices.
 #[derive(Debug)]
 pub(crate) struct Plan {
     pub(crate) end: End,
     pub(crate) leaves: Leaves,
     pub(crate) threads: usize,
-    /// Threads that belong to no scheduler.
+    /// The number of threads without a scheduler.
     pub(crate) helpers: usize,
-    /// Tasklets at the beginning, on each scheduler.
+    /// The number of tasklets at the beginning, on each scheduler.
     pub(crate) actors: usize,
-    /// Actions of each.
+    /// The number of actions of each.
     pub(crate) steps: usize,
     stacks_max: Option<usize>,
     pub(crate) tasklets_max: Option<usize>,
@@ -60,7 +61,7 @@ impl Plan {
         let mut some = |n, most| (rng.below(n) == 0).then(|| 1 + rng.below(most));
         let threads = if alone { 1 } else { 1 + some(4, 2).unwrap_or(0) };
         let helpers = if alone { 0 } else { some(4, 2).unwrap_or(0) };
-        // Who waits for a child that waits for a stack may wait for ever.
+        // A tasklet whose child waits for a stack may wait for ever.
         let stacks_max = some(8, 12).filter(|_| end != End::Returned);
         let tasklets_max = some(12, 30).map(|n| n + 3);
         let operations_max = some(16, 12);
@@ -70,10 +71,10 @@ impl Plan {
             1 => Leaves::Killed,
             _ => Leaves::Returning,
         };
-        // Each action in every second program: together with few others it happens often.
+        // Each action is in every second program. With few others beside it, it happens often.
         let fits = |action: &&Action| {
             (!alone || action.among_tasklets)
-                // Whoever is parked for good keeps its locks; this one is the process's.
+                // A tasklet that is parked for good keeps its locks; this one is the process's.
                 && (end != End::Abandoned || action.name != "standard output")
         };
         let mut actions: Vec<_> = ALL.iter().filter(fits).filter(|_| rng.below(2) == 0).collect();
@@ -121,7 +122,7 @@ impl Plan {
     }
 }
 
-/// Is told of everything, and does what an observer may.
+/// An observer that does everything which an observer may do.
 struct Onlooker;
 
 impl Observer for Onlooker {

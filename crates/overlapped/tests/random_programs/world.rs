@@ -17,11 +17,11 @@ use crate::ledger::{Ledger, Value};
 use crate::plan::{End, Plan};
 use crate::support::Rng;
 
-/// The most tasklets of one program.
+/// The maximum number of tasklets of one program.
 const TASKLETS_MAX: usize = 200;
-/// The most actions.
+/// The maximum number of actions.
 const ACTIONS_MAX: i64 = 1_500;
-/// The most handles that are kept.
+/// The maximum number of handles that are kept.
 const HANDLES_MAX: usize = 24;
 
 /// The state that all threads of a program share.
@@ -34,7 +34,7 @@ pub(crate) struct Shared {
     pub(crate) left: Mutex<Vec<Receiver<Value>>>,
     pub(crate) remotes: Mutex<Vec<(Remote, Arc<Fate>)>>,
     pub(crate) spawners: Mutex<Vec<Spawner>>,
-    /// The first tasklet is about to end: whoever is left may be killed.
+    /// The first tasklet is about to end, and the remaining ones may be killed.
     pub(crate) is_ending: AtomicBool,
     left_to_do: AtomicI64,
     tasklets: AtomicUsize,
@@ -69,7 +69,7 @@ impl Shared {
         self.ledger.value()
     }
 
-    /// A number for something, used once.
+    /// Returns a number that is used once.
     pub(crate) fn id(&self) -> u64 {
         self.ids.fetch_add(1, SeqCst)
     }
@@ -97,17 +97,17 @@ impl Shared {
     }
 }
 
-/// The facts about a tasklet: what was done to it, and what it did.
+/// The record of a tasklet: what others have done to it, and what it has done.
 #[derive(Default)]
 pub(crate) struct Fate {
     pub(crate) id: u64,
     pub(crate) is_killed: AtomicBool,
     pub(crate) may_panic: AtomicBool,
-    /// One more than the number of the value that it returned.
+    /// The number of the value that it returned, plus one.
     pub(crate) returned: AtomicUsize,
 }
 
-/// A handle that anybody of its scheduler may use.
+/// A handle that any tasklet of its scheduler may use.
 pub(crate) struct Handle {
     pub(crate) tasklet: Tasklet<Value>,
     pub(crate) fate: Arc<Fate>,
@@ -122,7 +122,7 @@ pub(crate) struct World {
     pub(crate) streams: Streams,
     pub(crate) packets: Packets,
     pub(crate) files: Files,
-    /// There is a tasklet that ends what others have left.
+    /// A tasklet exists that drops what others have left.
     pub(crate) is_directed: Cell<bool>,
 }
 
@@ -154,7 +154,7 @@ impl World {
         })
     }
 
-    /// Keeps a handle, in place of another one if there are many.
+    /// Keeps a handle; it replaces another one if there are many.
     pub(crate) fn keep(&self, handle: Handle, rng: &mut Rng) {
         let mut handles = self.handles.borrow_mut();
         let old = match handles.len() {
@@ -173,7 +173,7 @@ impl World {
 }
 
 impl Drop for World {
-    /// Everybody has ended who was here.
+    /// All tasklets of this world have ended.
     fn drop(&mut self) {
         self.streams.settle();
         self.packets.settle();

@@ -36,7 +36,7 @@ enum SendTime {
     Immediate,
 }
 
-/// The maximum length of an HTTP method that is waited for.
+/// The maximum length of an HTTP method for whose end the handshake waits.
 const METHOD_MAX: usize = 16;
 
 /// The reason why a handshake has failed.
@@ -145,7 +145,8 @@ impl TlsSession {
                 Err(error) if error.kind() == ErrorKind::WouldBlock => {}
                 read => return read,
             }
-            // Bytes of the socket count as moved: a whole record may take a slow client long.
+            // Received bytes count as progress, because a slow client may take long for a complete
+            // record.
             let (begin, left) = (Instant::now(), rate.left());
             let taken = timeout(left, || self.feed_from_socket(socket, buf, rate))?;
             rate.account(taken as u64, begin.elapsed());

@@ -1,5 +1,5 @@
 //! The pages of a monitoring listener: `/metrics` for Prometheus, `/healthz` (the server runs),
-//! `/readyz` (it accepts clients; `503` from the moment it is told to stop).
+//! `/readyz` (it accepts clients; `503` as soon as it stops).
 //!
 //! During a hot restart both processes are asked, through the same socket. Until the old process
 //! has stopped accepting, it answers `/readyz` for the new one; otherwise a load balancer would see

@@ -71,7 +71,7 @@ fn hint(status: StatusCode) -> &'static str {
         StatusCode::MOVED_PERMANENTLY
         | StatusCode::FOUND
         | StatusCode::TEMPORARY_REDIRECT
-        | StatusCode::PERMANENT_REDIRECT => "This has moved; your browser is told where.",
+        | StatusCode::PERMANENT_REDIRECT => "This has moved to another address.",
         StatusCode::PAYLOAD_TOO_LARGE => "The request is larger than the server accepts.",
         StatusCode::BAD_GATEWAY => "The program behind this address has failed.",
         StatusCode::SERVICE_UNAVAILABLE => "The server is busy. Try again in a moment.",

@@ -1,6 +1,6 @@
-//! A driver in memory. It keeps the promises of the crate's documentation: bytes that were not
-//! taken are passed in again with what has arrived since, a reply is complete before the next
-//! request is answered, after `Close` or `Malformed` nothing more is decoded.
+//! A driver in memory. It keeps the promises of the crate's documentation. Bytes that were not
+//! taken are passed in again, with those that have arrived since. A reply is complete before the
+//! next request is answered. After `Close` or `Malformed` nothing more is decoded.
 #![allow(dead_code, reason = "each test program uses a part of it")]
 
 pub(crate) mod log;
@@ -94,7 +94,7 @@ struct Body<'a, 'b> {
     asked: bool,
     interim_responses: usize,
     given: Vec<u8>,
-    /// The most bytes that one read returns.
+    /// The maximum number of bytes that one read returns.
     read_bytes_max: usize,
 }
 

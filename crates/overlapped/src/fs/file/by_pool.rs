@@ -16,7 +16,7 @@ use crate::op::{Fs, Op, clamp};
 use crate::task::blocking::on_pool;
 use crate::task::wait::perform_now;
 
-/// The most that one job copies. A longer transfer is several jobs.
+/// The maximum number of bytes that one job copies. A longer transfer is several jobs.
 const COPY_MAX: usize = 16 << 20;
 
 /// Memory that is larger goes back to the allocator.

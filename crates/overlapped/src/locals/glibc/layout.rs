@@ -19,7 +19,7 @@ use super::pointer;
 
 /// The values of pthread_setspecific in one table: the first table lies in the descriptor.
 pub(super) const KEYS_IN_TABLE: usize = 32;
-/// The most bytes of thread-locals that libc itself may have.
+/// The maximum size of libc's own thread-locals, in bytes.
 pub(super) const LIBC_MAX: usize = 1024;
 /// The header's first words on x86-64: block, dtv, descriptor; then what is copied.
 #[cfg(target_arch = "x86_64")]

@@ -47,7 +47,7 @@ use super::{Ending, Sched, State, TcbPtr, Waiting};
 use crate::sys::thread::end;
 use cleanup::clean_up;
 
-/// The least time for tasklets that have never begun to drop their closures.
+/// The minimum time in which tasklets that have never begun drop their closures.
 const LAST_NS: u64 = 1_000_000_000;
 
 impl Sched {

@@ -15,7 +15,7 @@ use crate::watchdog;
 /// between two searches, in nanoseconds.
 const AFTER_NS: u64 = 1_000_000_000;
 
-/// The most cycles that one scheduler reports.
+/// The maximum number of cycles that one scheduler reports.
 const TOLD_MAX: usize = 16;
 
 impl Sched {

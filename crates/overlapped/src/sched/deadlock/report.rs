@@ -31,7 +31,7 @@ pub struct Waiter {
 }
 
 impl DeadlockReport {
-    /// The most waiters that a report lists.
+    /// The maximum number of waiters that a report lists.
     pub(crate) const WAITERS_MAX: usize = 64;
 
     pub(crate) fn new(waiters: Vec<Waiter>, count: usize) -> DeadlockReport {

@@ -57,7 +57,7 @@ pub(crate) enum Refused {
     Full,
 }
 
-/// The most closures that wait in an inbox.
+/// The maximum number of closures that wait in an inbox.
 pub(crate) const JOBS_MAX: usize = 1 << 20;
 
 /// Lists that have grown beyond this are given back.

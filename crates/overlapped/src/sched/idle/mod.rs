@@ -29,7 +29,7 @@ const TRIM_EVERY_NS: u64 = 1_000_000_000;
 /// The distance, in completions, at which a tasklet's block is prefetched.
 const PREFETCH_AHEAD: usize = 4;
 
-/// The most closures from the inbox that have been taken in and have not begun.
+/// The maximum number of closures that have been taken from the inbox and have not begun.
 const UNBEGUN_MAX: usize = 1 << 12;
 
 /// The outcome of a poll.

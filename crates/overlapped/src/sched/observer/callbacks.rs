@@ -17,8 +17,8 @@ pub struct ChannelEvent {
 /// Callbacks for switches and channel actions: Stackless Python's schedule and channel callbacks.
 ///
 /// They are called on tasklets' stacks, inside `no_switch`: they must not wait. The observer is
-/// given to `Config::observer`. A run without an observer pays nothing. A panic in it is printed
-/// and ignored.
+/// given to `Config::observer`. A run without an observer pays nothing. A panic in an observer is
+/// printed and ignored.
 pub trait Observer {
     /// Called when `next` starts to run; `previous` ran before it, if any tasklet did.
     fn switched(&self, previous: Option<u64>, next: u64) {

@@ -4,9 +4,9 @@ use std::cell::Cell;
 
 use crate::sys::clock;
 
-/// The most switches between two polls.
+/// The maximum number of switches between two polls.
 const SWITCHES_MAX: u32 = 64;
-/// The most time between two polls, in nanoseconds, as far as tasklets yield.
+/// The maximum time between two polls, in nanoseconds, as long as tasklets yield.
 const LOOK_EVERY_NS: u64 = 1_000_000;
 /// The number of switches between two reads of the coarse clock.
 const GLANCE_EVERY: u32 = 8;

@@ -7,7 +7,8 @@ use super::body;
 use crate::stack::{Stack, TakeError};
 use crate::switch::Fiber;
 
-/// The most fibers that are kept for reuse; the stacks of other fibers go back to the pool.
+/// The maximum number of fibers that are kept for reuse; the stacks of other fibers go back to the
+/// pool.
 const IDLE_MAX: usize = 256;
 
 impl Sched {

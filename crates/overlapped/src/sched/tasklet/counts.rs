@@ -23,7 +23,7 @@ pub(in crate::sched) fn new_number() -> u64 {
     NEXT.fetch_add(1, Ordering::Relaxed)
 }
 
-/// The most handles that are counted: `Arc`'s limit.
+/// The maximum number of handles: `Arc`'s limit.
 pub(in crate::sched) const HANDLES_MAX: usize = isize::MAX as usize;
 
 /// Ends the process, because a count would wrap after too many forgotten handles.

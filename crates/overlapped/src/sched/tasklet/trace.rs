@@ -8,6 +8,6 @@ pub(crate) struct Trace {
 }
 
 impl Trace {
-    /// The most frames that a trace holds.
+    /// The maximum number of frames in a trace.
     pub(crate) const DEPTH: usize = 64;
 }

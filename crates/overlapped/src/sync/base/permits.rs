@@ -34,7 +34,7 @@ const CLOSED: usize = 1;
 /// One permit in the state.
 const ONE: usize = 2;
 
-/// The most permits of one lock or semaphore.
+/// The maximum number of permits of one lock or semaphore.
 pub(in crate::sync) const PERMITS_MAX: usize = usize::MAX / (2 * ONE);
 
 /// The queue, made at the first contention.

@@ -8,7 +8,8 @@ use crate::sys::address::SocketAddrBuf;
 /// A slice of memory as the system takes it; std's `IoSlice` and `IoSliceMut` have its layout.
 pub(crate) type Slice = libc::iovec;
 
-/// The most slices one transfer takes (`UIO_MAXIOV`, readv(2)); std hides it by clamping, too.
+/// The maximum number of slices in one transfer (`UIO_MAXIOV`, readv(2)); std hides it by clamping,
+/// too.
 pub(crate) const SLICES_MAX: usize = 1024;
 
 /// A message header that borrows its slices and its receiver or sender. Its own address goes to the

@@ -117,7 +117,8 @@ pub(crate) fn read(fd: impl AsFd, buf: &mut [u8]) -> io::Result<usize> {
     Ok(rustix::io::retry_on_intr(|| rustix::io::read(&fd, &mut *buf))?)
 }
 
-/// Writes all of `bytes` at the cursor, blocking the thread; how many were written in any case.
+/// Writes all of `bytes` at the cursor, blocking the thread. Returns the number of bytes written,
+/// also after an error.
 pub(crate) fn write_all(fd: impl AsFd, bytes: &[u8]) -> (usize, io::Result<()>) {
     let mut done = 0;
     while done < bytes.len() {

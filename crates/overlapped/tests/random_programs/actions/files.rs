@@ -1,4 +1,4 @@
-//! Files, child processes, the standard output's lock.
+//! Files, child processes, the lock of standard output.
 
 use std::cell::{Cell, RefCell};
 use std::io::{self, ErrorKind, Read, Seek, SeekFrom};
@@ -17,7 +17,7 @@ use overlapped::process::Command;
 use crate::actor::Actor;
 use crate::check::{Buffer, ensure, is_cancelled, word};
 
-/// The folder with the files of all programs of this process.
+/// The folder for the files of all programs of this process.
 static FOLDER: LazyLock<tempfile::TempDir> =
     LazyLock::new(|| tempfile::tempdir().expect("a temporary folder"));
 /// A file whose bytes are known.
@@ -29,7 +29,7 @@ static KNOWN: LazyLock<PathBuf> = LazyLock::new(|| {
     path
 });
 const LENGTH: u64 = 96 << 10;
-/// Regions of the file that is written to, and their length.
+/// The number of regions of the file that is written to, and the length of each.
 const REGIONS: usize = 6;
 const REGION: usize = 2_000;
 
@@ -42,18 +42,18 @@ pub(crate) struct Files {
     known: RefCell<Option<Rc<Known>>>,
     written: RefCell<Option<Rc<Written>>>,
     copied: RefCell<Option<Rc<[File; 3]>>>,
-    /// Left behind by a tasklet, until the first one ends.
+    /// The lock that a tasklet has left behind; it is dropped when the first tasklet ends.
     pub(crate) speaking: RefCell<Option<Speaking>>,
 }
 
-/// A known file, and where its cursor is.
+/// A file with known contents, and the position of its cursor.
 struct Known {
     file: File,
     at: Cell<u64>,
     is_busy: Cell<bool>,
 }
 
-/// The content of a region of a file. It is unknown after a write that was interrupted.
+/// The contents of a region of a file: unknown after a write that was cancelled.
 #[derive(Clone, Copy, Default)]
 enum Content {
     #[default]
@@ -62,14 +62,14 @@ enum Content {
     Unknown,
 }
 
-/// A file of this program's own, and what is in each region.
+/// A file that only this program uses, and the contents of its regions.
 struct Written {
     file: File,
     regions: [Cell<Content>; REGIONS],
     is_busy: [Cell<bool>; REGIONS],
 }
 
-/// Sets a flag for as long as it lives.
+/// A flag that is set while this value lives.
 struct Using<'a>(&'a Cell<bool>);
 
 impl<'a> Using<'a> {
@@ -93,7 +93,7 @@ fn may_fail(me: &Actor, what: &str, error: &io::Error) {
     ensure!(may, "{what}: {error}");
 }
 
-/// The known file, where it can be had.
+/// Returns the known file; opens it if necessary. `None` if the open was cancelled.
 fn known(me: &mut Actor) -> Option<Rc<Known>> {
     let there = me.world.files.known.borrow().clone();
     if there.is_some() {
@@ -174,7 +174,7 @@ fn written(me: &mut Actor) -> Rc<Written> {
     })
 }
 
-/// Looks at a region, then writes another text there.
+/// Checks a region, then writes another text there.
 pub(super) fn write_at(me: &mut Actor) {
     let written = written(me);
     let region = me.rng.below(REGIONS);
@@ -182,7 +182,7 @@ pub(super) fn write_at(me: &mut Actor) {
     let begin = (region * REGION) as u64;
     let text = |tag, at: usize| word(tag, at as u64).to_le_bytes()[0];
     match written.regions[region].get() {
-        // What was cut may come later.
+        // A cancelled write may still happen.
         Content::Unknown => return,
         Content::Nothing => {}
         Content::Text(tag) => {
@@ -211,7 +211,7 @@ pub(super) fn write_at(me: &mut Actor) {
     }
 }
 
-/// Removes what it names, whatever has come of it.
+/// A path whose file is removed in the end, if it exists.
 struct Removing(PathBuf);
 
 impl Drop for Removing {
@@ -260,7 +260,7 @@ pub(super) fn copy(me: &mut Actor) {
     }
 }
 
-/// A child process, now and then: it costs a thousand times what other actions do.
+/// Runs a child process, rarely: it costs a thousand times as much as other actions.
 pub(super) fn child(me: &mut Actor) {
     if !me.one_in(20) {
         return;
@@ -285,7 +285,7 @@ pub(super) fn child(me: &mut Actor) {
     }
 }
 
-/// The standard output's lock while somebody has it.
+/// The lock of standard output while a tasklet holds it.
 pub(crate) struct Speaking {
     _flag: Flag,
     _lock: StdoutLock<'static>,
@@ -297,19 +297,19 @@ struct Flag;
 
 impl Drop for Flag {
     fn drop(&mut self) {
-        ensure!(IS_SPEAKING.swap(false, SeqCst), "somebody else had the standard output's lock");
+        ensure!(IS_SPEAKING.swap(false, SeqCst), "another tasklet had standard output's lock");
     }
 }
 
-/// The standard output's lock is one tasklet's, whichever others there were. It may outlive the
-/// tasklet that took it.
+/// Locks standard output, which excludes all other tasklets. The lock may outlive the tasklet that
+/// took it.
 pub(super) fn standard_output(me: &mut Actor) {
     if me.level > 0 || me.has_left_lock {
         return;
     }
     let before = std::mem::replace(&mut me.level, 100);
     let lock = overlapped::io::stdout().lock();
-    ensure!(!IS_SPEAKING.swap(true, SeqCst), "two have the standard output's lock");
+    ensure!(!IS_SPEAKING.swap(true, SeqCst), "two tasklets hold the lock of standard output");
     let speaking = Speaking { _flag: Flag, _lock: lock };
     drop(overlapped::io::stdout().lock());
     me.pause_a_while();

@@ -1,7 +1,7 @@
 //! Locks, permits and meetings, shared by all threads of a program.
 //!
-//! Locks have an order (`Actor::level`): who holds one takes later ones only. So a wait for a lock
-//! ends when others' waits do.
+//! Locks have an order (`Actor::level`): a tasklet that holds one takes only later ones. So a wait
+//! for a lock ends when the waits of its holders end.
 
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, AtomicUsize, Ordering::SeqCst};
 
@@ -15,7 +15,7 @@ use crate::check::{ensure, word};
 use crate::support::Rng;
 use crate::world::Shared;
 
-/// The value that a lock guards. It is not atomic, since only one tasklet is inside.
+/// The value that a lock guards. It is not atomic, because its holder is alone.
 #[derive(Default)]
 pub(super) struct Guarded {
     turns: u64,
@@ -35,7 +35,7 @@ impl Guarded {
     }
 }
 
-/// The state of a lock: a positive number inside, or minus the number of readers.
+/// The writer's number, or the negated number of readers.
 #[derive(Default)]
 struct Inside(AtomicI64);
 
@@ -94,7 +94,7 @@ impl Locks {
         }
     }
 
-    /// Nobody holds anything any more.
+    /// Checks that no lock is held any more.
     pub(crate) fn settle(&self) {
         for (lock, _) in &self.mutexes {
             let is_free = !matches!(lock.try_lock(), Err(TryLockError::WouldBlock));
@@ -115,7 +115,7 @@ impl Locks {
     }
 }
 
-/// Does other things while it holds what has this level.
+/// Performs other actions while it holds a lock of this level.
 fn hold(me: &mut Actor, level: usize, check: impl Fn()) {
     let before = std::mem::replace(&mut me.level, level + 1);
     for _ in 0..me.rng.below(3) {
@@ -146,7 +146,7 @@ pub(super) fn try_mutex(me: &mut Actor) {
     try_in(&shared, me.rng.below(2));
 }
 
-/// Also what a thread without a scheduler does.
+/// A thread without a scheduler does this, too.
 pub(super) fn try_in(shared: &Shared, at: usize) {
     let (lock, inside) = &shared.locks.mutexes[at];
     let mut guard = match lock.try_lock() {
@@ -158,7 +158,7 @@ pub(super) fn try_in(shared: &Shared, at: usize) {
     guard.turn();
 }
 
-/// A thread without a scheduler waits for its turn.
+/// Waits for a lock in a thread without a scheduler.
 pub(super) fn wait_in(shared: &Shared, at: usize) {
     let (lock, inside) = &shared.locks.mutexes[at];
     let mut guard = lock.lock().unwrap_or_else(PoisonError::into_inner);
@@ -292,7 +292,7 @@ pub(super) fn event(me: &mut Actor) {
     }
 }
 
-/// A value that one makes, whatever becomes of those who try.
+/// A value that one tasklet makes, even if others are killed while they try.
 pub(super) fn once(me: &mut Actor) {
     let at = me.rng.below(3);
     if at + 7 < me.level {

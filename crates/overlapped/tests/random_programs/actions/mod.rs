@@ -1,4 +1,4 @@
-//! The actions of the tasklets of a program. Each is one function.
+//! The actions of a program's tasklets: one function each.
 
 pub(crate) mod channels;
 pub(crate) mod files;
@@ -15,21 +15,22 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use crate::actor::Actor;
 use channels::queues;
 
-/// One thing that a tasklet may do.
+/// One action of a tasklet.
 pub(crate) struct Action {
     pub(crate) name: &'static str,
     pub(crate) perform: fn(&mut Actor),
-    /// It may wait until somebody kills the tasklet.
+    /// The action may wait until another tasklet kills its tasklet.
     pub(crate) may_wait_long: bool,
-    /// It never waits, not even for an error: it can be done inside of `no_switch`.
+    /// The action never waits, so it can be done inside `no_switch`.
     pub(crate) never_waits: bool,
-    /// It holds other actions.
+    /// The action contains other actions.
     pub(crate) holds_others: bool,
-    /// Only tasklets of this scheduler can end its waits, or time: deadlock reports stay possible.
+    /// Only tasklets of this scheduler, or time, can end the action's waits, so deadlock reports
+    /// stay possible.
     pub(crate) among_tasklets: bool,
-    /// In every program.
+    /// The action is part of every program.
     pub(crate) always: bool,
-    /// The number of times that it was done, in all programs.
+    /// The number of times that the action was done, in all programs.
     pub(crate) times: AtomicU64,
 }
 
@@ -79,7 +80,7 @@ impl Action {
     }
 }
 
-/// All of them.
+/// All actions.
 pub(crate) static ALL: [Action; 69] = [
     plain("yield", tasks::give_way).among_tasklets().always(),
     plain("spawn", tasks::spawn).among_tasklets().still().always(),
@@ -152,13 +153,13 @@ pub(crate) static ALL: [Action; 69] = [
     plain("stay", threads::stay).long(),
 ];
 
-/// The action that was done least often, and how often that was.
+/// Returns the action that was done least often, and the number of times.
 pub(crate) fn rarest() -> (&'static str, u64) {
     let times = |action: &&Action| action.times.load(Relaxed);
     ALL.iter().min_by_key(times).map_or(("none", 0), |action| (action.name, times(&action)))
 }
 
-/// Does what only the first tasklet of a scheduler may do to others.
+/// Does one of the things that the first tasklet of a scheduler does to others.
 pub(crate) fn direct(me: &mut Actor) {
     let all: [fn(&mut Actor); 5] =
         [tasks::spawn, tasks::kill, tasks::resume, tasks::run_now, tasks::join];

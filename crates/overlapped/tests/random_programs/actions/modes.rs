@@ -1,4 +1,4 @@
-//! Modes of a part of a tasklet: a shield, a deadline, no switching; and its locals.
+//! Modes of a part of a tasklet: a shield, a deadline, no switching; its locals.
 
 use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
@@ -17,7 +17,8 @@ pub(super) fn panic(me: &mut Actor) {
     }
 }
 
-/// Unwinds to here, or past here; a kill may be outlived, but not the last one.
+/// Catches an unwinding, or lets it go on. A tasklet may outlive a kill, but not that of the
+/// shutdown.
 pub(super) fn catch(me: &mut Actor) {
     let Err(payload) = catch_unwind(AssertUnwindSafe(|| me.acts(3))) else { return };
     let is_kill = payload.is::<TaskletExit>();
@@ -37,7 +38,7 @@ pub(super) fn shield(me: &mut Actor) {
     resume_unwind(payload);
 }
 
-/// Nothing unwinds for a kill; the next wait does.
+/// A kill unwinds nothing inside; the next wait after it does.
 pub(super) fn kill_as_error(me: &mut Actor) {
     let (was_bounded, was_shielded) = (me.is_bounded, me.is_shielded);
     (me.is_bounded, me.is_shielded) = (true, true);
@@ -63,10 +64,10 @@ pub(super) fn no_switch(me: &mut Actor) {
     me.is_still = was_still;
 }
 
-/// The number of values of locals.
+/// The number of values of locals that exist.
 static LIVING: AtomicI64 = AtomicI64::new(0);
 
-/// A tasklet's own value.
+/// The value of a local in one tasklet.
 struct Counted {
     words: Cell<[u64; 2]>,
     makes_another: Cell<bool>,
@@ -94,7 +95,7 @@ impl Drop for Counted {
 static KEYS: [Local<Counted>; 3] = [const { Local::new(Counted::new) }; 3];
 static LAST: Local<Counted> = Local::new(Counted::new);
 
-/// Checks that every value of a local that a program made has been dropped.
+/// Checks that every value of a local has been dropped once.
 pub(crate) fn settle_locals(are_left: bool) {
     let left = LIVING.swap(0, SeqCst);
     ensure!(are_left || left == 0, "{left} values of locals were not dropped, or too often");
@@ -146,7 +147,8 @@ impl Drop for Bomb {
     }
 }
 
-/// Nobody wants it: its panic ends with it.
+/// Spawns a tasklet whose result panics when it is dropped. The result is not wanted, so its panic
+/// is swallowed.
 pub(super) fn bomb(me: &mut Actor) {
     if me.may_spawn() && me.one_in(2) {
         let _ = overlapped::Builder::new().spawn(|| Bomb);

@@ -1,5 +1,5 @@
 //! Datagrams: UDP on the loopback, which may lose them, and a pair of the Unix family, which does
-//! not. Each comes whole, once, and from where it was sent.
+//! not. Each arrives complete, once, and from its sender's address.
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashSet;
@@ -36,7 +36,7 @@ struct Unix {
     is_receiving: Cell<bool>,
 }
 
-/// The datagram with this number.
+/// Returns the datagram with this number.
 fn compose(bytes: &mut [u8; LONGEST], number: u64) -> usize {
     let length = 16 + (word(number, 0) % (LONGEST as u64 - 16)) as usize;
     for (i, part) in bytes.chunks_mut(8).enumerate() {
@@ -46,7 +46,7 @@ fn compose(bytes: &mut [u8; LONGEST], number: u64) -> usize {
     length
 }
 
-/// Its number, where it is whole.
+/// Returns the number of a datagram, if it is complete.
 #[track_caller]
 fn read_number(bytes: &[u8]) -> u64 {
     ensure!(bytes.len() >= 16, "a datagram of {} bytes", bytes.len());
@@ -85,7 +85,7 @@ impl Packets {
         new
     }
 
-    /// Checks that every datagram of the Unix family that was not received is still there.
+    /// Checks that datagrams of the Unix family which were not received are still in the queue.
     pub(crate) fn settle(&self) {
         let Some(unix) = self.unix.take() else { return };
         let Some(Unix { ends: [_, end], sent, seen, .. }) = Rc::into_inner(unix) else {
@@ -103,7 +103,7 @@ impl Packets {
     }
 }
 
-/// Sets a flag for as long as it lives.
+/// A flag that is set while this value lives.
 struct Using<'a>(&'a Cell<bool>);
 
 impl Drop for Using<'_> {

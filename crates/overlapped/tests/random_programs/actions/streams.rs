@@ -1,4 +1,4 @@
-//! Streams: TCP, the Unix family, pipes. Each byte says which connection it belongs to, and where.
+//! Streams: TCP, the Unix family, pipes. Each byte shows its connection and its position.
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
@@ -15,7 +15,7 @@ use overlapped::os::unix::net::UnixStream;
 use crate::actor::Actor;
 use crate::check::{Buffer, ensure, is_cancelled, word};
 
-/// The most connections at a time.
+/// The maximum number of connections at a time.
 const LINKS_MAX: usize = 4;
 
 enum End {
@@ -45,7 +45,7 @@ impl End {
     }
 
     fn shut_down(&self) {
-        // The other end may have closed it already.
+        // The other end may have closed the connection already.
         let _ = match self {
             End::Tcp(stream) => stream.shutdown(Shutdown::Write),
             End::Unix(stream) => stream.shutdown(Shutdown::Write),
@@ -63,7 +63,7 @@ impl End {
     }
 }
 
-/// The bytes of one direction. One tasklet at a time reads, and one at a time writes.
+/// The bytes that one direction has carried. One tasklet at a time reads, and one at a time writes.
 #[derive(Default)]
 struct Way {
     sent: Cell<u64>,
@@ -73,15 +73,15 @@ struct Way {
     is_shut: Cell<bool>,
 }
 
-/// A connection: what is written at an end comes out at the other.
+/// A connection: bytes that are written at one end are read at the other.
 struct Link {
     tag: u64,
     ends: [End; 2],
-    /// By the end that writes.
+    /// Indexed by the end that writes.
     ways: [Option<Way>; 2],
 }
 
-/// A way that is used by one; given up however its use ends.
+/// A direction that one tasklet uses; released however the use ends.
 struct Using<'a>(&'a Cell<bool>);
 
 impl<'a> Using<'a> {
@@ -108,12 +108,12 @@ impl Link {
         }
     }
 
-    /// One end and the way that it writes, or the way that it reads.
+    /// Returns an end and the direction that it writes, or the one that it reads.
     fn way(&self, from: usize) -> Option<&Way> {
         self.ways[from].as_ref()
     }
 
-    /// All that was sent and has not been seen is there still, and nothing else.
+    /// Checks that exactly the bytes which were sent and not received are still there.
     fn settle(self) {
         let tag = self.tag;
         for (from, way) in self.ways.iter().enumerate() {
@@ -149,7 +149,7 @@ pub(crate) struct Streams {
     listening: RefCell<Option<Rc<Listening>>>,
 }
 
-/// A listener, and what has come to it for others.
+/// A listener, and the connections that it has accepted for others.
 struct Listening {
     listener: TcpListener,
     port: u16,
@@ -157,8 +157,8 @@ struct Listening {
 }
 
 impl Streams {
-    /// Keeps a new connection in place of another, whose descriptors are closed when the last one
-    /// leaves it.
+    /// Keeps a new connection in place of another one, whose descriptors are closed when its last
+    /// user drops it.
     fn keep(&self, link: Link, at: usize) {
         let link = Rc::new(link);
         let mut links = self.links.borrow_mut();
@@ -193,7 +193,7 @@ fn both_ways() -> [Option<Way>; 2] {
     [Some(Way::default()), Some(Way::default())]
 }
 
-/// An error of a call that could not open something: there are limits.
+/// Checks the error of a call that opens something: limits may have been reached.
 fn may_fail(me: &Actor, what: &str, error: &io::Error) {
     let may = match error.kind() {
         ErrorKind::TimedOut => true,
@@ -265,7 +265,7 @@ fn read_into<const N: usize>(me: &mut Actor) {
     let most = 1 + me.rng.below(N);
     match me.wait(|| link.ends[1 - from].read(&mut buf.bytes[..most])) {
         Ok(0) => {
-            // Who writes at the moment has not said how much it was.
+            // A tasklet that is writing has not recorded its bytes yet.
             let is_end = way.is_shut.get() && way.seen.get() >= way.sent.get();
             ensure!(is_end, "an end after {} of {} bytes", way.seen.get(), way.sent.get());
         }
@@ -285,7 +285,7 @@ pub(super) fn read(me: &mut Actor) {
     }
 }
 
-/// Peeks, and checks that the bytes stay.
+/// A peek leaves the bytes.
 pub(super) fn peek(me: &mut Actor) {
     let Some(link) = me.world.streams.some(me.rng.below(LINKS_MAX)) else { return };
     let from = me.rng.below(2);

@@ -1,4 +1,4 @@
-//! Tasklets: begin, end, wait for the end, in every way there is.
+//! Tasklets: all ways to begin one, to end one, and to wait for its end.
 
 use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
@@ -31,7 +31,7 @@ pub(super) fn spawn(me: &mut Actor) {
     if me.one_in(6) {
         return drop(handle);
     }
-    // Where deadlock reports are wanted, nobody else may hold hopes.
+    // A remote would prevent the deadlock reports that some programs test.
     if me.one_in(4) && me.world.shared.plan.end != End::Told {
         let mut remotes = me.world.shared.remotes.lock().unwrap();
         remotes.push((handle.tasklet.remote(), handle.fate.clone()));
@@ -48,7 +48,7 @@ pub(super) fn join(me: &mut Actor) {
         }
         handles.swap_remove(me.rng.below(count))
     };
-    // Others may be using it.
+    // Other tasklets may be using the handle.
     let Ok(Handle { tasklet, fate }) = Rc::try_unwrap(handle) else { return };
     let is_me = me.fate.as_ref().is_some_and(|mine| mine.id == fate.id);
     let result =
@@ -99,7 +99,7 @@ pub(super) fn run_now(me: &mut Actor) {
     may_be_refused("run_now", handle.tasklet.run_now());
 }
 
-/// Runs `acts` to the end where they panic as planned; a kill goes on.
+/// Runs `acts`, and catches a planned panic; a kill goes on.
 fn sparing(acts: impl FnOnce()) {
     if let Err(payload) = catch_unwind(AssertUnwindSafe(acts))
         && !payload.is::<Planned>()
@@ -144,7 +144,7 @@ pub(super) fn scope(me: &mut Actor) {
     frame.check();
 }
 
-/// A result of a tasklet that nobody kills but those who may kill anybody.
+/// Checks the result of a tasklet that only actions kill which kill tasklets at random.
 #[track_caller]
 fn may_end_so(result: Result<Value, JoinError>) {
     match result {
@@ -167,7 +167,7 @@ pub(super) fn group(me: &mut Actor) {
             break;
         }
         let child = me.child();
-        // At a limit or a deadline it is not spawned.
+        // At a limit or a deadline the child is not spawned.
         let _ = me.wait(|| group.spawn(move || child.live()));
     }
     match me.rng.below(4) {
@@ -192,7 +192,7 @@ pub(super) fn group(me: &mut Actor) {
 pub(super) fn map(me: &mut Actor) {
     let children = me.children(4);
     if me.world.shared.plan.tasklets_max.is_some() {
-        // Where not one more may begin, it panics.
+        // `map` panics if no further tasklet may begin.
         return;
     }
     let limit = 1 + me.rng.below(3);
@@ -276,7 +276,7 @@ impl Drop for Alarm {
     }
 }
 
-/// An executor of one's own, which gives up after a while.
+/// An executor of the test's own, which gives up after a while.
 pub(super) fn poll(me: &mut Actor) {
     for mut child in some_children(me) {
         let is_touching = me.one_in(2);

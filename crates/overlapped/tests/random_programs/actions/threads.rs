@@ -1,4 +1,5 @@
-//! Other threads: of a pool, of other schedulers, of nobody; and tasklets that stay too long.
+//! Other threads: of a pool, of other schedulers, without a scheduler; and tasklets that outlive
+//! the grace time.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering::SeqCst;
@@ -35,7 +36,7 @@ pub(super) fn unblock(me: &mut Actor) {
     }
 }
 
-/// Makes the closure that is placed: it acts in a world of its own, or only returns a value.
+/// Returns a closure to be placed: it acts in a world of its own, or only returns a value.
 fn part(shared: Arc<Shared>, seed: u64) -> impl FnOnce() -> Value + Send + 'static {
     let captured = shared.value();
     move || {
@@ -60,7 +61,7 @@ fn part(shared: Arc<Shared>, seed: u64) -> impl FnOnce() -> Value + Send + 'stat
 fn may_end_so(shared: &Shared, result: Result<Value, JoinError>) {
     match result {
         Ok(value) => value.resulted(),
-        // A placed life may end itself.
+        // A placed tasklet may kill itself.
         Err(JoinError::Killed) => {}
         Err(JoinError::Panicked(payload)) => {
             ensure!(payload.into_inner().is::<Planned>(), "an unplanned panic");
@@ -131,7 +132,7 @@ fn kill_somebody(shared: &Shared, rng: &mut Rng) {
     }
 }
 
-/// Outlives the time of grace: it is parked for good, wherever it is.
+/// Outlives the grace time, so that the tasklet is parked for good.
 pub(super) fn stay(me: &mut Actor) {
     if !me.world.shared.abandons() || me.fate.is_none() || !me.one_in(4) {
         return;
@@ -150,7 +151,7 @@ pub(super) fn stay(me: &mut Actor) {
     })
 }
 
-/// Acts in a thread without a scheduler until the program ends.
+/// Performs actions in a thread without a scheduler.
 pub(crate) fn help(shared: &Arc<Shared>, seed: u64) {
     let mut rng = Rng(seed);
     let frame = Frame::new(rng.next());
@@ -179,7 +180,7 @@ pub(crate) fn help(shared: &Arc<Shared>, seed: u64) {
         }
         frame.check();
     }
-    // Whatever becomes of the run: each has an answer.
+    // However the run ends, each placed closure has a result.
     for one in placed {
         may_end_so(shared, one.join());
     }

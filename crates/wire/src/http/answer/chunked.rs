@@ -6,8 +6,8 @@
 
 use std::io::{self, Read};
 
-/// The most framing bytes of a chunk: its size with a line end, and the line end of its data. Eight
-/// digits: longer reads are shortened.
+/// The maximum number of framing bytes of a chunk: its size with a line end, and the line end of
+/// its data. Eight digits: longer reads are shortened.
 const FRAME_BYTES: usize = 8 + 2 + 2;
 
 /// The largest chunk that is built in the encoder's own buffer, for callers' buffers that cannot

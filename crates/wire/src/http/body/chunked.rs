@@ -20,10 +20,11 @@ use super::extension::Extension;
 use super::is_text;
 use crate::{BodyDecoder, Malformed, Piece};
 
-/// The most digits of a chunk's size; a longer spelling, with leading zeros, is refused.
+/// The maximum number of digits of a chunk's size. A longer spelling, with leading zeros, is
+/// refused.
 const SIZE_DIGITS_MAX: u32 = 16;
 
-/// The most bytes of extensions beyond one for each byte of data.
+/// The maximum number of bytes of extensions beyond one for each byte of data.
 const EXTENSIONS_BYTES_MAX: u64 = 8 * 1024;
 
 /// Fields that a trailer must not have: a parser that obeyed them would end the body elsewhere.

@@ -13,7 +13,7 @@ fn some_channel(me: &mut Actor) -> Channel<Value> {
     me.world.channels[me.rng.below(3)].clone()
 }
 
-/// A value that a meeting takes, or leaves with its sender.
+/// Sends a new value; a send that fails returns it.
 fn sends(me: &mut Actor, send: impl FnOnce(Value) -> Result<(), SendError<Value>>) {
     me.world.shared.value().sent(Sent::IsReceived, send, SendError::into_inner);
 }
@@ -45,7 +45,7 @@ pub(in crate::actions) fn receive(me: &mut Actor) {
 pub(in crate::actions) fn try_send(me: &mut Actor) {
     let channel = some_channel(me);
     if me.is_still && me.one_in(2) {
-        // It may not wait, and says so.
+        // A send that may not wait returns an error.
         return sends(me, |value| channel.send(value));
     }
     sends(me, |value| channel.try_send(value));
@@ -85,7 +85,7 @@ pub(in crate::actions) fn set_handover(me: &mut Actor) {
     let _ = channel.balance();
 }
 
-/// A value to be sent by a select, and what has come of it.
+/// A value that a select may send, and the record of its fate.
 struct Offered {
     value: Option<Value>,
     offer: Option<Offer>,
@@ -98,7 +98,7 @@ impl Offered {
         Offered { value: Some(value), offer }
     }
 
-    /// Records that a value that the select has left still belongs to the sender.
+    /// Records that a value which the select has not taken is still the sender's.
     fn settle(self) {
         if let (Some(value), Some(offer)) = (self.value, self.offer) {
             offer.ended(Err(value));

@@ -28,7 +28,7 @@ pub(in crate::actions) fn try_send(me: &mut Actor) {
     try_send_by(&me.world.shared, &sender);
 }
 
-/// Also what a thread without a scheduler does.
+/// A thread without a scheduler does this, too.
 pub(in crate::actions) fn try_send_by(shared: &Shared, sender: &Sending) {
     let value = shared.value();
     match sender {
@@ -68,7 +68,7 @@ pub(in crate::actions) fn try_receive(me: &mut Actor) {
     }
 }
 
-/// Receives the values that no tasklet has received by the end of a program.
+/// Drops the values that no receiver has taken by the end of a program.
 pub(crate) fn settle(shared: &Shared) {
     for queue in shared.left.lock().unwrap().drain(..) {
         queue.try_iter().for_each(Value::received);
@@ -84,7 +84,7 @@ pub(in crate::actions) fn oneshot(me: &mut Actor) {
     if !me.may_spawn() {
         return;
     }
-    // Dropped unsent, it says so.
+    // Dropped without a send, the sender reports that to the receiver.
     let _child = overlapped::Builder::new().spawn(move || {
         child.pause_a_while();
         if sends {

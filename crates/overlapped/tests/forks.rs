@@ -1,5 +1,5 @@
-//! Children of fork(2): they have no scheduler and none of their parent's threads, and can begin
-//! runs of their own.
+//! Children of fork(2): a child has no scheduler and none of its parent's threads, and can begin
+//! anew.
 
 use std::ffi::CString;
 use std::io::{Read, Write};
@@ -34,7 +34,7 @@ fn in_a_child(f: impl FnOnce()) {
     assert_eq!(end_of(child), 0, "the child did not come to its end");
 }
 
-/// Waits for a child, and kills one that does not come to its end. Its status.
+/// Waits for a child, and kills it if it does not come to its end. Returns its status.
 fn end_of(child: libc::pid_t) -> i32 {
     let late = Instant::now() + Duration::from_secs(30);
     let mut status = -1;
@@ -49,7 +49,7 @@ fn end_of(child: libc::pid_t) -> i32 {
     status
 }
 
-/// Something for a thread of the pool, and for one that may wait for ever.
+/// Uses a thread of the pool, and one for calls that may wait for ever.
 fn use_threads(folder: &Path, name: &str) {
     let (from, to) = (folder.join("from"), folder.join(name));
     assert_eq!(fs::copy(&from, &to).unwrap(), 5);
@@ -73,7 +73,7 @@ fn a_child_has_threads_of_its_own_although_its_parent_had_some() {
     std::fs::write(folder.path().join("from"), "there").unwrap();
     run(|| {
         use_threads(folder.path(), "parent");
-        // One is busy, all others are idle: nothing that the child could count on.
+        // One thread is busy and all others are idle. The child has none of them.
         let busy = spawn(|| unblock(|| std::thread::sleep(Duration::from_millis(200))));
         overlapped::yield_now();
         in_a_child(|| {

@@ -1,8 +1,8 @@
 //! The choice of a backend: by code, by `OVERLAPPED_PORT`, or by trying, in this order.
 //!
 //! Containers often forbid io_uring. Then the readiness backend does the same work with more system
-//! calls, and the reason and the remedy are said once per process, as a warning. If the program
-//! chose io_uring by name, the refusal is an error that says the same.
+//! calls, and a warning gives the reason and the remedy, once per process. If the program chose
+//! io_uring by name, the refusal is an error with the same text.
 
 use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -92,8 +92,8 @@ fn parse(value: &str) -> io::Result<PortChoice> {
     }
 }
 
-/// Says that io_uring was `refused`, for the reason in the error, and what to do about it: as an
-/// error if nothing else was allowed; once to the user's subscriber if readiness takes its place.
+/// Reports that io_uring was `refused`, with the reason and the remedy: by an error if nothing else
+/// is allowed; otherwise by one warning to the user's subscriber, and readiness takes its place.
 ///
 /// # Errors
 /// The refusal, where `choice` allows io_uring only.

@@ -114,10 +114,9 @@ impl Driver {
     /// Starts `op`.
     ///
     /// # Safety
-    /// Until this returns `Done`, or the completion for `token` has come out of [`Driver::wait`]:
-    /// the descriptor in `op` stays open, and every pointer in it stays valid for what the
-    /// operation does with it (reads, writes) and no other code accesses its memory. `token` is not
-    /// in flight already.
+    /// The descriptor in `op` stays open, every pointer in it stays valid for the operation's reads
+    /// and writes, and no other code accesses that memory, until this returns `Done` or the
+    /// completion for `token` has come out of [`Driver::wait`]. `token` is not in flight already.
     #[inline]
     pub(crate) unsafe fn submit(&mut self, token: Token, op: &Op) -> Submitted {
         match self {
@@ -241,9 +240,9 @@ impl Driver {
     }
 
     /// Spins on memory for a moment, for at most `timeout`, if that has lately been worth it (see
-    /// `spin`): true as soon as a `wait` has something to do, or `is_called` says that another
-    /// thread wants this one. (A wait that sleeps spins first, too, but then the other thread has
-    /// to notify it, which costs a system call.)
+    /// `spin`). Returns true as soon as a `wait` has something to do, or `is_called` returns true
+    /// because another thread wants this one. (A wait that sleeps spins first, too, but then the
+    /// other thread has to notify it, which costs a system call.)
     #[cfg_attr(not(target_os = "linux"), expect(unused_variables))]
     #[inline]
     pub(crate) fn spin(&mut self, timeout: Option<Duration>, is_called: impl Fn() -> bool) -> bool {

@@ -5,8 +5,8 @@
 use overlapped::net::{TcpListener, TcpStream};
 pub(crate) use testkit::*;
 
-/// Waits until `is_so` answers yes. Other tasklets run meanwhile; outside of a scheduler the thread
-/// sleeps.
+/// Waits until `is_so` returns true. Other tasklets run meanwhile; outside of a scheduler the
+/// thread sleeps.
 #[track_caller]
 pub(crate) fn wait_until(what: &str, is_so: impl FnMut() -> bool) {
     wait_until_with(overlapped::time::sleep, what, is_so);

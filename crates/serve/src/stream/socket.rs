@@ -161,7 +161,7 @@ impl Socket {
 
     /// Returns how many bytes the client's system has acknowledged since the last call.
     pub(crate) fn newly_acknowledged(&self) -> u64 {
-        // A socket without that figure: then the bytes count that the kernel has taken.
+        // Without that figure, the bytes that the kernel has taken count.
         let queued = send_queue(self).unwrap_or(0);
         // For a Unix socket the kernel counts its overhead, too, so the number may seem to fall.
         let now = self.sent.get().saturating_sub(queued as u64).max(self.acknowledged.get());

@@ -1,8 +1,8 @@
 //! Parses the head of a request.
 //!
-//! httparse splits it; the types of `http` check every part again. What both accept and a server
-//! must not is refused here: targets with a fragment or with bytes that are not UTF-8, and
-//! target forms that do not fit the method (RFC 9112, section 3.2).
+//! httparse splits it; the types of `http` check every part again. This module refuses requests
+//! that both accept and a server must not: targets with a fragment or with bytes that are not
+//! UTF-8, and target forms that do not fit the method (RFC 9112, section 3.2).
 //!
 //! The head is copied once; the values of the fields and the target are slices of that copy.
 

@@ -40,16 +40,17 @@ use error::Failure;
 pub use error::{Side, TransferError};
 use splice_step::{Step, splice_step, wait_for_either};
 
-/// The bytes that a pool thread copies between files before the tasklet looks at deadline and kill.
+/// The number of bytes that a pool thread copies between files before the tasklet checks for a
+/// deadline and a kill.
 const RANGE: usize = 8 << 20;
 
 /// A file with at most this many bytes left is read into memory, which is quicker than to set up a
-/// pipe: 16 KiB from a cached file to a socket take 9 µs by memory and 28 by a pipe; 64 KiB, 55 and
-/// 35.
+/// pipe: 16 KiB from a cached file to a socket take 9 µs by memory and 28 by a pipe; 64 KiB take 55
+/// and 35.
 const SMALL: u64 = 32 << 10;
 
-/// The attempts in a row that fail with `EAGAIN` although both sides are ready, before splicing is
-/// given up.
+/// The number of attempts in a row that may fail with `EAGAIN` although both sides are ready. After
+/// these, the transfer stops splicing.
 const FUTILE_MAX: u32 = 3;
 
 /// Moves bytes from one descriptor to another until the source ends, and returns their number.
@@ -57,8 +58,8 @@ const FUTILE_MAX: u32 = 3;
 /// Takes files, pipes, stream sockets, and terminals; of this library, of std, or of others. Files
 /// are read and written at their cursors, which move. Between files, pipes and non-blocking sockets
 /// (all of this library are) the bytes do not pass through user space: splice(2),
-/// copy_file_range(2). Between all others they go through memory. The caller's own buffers (a
-/// `BufReader` around the source) are not looked at; [`io::copy`](crate::io::copy) does that.
+/// copy_file_range(2). Between all others they go through memory. It ignores the caller's own
+/// buffers (a `BufReader` around the source); [`io::copy`](crate::io::copy) does that.
 ///
 /// Only the calling tasklet waits, under its deadline, [`timeout`](crate::time::timeout). Time
 /// limits of sockets do not count here. As with sendfile(2), a file that is changed while a socket

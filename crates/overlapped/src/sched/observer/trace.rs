@@ -1,9 +1,10 @@
-//! Backtraces of suspended tasklets, which each takes itself.
+//! Backtraces of suspended tasklets. Each tasklet takes its own.
 
 use crate::sched::Sched;
 
 impl Sched {
-    /// Resumes every suspended tasklet that was given a place for its trace, only for that.
+    /// Resumes every suspended tasklet that has a buffer for its trace. It records the trace and
+    /// suspends again.
     #[cold]
     pub(in crate::sched) fn trace_everybody(&self) {
         self.tracing.set(false);

@@ -2,10 +2,11 @@
 //!
 //! **Unwinding tasklets do not wait.** If one switched, another tasklet would see its panic count.
 //! So a lock that a neighbour on the same thread holds could never be released while a destructor
-//! waits for it, and the process is aborted with a message that names both tasklets. Everything
-//! else is tried before: a lock that was handed over to a waiter that has not run since is taken
-//! back, and for a holder in another thread the thread is blocked for [`UNWINDING_WAIT_MAX`].
-//! Inside `no_switch` it is a panic, as for every call that has no error to return.
+//! waits for it, and the process is aborted with a message that names both tasklets. Before that,
+//! the call tries everything else. If the lock was handed over to a waiter that has not run since,
+//! it takes the lock back. If the holder is in another thread, it blocks this thread for up to
+//! [`UNWINDING_WAIT_MAX`]. Inside `no_switch` it is a panic, as for every call that has no error to
+//! return.
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{PoisonError, TryLockError, TryLockResult};
@@ -128,7 +129,7 @@ impl<const ALL: usize> Lock<ALL> {
         if self.is_poisoned() { Err(PoisonError::new(value)) } else { Ok(value) }
     }
 
-    /// Waits for a lock that others hold, or come first to.
+    /// Waits for a lock that others hold, or have waited for longer.
     #[track_caller]
     #[cold]
     fn contend(&self, permits: usize, kind: LockKind) {
@@ -140,8 +141,8 @@ impl<const ALL: usize> Lock<ALL> {
         if self.holder.is_caller() && may_wait() {
             panic!("{kind} that the caller has locked already: it would wait for itself for ever");
         }
-        // A neighbour on this thread will not release the lock while we spin, and a waiter that it
-        // was handed over to will not take it up.
+        // While we spin, a neighbour on this thread cannot release the lock, and a waiter on it
+        // that was handed the lock cannot take it.
         if self.holder.is_elsewhere() {
             for _ in 0..SPINS {
                 if self.permits.is_closed() {

@@ -68,8 +68,8 @@ pub(crate) fn in_fork_children(f: extern "C" fn()) {
     if cfg!(miri) {
         return; // Miri has no fork.
     }
-    // SAFETY: `f` is a function of the right type that stays for ever. Failure, for want of memory,
-    // leaves children as they would be without it.
+    // SAFETY: `f` is a function of the right type that stays for ever. If it fails for want of
+    // memory, children are as they would be without this call.
     let _ = unsafe { libc::pthread_atfork(None, None, Some(f)) };
 }
 
@@ -106,7 +106,8 @@ impl Kind {
     }
 }
 
-/// The identity of a descriptor's file. Two with the same number on the same device are one file.
+/// The identity of a descriptor's file. Two files with the same number on the same device are one
+/// file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Identity {
     pub(crate) kind: Kind,

@@ -27,8 +27,8 @@ pub(crate) enum Copy {
     /// All is copied: the number of bytes.
     Done(u64),
     /// Nothing is copied: one of the two is a FIFO or a device, which may have to be waited for.
-    /// Such a source is left open, because a process that waits for a reader may have met this one
-    /// already. The caller keeps it open until that process has come.
+    /// Such a source is left open: a writer that waited for a reader may have opened the FIFO
+    /// because of it. The caller keeps the source open until that writer has come.
     Waits(Option<OwnedFd>),
 }
 
@@ -118,19 +118,19 @@ pub(crate) fn mode_may_wait(mode: u32) -> bool {
     matches!(mode & FORMAT, FIFO | CHAR_DEVICE)
 }
 
-/// std's words.
+/// The message is std's.
 pub(crate) const NO_FILE: &str =
     "the source path is neither a regular file nor a symlink to a regular file";
 
 enum Copied {
     All(u64),
-    /// This many bytes, and perhaps there are more.
+    /// This many bytes are copied, and there may be more.
     Part(u64),
 }
 
 /// Copies a file that has, or says that it has, `len` bytes.
 fn in_memory(source: &File, target: &mut File, len: u64) -> io::Result<Copied> {
-    // Files of /proc and the like say that they are empty, and want to be read in one piece.
+    // Files of /proc and the like claim to be empty, and must be read in one piece.
     let room = if len == 0 { SMALL } else { len + 1 };
     let mut bytes = Vec::with_capacity(room as usize);
     let count = retry_on_intr(|| rustix::io::read(source, spare_capacity(&mut bytes)))? as u64;
@@ -143,7 +143,7 @@ fn in_kernel(source: &File, target: &File, stopped: &impl Fn() -> bool) -> io::R
     loop {
         give_up(stopped)?;
         match native::splice::copy_range(source, target, CHUNK) {
-            // Files of /proc and the like say so although they have contents.
+            // Files of /proc and the like claim to be empty although they have contents.
             Ok(0) if count == 0 => return Ok(Copied::Part(0)),
             Ok(0) => return Ok(Copied::All(count)),
             Ok(more) => count += more as u64,

@@ -9,7 +9,7 @@
 //! ```
 //!
 //! A client has one permit at a time, and an attempt is counted when it has the permit. So waiting
-//! attempts do not count as wrong ones, and not one more than allowed is hashed.
+//! attempts do not count as wrong ones, and no more attempts are hashed than allowed.
 //!
 //! Hashing a password takes a processor tens of milliseconds, on purpose. So a right password is
 //! remembered as a keyed digest: neither the password nor anything that could be attacked offline
@@ -115,7 +115,8 @@ impl<H: Handler> BasicAuth<H> {
         match unblock(move || Users::read(&file)) {
             Ok(Ok(new)) => {
                 let mut current = self.users.write().ignore_poison();
-                // Another request may have read the same version, and passwords are known since.
+                // Another request may have read the same version; passwords that are known since
+                // then stay.
                 if !current.is_same(&new) {
                     *current = Arc::new(new);
                     self.known().clear();
@@ -152,8 +153,8 @@ impl<H: Handler> BasicAuth<H> {
             if self.known().contains(&digest) {
                 return Verdict::Right;
             }
-            // A browser sends it several times at once. The verdict is of these users, not of those
-            // that were read since.
+            // A browser sends it several times at once. The verdict holds for these users, not for
+            // those that were read meanwhile.
             match self
                 .attempts
                 .join((client_network(address), Arc::as_ptr(&users).addr(), digest), until)

@@ -27,14 +27,14 @@ use support::wait_until;
 const GRACE: Duration = Duration::from_millis(30);
 const FOR_EVER: Duration = Duration::from_secs(100_000);
 
-/// Calls `f` on a thread of its own and gives what comes of it.
+/// Calls `f` on a thread of its own. Returns the receiver of its result.
 fn aside<T: Send + 'static>(f: impl FnOnce() -> T + Send + 'static) -> Receiver<T> {
     let (done, wait) = mpsc::channel();
     thread::spawn(move || done.send(f()));
     wait
 }
 
-/// The other end's value, in a time that is ample.
+/// Receives a value within an ample time.
 fn soon<T>(wait: &Receiver<T>, what: &str) -> T {
     wait.recv_timeout(Duration::from_secs(30)).unwrap_or_else(|_| panic!("{what}: never"))
 }
@@ -62,8 +62,9 @@ fn abandons_ready(what: &str, wait: impl FnOnce() + 'static, wake: impl FnOnce()
     let parked = Config::new().grace(GRACE).run_until(move || {
         let parked = spawn(move || shield(wait));
         let has_ended = Rc::new(Cell::new(false));
-        // All of them run before the one that has been woken. The first holds the thread until the
-        // time is over; they are so many that the scheduler looks at the clock before the last.
+        // All of them run before the tasklet that has been woken. The first one holds the thread
+        // until the grace time is over. Their number makes the scheduler read the clock before the
+        // last one.
         for _ in 0..70 {
             let has_ended = Rc::clone(&has_ended);
             spawn(move || {
@@ -86,7 +87,8 @@ fn abandons_ready(what: &str, wait: impl FnOnce() + 'static, wake: impl FnOnce()
     assert!(matches!(ended, Err(JoinError::Abandoned)), "{what}: {ended:?}");
 }
 
-/// Spawns a tasklet that will hold the thread when the shutdown has begun, until the time is over.
+/// Spawns a tasklet that holds the thread from the beginning of the shutdown to the end of the
+/// grace time.
 fn uses_the_time_up() {
     drop(spawn(|| {
         shield(|| {
@@ -97,7 +99,7 @@ fn uses_the_time_up() {
     yield_now();
 }
 
-/// Counts what has been dropped.
+/// Counts the drops.
 struct Counted(Arc<AtomicUsize>);
 
 impl Drop for Counted {
@@ -106,10 +108,10 @@ impl Drop for Counted {
     }
 }
 
-/// A call that waits, and what it waits in.
+/// A call that waits, and the name of what it waits for.
 type Named = (&'static str, Box<dyn FnOnce() + Send>);
 
-/// Every kind of wait, each as it stands in a tasklet.
+/// Every kind of wait, each as a closure for a tasklet.
 fn waits() -> Vec<Named> {
     fn wait(f: impl FnOnce() + Send + 'static) -> Box<dyn FnOnce() + Send> {
         Box::new(f)
@@ -221,7 +223,7 @@ fn waits() -> Vec<Named> {
     ]
 }
 
-/// Waits as [`waits`] does, for a case that needs a true system.
+/// The waits that Miri does not support, in the form of [`waits`].
 fn waits_for_the_system() -> Vec<Named> {
     fn wait(f: impl FnOnce() + Send + 'static) -> Box<dyn FnOnce() + Send> {
         Box::new(f)
@@ -278,9 +280,9 @@ fn waits_for_the_system() -> Vec<Named> {
     ]
 }
 
-/// Makes one run with a tasklet that is parked for good inside `wait`. All that wait for it have an
-/// answer, and so have all that wait for its neighbours, which have never begun. Returns their
-/// number.
+/// Makes one run with a tasklet that is parked for good inside `wait`. Checks that every wait for
+/// it ends with an answer, and every wait for its neighbours that have never begun. Returns the
+/// number of answers.
 fn all_waiters_are_answered(name: &'static str, wait: Box<dyn FnOnce() + Send>) -> usize {
     const NEIGHBOURS: usize = 100;
     let (sender, handles) = mpsc::channel::<Handles>();
@@ -411,7 +413,7 @@ fn a_semaphore_goes_on() {
 fn a_condition_goes_on() {
     let (lock, changed) = (leaked(Mutex::new(())), leaked(Condvar::new()));
     let wait = move || drop(changed.wait(lock.lock().unwrap()));
-    // A notification before the thread waits would be lost.
+    // A notification that comes before the thread waits would be lost.
     let behind = move || {
         let (tell, told) = mpsc::channel();
         let next = aside(move || {
@@ -427,7 +429,7 @@ fn a_condition_goes_on() {
     let next = behind();
     changed.notify_one();
     soon(&next, "the condition behind one that waited for it");
-    // One that has been notified, and has not run since, or waits for the mutex by now.
+    // The abandoned tasklet has been notified; it has not run since, or waits for the mutex.
     for holds_mutex in [false, true] {
         let (tell, told) = mpsc::channel();
         abandons_ready("a condition", wait, move || {
@@ -445,7 +447,7 @@ fn a_condition_goes_on() {
     }
 }
 
-/// Has a thread hold what `f` gives, until the result is dropped.
+/// Makes a thread hold the result of `f` until the returned value is dropped.
 fn hold<T>(f: impl FnOnce() -> T + Send + 'static) -> Sender<()> {
     let (release, wait) = mpsc::channel::<()>();
     let (tell, told) = mpsc::channel();
@@ -464,7 +466,7 @@ fn a_barrier_goes_on() {
     abandons("a barrier", || _ = barrier.wait());
     let both = [(); 2].map(|()| aside(|| barrier.wait().is_leader()));
     let leaders = both.iter().filter(|one| soon(one, "a barrier for two")).count();
-    assert_eq!(leaders, 1, "the abandoned does not count");
+    assert_eq!(leaders, 1, "the abandoned tasklet does not count");
 }
 
 fn values_that_come_once_go_on() {
@@ -478,7 +480,7 @@ fn values_that_come_once_go_on() {
     let next = behind(|| *value.wait());
     value.set(1).unwrap();
     assert_eq!(soon(&next, "the value"), 1);
-    // The news of a value.
+    // A wake for a value.
     let (sender, receiver) = oneshot::channel();
     let receiver = leaked(receiver);
     let (tell, told) = mpsc::channel();
@@ -533,7 +535,7 @@ fn s14_queues_go_on_without_the_abandoned() {
     let mut checks = 0;
     for _ in 0..support::rounds(2, 50) {
         for (name, goes_on) in all {
-            // On a thread that need not end.
+            // This runs on a thread that need not end.
             in_time(name, goes_on);
             checks += 1;
         }
@@ -610,8 +612,8 @@ fn a_channel_is_without_the_abandoned_in_the_next_run() {
     });
 }
 
-/// Tasklets that never began, `count` of them, as a shutdown finds them whose grace time a
-/// neighbour has used up. `among`: is called before they are made, in the run.
+/// Makes `count` tasklets that never begin, because a neighbour uses up the grace time. Calls
+/// `among` in the run, before it makes them.
 fn never_begun(stacks: usize, count: usize, among: impl FnOnce() + Send + 'static) {
     let dropped = Arc::new(AtomicUsize::new(0));
     let theirs = Arc::clone(&dropped);
@@ -644,7 +646,8 @@ fn closures_that_never_began_are_dropped_and_answered_after_the_grace_time() {
 #[test]
 #[cfg_attr(miri, ignore = "takes Miri too long")]
 fn the_stacks_of_the_abandoned_are_not_counted_any_more() {
-    // All are in use: by these three for ever, by the first tasklet, and by one that takes long.
+    // All stacks are in use: by these three for ever, by the first tasklet, and by one that takes
+    // long.
     never_begun(5, 50, || {
         for _ in 0..3 {
             drop(spawn(|| shield(task::pause)));
@@ -663,7 +666,7 @@ fn a_shutdown_ends_whatever_the_destructors_of_closures_do() {
             shield(|| sleep(FOR_EVER));
         }
     }
-    /// Always leaves another one.
+    /// Spawns another one of itself when it is dropped.
     struct Again;
     impl Drop for Again {
         fn drop(&mut self) {
@@ -698,7 +701,7 @@ fn without_any_grace_time_closures_are_dropped_all_the_same() {
     assert_eq!(dropped.load(SeqCst), 100);
 }
 
-/// A thread-local that is lent to a thread. It notes that it has been dropped.
+/// A thread-local that is lent to a thread. It records its drop.
 struct Lent(Vec<AtomicUsize>);
 
 /// The mark in a [`Lent`] value as long as it is there.
@@ -719,7 +722,7 @@ thread_local! {
     static LAST: Last = const { Last };
 }
 
-/// Says that its thread ends.
+/// Reports, when it is dropped, that its thread ends.
 struct Last;
 
 impl Drop for Last {
@@ -728,7 +731,7 @@ impl Drop for Last {
     }
 }
 
-/// Lends a thread-local to a thread, which looks at it for ever, and is parked for good meanwhile.
+/// Lends a thread-local to a thread that reads it for ever, and is parked for good meanwhile.
 fn lends(local: &'static thread::LocalKey<Lent>) {
     local.with(|lent| {
         thread::scope(|s| {
@@ -736,7 +739,7 @@ fn lends(local: &'static thread::LocalKey<Lent>) {
                 loop {
                     let is_there = lent.0.iter().all(|word| word.load(SeqCst) == THERE);
                     if !is_there {
-                        println!("a thread-local is gone that is lent");
+                        println!("a lent thread-local was dropped");
                         std::process::exit(101);
                     }
                     thread::sleep(Duration::from_millis(1));
@@ -805,7 +808,7 @@ fn as_child(what: &str) -> ! {
         }
         _ => unreachable!("no such child"),
     }
-    assert_eq!(DROPPED.load(SeqCst), 0, "a thread-local is gone that is lent");
+    assert_eq!(DROPPED.load(SeqCst), 0, "a lent thread-local was dropped");
     std::process::exit(7);
 }
 

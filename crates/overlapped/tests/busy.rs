@@ -81,7 +81,7 @@ fn a_loop_that_never_waits_lets_its_neighbours_run() {
     .unwrap();
 }
 
-/// The loop of a program that was written for threads: without a turn for the receiver it would
+/// The loop of a program that was written for threads. If the receiver never ran, the values would
 /// fill the memory.
 #[test]
 fn a_sender_that_goes_on_until_the_receiver_is_gone_ends() {

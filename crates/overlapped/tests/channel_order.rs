@@ -10,8 +10,8 @@ use overlapped::{
     Channel, Config, Handover, JoinError, RecvError, SendError, Tasklet, run, spawn, yield_now,
 };
 
-/// Checks how far each tasklet gets, in which order: `p` waits in the channel, `c` calls, `a`, `b`,
-/// `d` stand by, queued in this order behind `c`.
+/// Checks the order in which tasklets run, and how far each gets. `p` waits in the channel, and `c`
+/// calls. `a`, `b` and `d` are ready, queued in this order behind `c`.
 fn order(handover: Handover, sending: bool, bystanders: usize) -> String {
     let log = Rc::new(RefCell::new(String::new()));
     let says = |who: char| {
@@ -69,7 +69,7 @@ fn the_order_of_running_is_that_of_the_table() {
     }
 }
 
-/// A crowd that waits in a channel, in this order.
+/// Tasklets that wait in a channel, in this order.
 fn crowd(channel: &Channel<u32>, sending: bool) -> Vec<Tasklet<Option<u32>>> {
     let crowd = (0..4)
         .map(|i| {

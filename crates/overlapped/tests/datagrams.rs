@@ -27,7 +27,7 @@ fn two_datagrams_to_one_address_stay_two() {
         let to = receiver.local_addr().unwrap();
         let sender = Rc::new(bound());
         for round in 0..200u32 {
-            // Both are under way before the first one ends.
+            // Both sends are under way before the first one ends.
             let sends = [0u8, 1].map(|which| {
                 let sender = sender.clone();
                 spawn(move || {
@@ -39,7 +39,7 @@ fn two_datagrams_to_one_address_stay_two() {
             for _ in 0..2 {
                 let mut buf = [9; 1_000];
                 let (n, _) = receiver.recv_from(&mut buf).unwrap();
-                assert_eq!(n, 100 + round as usize, "merged or cut");
+                assert_eq!(n, 100 + round as usize, "merged or truncated");
                 assert!(buf[..n].iter().all(|&byte| byte == buf[0]), "mixed");
                 seen[usize::from(buf[0])] += 1;
             }
@@ -73,7 +73,7 @@ fn many_tasklets_wait_at_one_socket_for_long_and_each_datagram_goes_to_one() {
         let sender = bound();
         for i in 0..DATAGRAMS {
             sender.send_to(&i.to_le_bytes(), to).unwrap();
-            // All of them wait again: each datagram wakes all of them.
+            // All tasklets wait again, because each datagram wakes all of them.
             while seen.get() <= i {
                 sleep(Duration::from_micros(10));
             }
@@ -106,10 +106,11 @@ fn a_waiter_that_always_comes_too_late_goes_on_waiting() {
             let stolen = loop {
                 match thief.recv(&mut [0; 8]) {
                     Err(error) if error.kind() == ErrorKind::WouldBlock => {
-                        // A worker of the ring has tried in that moment, and the thief is late.
+                        // A worker of the ring has received the datagram in that moment, before the
+                        // competing call.
                         if begin.elapsed() > Duration::from_secs(2) {
                             assert_eq!(late.join().unwrap(), b"stolen");
-                            return eprintln!("the waiter has come first");
+                            return eprintln!("the waiter was first");
                         }
                         std::hint::spin_loop();
                     }
@@ -181,7 +182,7 @@ fn full_receiver(what: &str) -> (UnixDatagram, SocketAddr) {
 fn full_listener(what: &str) -> (UnixListener, SocketAddr, UnixStream) {
     let addr = name(what);
     let listener = UnixListener::bind_addr(&addr).unwrap();
-    // The queue's length can be set again.
+    // A second call sets the length of the queue.
     socket2::SockRef::from(&listener).listen(0).unwrap();
     let first = UnixStream::connect_addr(&addr).unwrap();
     (listener, addr, first)
@@ -305,7 +306,7 @@ fn a_socket_that_is_shut_down_wakes_its_receivers_and_acceptors() {
         for acceptor in acceptors {
             assert_eq!(acceptor.join().unwrap(), ErrorKind::InvalidInput);
         }
-        // Through the conversions, too.
+        // Converted sockets behave the same.
         let socket = Rc::into_inner(socket).unwrap();
         let again = UnixDatagram::from(OwnedFd::from(socket));
         assert_eq!(again.recv(&mut [0; 4]).unwrap(), 0);

@@ -84,7 +84,8 @@ fn try_sleep_that_may_not_wait_says_so_at_once() {
     assert_eq!(said.take().unwrap().kind(), ErrorKind::WouldBlock);
 }
 
-/// A loop that ignores its deadline, until its neighbours are done or it has become too late.
+/// Loops without regard to its deadline, until its neighbours have finished or too much time has
+/// passed.
 fn spin(nap: impl Fn()) {
     run(|| {
         let (mut input, mut output) = io::pipe().unwrap();

@@ -220,7 +220,7 @@ fn a_wake_that_is_still_possible_prevents_the_report() {
         assert_eq!(channel.recv_timeout(limit), Err(RecvError::TimedOut), "its own limit");
         assert_eq!(timeout(limit, || channel.recv()), Err(RecvError::TimedOut), "a deadline");
         assert!(begin.elapsed() >= 2 * limit);
-        assert!(is_deadlock(&channel.recv()), "and now nothing is left");
+        assert!(is_deadlock(&channel.recv()), "and now no wake is possible");
     })
     .unwrap();
 }
@@ -292,7 +292,7 @@ fn a_wait_for_a_stack_is_no_deadlock_while_one_can_come_free() {
         (sum, joined)
     });
     assert_eq!(ended.unwrap(), (190, 190));
-    // All stacks are held by tasklets that wait for the ones without.
+    // All stacks are held by tasklets that wait for those without a stack.
     let ended = overlapped::Config::new().stacks_max(2).run(|| {
         let channel = Channel::<u8>::new();
         let (a, b) = (channel.clone(), channel.clone());
@@ -349,8 +349,8 @@ fn a_joiner_is_told_of_each_of_thousands_in_time() {
     assert!(begin.elapsed() < Duration::from_secs(20), "{:?}", begin.elapsed());
 }
 
-/// A deadlock report takes account of everything since the one before: tasklets that were woken,
-/// that wait anew, that were spawned.
+/// A deadlock report accounts for everything since the previous one: tasklets that were woken, that
+/// wait again, that were spawned.
 #[test]
 fn further_deadlock_reports_are_right_whatever_their_receivers_do() {
     let order = Rc::new(RefCell::new(Vec::new()));

@@ -17,8 +17,8 @@ use overlapped::time::sleep;
 use overlapped::{Builder, Channel, Config, RunError, Select, run, run_until, spawn, yield_now};
 use support::{ms, wait_until};
 
-/// This test again, in a process of its own that hangs, and what it says on standard error until
-/// `until` is among it.
+/// Runs this test again in a process of its own, which hangs. Returns its standard error up to the
+/// line that contains `until`.
 struct Hanging {
     child: Child,
     lines: std::io::Lines<BufReader<std::process::ChildStderr>>,
@@ -155,7 +155,7 @@ fn a_signal_shows_every_tasklet_also_while_the_thread_is_blocked() {
     }
     let mut child = Hanging::begin(NAME, "child", &[("OVERLAPPED_DUMP", "usr1")]);
     child.said_until(&["BEGUN"]);
-    // The lock is not asked for at once.
+    // The signal comes before the tasklet asks for the lock.
     std::thread::sleep(ms(200));
     for _ in 0..2 {
         child.signal(SIGUSR1);
@@ -208,7 +208,7 @@ fn a_signal_shows_tasklets_that_only_wait_and_they_go_on() {
     let mut child = Hanging::begin(NAME, "child", &[]);
     child.said_until(&["BEGUN"]);
     child.signal(SIGQUIT);
-    // Whichever of the threads comes first.
+    // Either thread may be the first.
     child.said_until(&["on thread 'overlapped-1'", "'server': accept on descriptor "]);
     child.signal(SIGUSR2);
     child.said_until(&["WENT ON"]);
@@ -261,7 +261,7 @@ fn a_run_that_waits_for_a_forgotten_server_says_so_once() {
     assert!(!ended.contains("the first tasklet ended"), "{ended}");
 }
 
-/// Lists and blocks change all the time while they are shown.
+/// The lists and the control blocks change while the dump reads them.
 #[test]
 fn dumps_at_any_instruction_do_no_harm() {
     const NAME: &str = "dumps_at_any_instruction_do_no_harm";

@@ -26,7 +26,8 @@ fn ends(f: impl FnOnce() + Send + 'static) {
     }
 }
 
-/// Spawns as fast as it can, two million times at most: why that ended, and after how many.
+/// Spawns as fast as it can, two million times at most. Returns the reason of the end, and the
+/// number of spawns.
 fn flood(spawner: Spawner) -> JoinHandle<(Option<SpawnError>, usize)> {
     thread::spawn(move || {
         for n in 0..2_000_000 {
@@ -88,7 +89,7 @@ fn closures_that_come_faster_than_they_can_begin_wait_outside() {
         (most, ended.load(SeqCst))
     })
     .unwrap();
-    assert_eq!(ended, MANY, "all come to their turn");
+    assert_eq!(ended, MANY, "all of them run");
     assert!(most < MANY / 2, "{most} were taken in at a time");
 }
 
@@ -161,7 +162,7 @@ fn destructors_that_spawn_for_ever_end_with_the_grace_time() {
                 spawn(move || drop(first));
             })
             .unwrap();
-        assert!(begin.elapsed() >= Duration::from_millis(100), "until then it may");
+        assert!(begin.elapsed() >= Duration::from_millis(100), "it may spawn until then");
         assert!(count.get() > 1);
     });
 }
@@ -210,7 +211,8 @@ fn a_spawn_after_the_grace_time_is_answered_at_once() {
                 let blocks = Blocks(2 * grace);
                 spawn(move || drop(blocks));
                 let spawner = spawner().unwrap();
-                // More than are taken in at once: the last one is read after the grace time.
+                // These are more than the scheduler takes in at once, so it reads the last one
+                // after the grace time.
                 (0..6_000).for_each(|_| drop(spawner.spawn(|| ()).unwrap()));
                 let captured = Makes(tell);
                 drop(spawner.spawn(move || drop(captured)).unwrap());

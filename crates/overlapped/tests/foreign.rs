@@ -1,4 +1,4 @@
-//! Foreign code that calls back: neither the library nor the caller holds a lock while it runs.
+//! Foreign code that calls back: while it runs, no lock is held, neither ours nor its own.
 
 mod support;
 
@@ -13,7 +13,8 @@ use support::{ms, wait_until};
 use tracing::span::{Attributes, Id, Record};
 use tracing::{Event, Level, Metadata, Subscriber};
 
-/// A stream that is full when the first name of a function is written: it waits to be read.
+/// A stream that becomes full when the first name of a function is written, and then waits for its
+/// reader.
 struct Full {
     is_waiting: std::rc::Rc<std::cell::Cell<bool>>,
     read: Channel<()>,
@@ -95,7 +96,7 @@ impl Subscriber for Hears {
 
 static HEARD: AtomicUsize = AtomicUsize::new(0);
 
-/// Stalls until `count` warnings have been heard.
+/// Stalls until `count` warnings have come.
 fn stalls_until(count: usize) -> bool {
     let late = Instant::now() + Duration::from_secs(30);
     while HEARD.load(SeqCst) < count && Instant::now() < late {
@@ -105,7 +106,7 @@ fn stalls_until(count: usize) -> bool {
     HEARD.load(SeqCst) >= count
 }
 
-/// `test` again in a child, which must end well and say `WELL`.
+/// Runs `test` again in a child, which must succeed and print `WELL`.
 fn ends_well(test: &str) {
     let output = support::child(test, "child");
     let said = support::said(&output);
@@ -121,7 +122,7 @@ fn a_subscriber_that_panics_does_not_end_the_watchdog() {
         Config::new()
             .stall_limit(ms(20))
             .run(|| {
-                assert!(stalls_until(3), "nobody looks any more");
+                assert!(stalls_until(3), "the watchdog does not run any more");
                 println!("WELL");
             })
             .unwrap();
@@ -150,7 +151,7 @@ fn a_subscriber_may_begin_a_run_that_is_watched_itself() {
         Config::new()
             .stall_limit(ms(20))
             .run(|| {
-                assert!(stalls_until(1), "nobody looks any more");
+                assert!(stalls_until(1), "the watchdog does not run any more");
                 println!("WELL");
             })
             .unwrap();
@@ -186,7 +187,7 @@ fn where_no_thread_can_be_started_a_closure_for_the_pool_is_not_run_and_files_ar
             assert!(matches!(refused, Err(UnblockError::NoThread)), "{refused:?}");
             assert_eq!(std::sync::Arc::strong_count(&kept), 1, "the closure has been dropped");
             assert!(tx.send(7).is_err());
-            // What only makes system calls is done where it stands, as std does it.
+            // Operations that only make system calls are done in place, as by std.
             (overlapped::fs::read_to_string("/proc/self/comm"), overlapped::fs::metadata("/"))
         });
         let (comm, root) = text.unwrap();

@@ -106,7 +106,7 @@ fn a_child_finds_its_parents_tasklets_parked_for_good() {
         yield_now();
         assert_eq!((channel.balance(), other.balance()), (-2, -1));
         in_a_child(|| {
-            assert_eq!((channel.balance(), other.balance()), (0, 0), "nobody waits any more");
+            assert_eq!((channel.balance(), other.balance()), (0, 0), "no tasklet waits any more");
             run(|| {
                 paused.kill();
                 assert_eq!(paused.resume(), Err(PauseError::Finished));
@@ -125,7 +125,11 @@ fn a_child_finds_its_parents_tasklets_parked_for_good() {
             .unwrap();
         });
         channel.close();
-        assert_eq!((channel.balance(), other.balance()), (0, 0), "the parent's are as they were");
+        assert_eq!(
+            (channel.balance(), other.balance()),
+            (0, 0),
+            "the parent's tasklets are as they were"
+        );
         assert_eq!(paused.resume(), Ok(()));
         paused.join().unwrap();
     })

@@ -16,7 +16,7 @@ mod support;
 
 const SIZE: usize = 1 << 20;
 
-/// The longest that a job takes that has begun before its tasklet was joined.
+/// The maximum time of a job that began before its tasklet was joined.
 const LATE: Duration = Duration::from_millis(20);
 
 /// Kills `victim` after a time that grows with `round`. Tells whether the kill was in time.
@@ -30,7 +30,7 @@ fn kill_after<T>(victim: Tasklet<T>, round: usize) -> bool {
     victim.join().is_err()
 }
 
-/// Has the next reads wait for the disk.
+/// Removes the file from the page cache, so that the next reads wait for the disk.
 fn forget_cache(path: &Path) {
     let file = std::fs::File::open(path).unwrap();
     file.sync_all().unwrap();

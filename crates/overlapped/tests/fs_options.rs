@@ -87,7 +87,7 @@ impl Place {
         Ok(rustix::fs::ioctl_setflags(&file, flags)?)
     }
 
-    /// Lists names, kinds, permissions, contents.
+    /// Lists the names, kinds, permissions and contents of all files.
     fn contents(&self) -> Vec<(String, u32, Vec<u8>)> {
         let mut all: Vec<_> = std::fs::read_dir(&self.0)
             .unwrap()
@@ -169,7 +169,7 @@ fn among_others<R>(f: impl FnOnce() -> R) -> R {
                 yield_now();
             }
         });
-        // Runs also if `f` panics.
+        // The end of this tasklet also comes if `f` panics.
         let _end = Defer(|| goes_on.set(false));
         f()
     })

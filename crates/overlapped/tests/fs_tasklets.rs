@@ -23,7 +23,7 @@ fn blocks(path: &Path, count: usize) {
     std::fs::write(path, bytes).unwrap();
 }
 
-/// Has the next reads wait for the disk.
+/// Removes the file from the page cache, so that the next reads wait for the disk.
 fn forget_cache(path: &Path) {
     let file = std::fs::File::open(path).unwrap();
     file.sync_all().unwrap();
@@ -368,7 +368,7 @@ fn a_lock_is_waited_for_by_the_tasklet_alone() {
             .collect();
         sleep(Duration::from_millis(20));
         assert_eq!(got.get(), 0);
-        // A killed waiter gets it at that very moment, or never.
+        // A killed waiter gets the lock at that very moment, or never.
         waiters[..10].iter().for_each(|waiter| waiter.kill());
         holder.unlock().unwrap();
         let mut granted = 0;
@@ -394,8 +394,8 @@ fn a_lock_that_comes_with_a_kill_is_released() {
     for round in 0..support::rounds(200, 5_000) {
         let holder = std::fs::File::open(&path).unwrap();
         rustix::fs::flock(&holder, rustix::fs::FlockOperation::LockExclusive).unwrap();
-        // A kill reaches the pool some time after it was asked for: in three of four rounds
-        // the two may coincide, in the fourth the kill is surely first.
+        // A kill reaches the pool some time after the request. In three of four rounds the kill and
+        // the grant may coincide; in the fourth, the kill is always first.
         let late = if round % 4 == 0 { 20_000_000 } else { 0 };
         let (unlock_after, kill_after) = (late + random.below(400_000), random.below(60_000));
         run(|| {
@@ -420,7 +420,7 @@ fn a_lock_that_comes_with_a_kill_is_released() {
             killed += usize::from(!got);
             let stranger = File::open(&path).unwrap();
             if got {
-                assert!(stranger.try_lock().is_err(), "it said that it had the lock");
+                assert!(stranger.try_lock().is_err(), "it reported that it had the lock");
                 kept.unlock().unwrap();
             } else {
                 let free = timeout(Duration::from_secs(10), || stranger.lock());
@@ -502,7 +502,8 @@ fn direct_io_takes_aligned_memory() {
         assert!(back[..4096].iter().chain(&back[8192..12288]).all(|&byte| byte == 7));
         assert!(back[4096..8192].iter().all(|&byte| byte == 8));
         assert_eq!(file.read(&mut back).unwrap(), 0);
-        // Each write at the cursor that the last one has moved; then at the end of the file.
+        // Each write goes to the cursor that the previous one has moved; later writes append to the
+        // file.
         file.rewind().unwrap();
         for byte in [1, 2] {
             buffer.fill(byte);
@@ -531,7 +532,7 @@ fn files_that_do_not_tell_their_size_are_read_to_their_end() {
         assert!(fs::read("/proc/cpuinfo").unwrap().len() > 100);
         let folder = tempfile::tempdir().unwrap();
         let copied = fs::copy("/proc/self/status", folder.path().join("copy")).unwrap();
-        assert!(copied > 500, "the kernel says that it is empty");
+        assert!(copied > 500, "the kernel reports an empty file");
     })
     .unwrap();
 }

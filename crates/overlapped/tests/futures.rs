@@ -112,7 +112,7 @@ fn combinators_and_streams_work() {
             }
         });
         assert_eq!(first, ("quick", 1));
-        assert_eq!(block_on(slow).unwrap(), 10, "the other one stays");
+        assert_eq!(block_on(slow).unwrap(), 10, "the other future stays");
         assert!(matches!(quick.join(), Err(JoinError::Taken)));
     })
     .unwrap();
@@ -208,7 +208,7 @@ fn a_deadline_does_not_end_a_future() {
         assert_eq!(timeout(2 * MS, || block_on(rx)), Ok(3));
         assert!(begin.elapsed() >= 20 * MS);
         let inside = timeout(2 * MS, || block_on(async { Channel::<u8>::new().recv() }));
-        assert_eq!(inside, Err(overlapped::RecvError::TimedOut), "calls inside obey it");
+        assert_eq!(inside, Err(overlapped::RecvError::TimedOut), "calls inside obey the deadline");
     })
     .unwrap();
 }
@@ -235,7 +235,7 @@ fn a_future_that_wakes_itself_lets_the_others_run() {
         }));
         block_on(Restless(200));
         assert!(turns.get() >= 150, "{}", turns.get());
-        // It can be killed all the same.
+        // The tasklet can be killed all the same.
         let restless = spawn(|| block_on(Restless(u32::MAX)));
         (0..5).for_each(|_| yield_now());
         restless.kill();
@@ -342,7 +342,7 @@ fn another_executor_in_a_tasklet_polls_handles() {
             };
             pool.spawner().spawn_local(task).unwrap();
         }
-        // It would park the thread, so it is driven step by step.
+        // A plain `block_on` would park the thread, so the future is polled step by step.
         while log.borrow().len() < 3 {
             pool.run_until_stalled();
             yield_now();

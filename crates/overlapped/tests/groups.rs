@@ -1,4 +1,4 @@
-//! Groups of tasklets: the first to end, all of them, a limited number at a time.
+//! Many tasklets: waits for the first to end and for all of them, and limits on their number.
 
 mod support;
 
@@ -18,7 +18,7 @@ use support::Rng;
 const MS: Duration = Duration::from_millis(1);
 const FOR_EVER: Duration = Duration::from_secs(60);
 
-/// Counts those that are inside at the same time.
+/// Counts the tasklets that are inside at the same time.
 #[derive(Clone, Default)]
 struct Crowd(Rc<Cell<usize>>, Rc<Cell<usize>>);
 
@@ -162,7 +162,7 @@ fn a_panic_in_map_stands_in_its_item_s_place() {
     .unwrap();
 }
 
-/// Says whether its tasklet was killed.
+/// Records whether its tasklet was killed.
 struct Told(Rc<RefCell<Vec<usize>>>, usize);
 
 impl Drop for Told {
@@ -205,14 +205,14 @@ fn dropping_map_or_killing_its_consumer_kills_what_it_has_begun() {
         .unwrap();
         let mut told = seen.take();
         told.sort_unstable();
-        // Begun: one more for each result that was asked for.
+        // One more item has begun for each result that was taken.
         assert_eq!(told, if how == 0 { vec![0, 1, 2] } else { vec![0, 1, 2, 3] }, "{how}");
     }
-    assert!(begin.elapsed() < FOR_EVER / 2, "nobody sleeps on");
+    assert!(begin.elapsed() < FOR_EVER / 2, "no tasklet sleeps any longer");
 }
 
-/// Counts how many of ten items, the first of which waits for the last, a map with room for three
-/// begins.
+/// Counts the items that a map with room for three begins. The first of its ten items waits for the
+/// last one.
 fn begun_while_the_first_waits<R>(results: impl FnOnce(Rc<dyn Fn(u32) -> u32>) -> R) -> (R, u32) {
     run(move || {
         let begun = Rc::new(Cell::new(0));
@@ -315,7 +315,7 @@ fn map_unordered_has_a_result_for_each_item_after_panics_and_deadlines() {
         (0..3).for_each(|_| yield_now());
         let mut killed = killed.take();
         killed.sort_unstable();
-        assert_eq!(killed[..], [0, 1, 2, 3][..killed.len()], "the first ones are given up first");
+        assert_eq!(killed[..], [0, 1, 2, 3][..killed.len()], "the first ones are dropped first");
         let left = timeout(2 * MS, || results.by_ref().count());
         assert_eq!(left, 3, "seven items, seven results");
     })
@@ -352,7 +352,7 @@ fn dropping_map_unordered_or_killing_its_consumer_kills_what_it_has_begun() {
         told.sort_unstable();
         assert_eq!(told, if kill { vec![0, 1, 2, 3] } else { vec![0, 1, 2] });
     }
-    assert!(begin.elapsed() < FOR_EVER / 2, "nobody sleeps on");
+    assert!(begin.elapsed() < FOR_EVER / 2, "no tasklet sleeps any longer");
 }
 
 #[test]
@@ -430,7 +430,7 @@ fn join_next_gives_members_in_the_order_of_their_ends() {
     .unwrap();
 }
 
-/// Checks that such a loop can wait: otherwise it would find the same member again for ever.
+/// A loop that could not wait would return to the same member for ever.
 #[test]
 fn a_loop_over_a_group_in_a_destructor_ends() {
     struct Owner(TaskletGroup<()>, Rc<Cell<u32>>);
@@ -496,7 +496,7 @@ fn dropping_a_group_kills_its_members_also_those_that_have_not_begun() {
         told.sort_unstable();
         assert_eq!(told, [0, 1, 2, 3]);
     }
-    assert!(begin.elapsed() < FOR_EVER / 2, "nobody sleeps on");
+    assert!(begin.elapsed() < FOR_EVER / 2, "no tasklet sleeps any longer");
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! Handles outlive their runs and ports, and keep nothing of them.
+//! Handles outlive their runs and ports, and keep none of their resources.
 
 use std::any::Any;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
@@ -10,8 +10,8 @@ use support::{open_descriptors, wait_until};
 
 mod support;
 
-/// Waits until as many descriptors are open as before: another thread may just be about to leave
-/// what has ended.
+/// Waits until as many descriptors are open as before: another thread may be about to drop the last
+/// reference.
 #[track_caller]
 fn wait_for(before: usize, what: &str) {
     let what = format!("{before} descriptors are open: {what}");

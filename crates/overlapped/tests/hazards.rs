@@ -16,12 +16,12 @@ use overlapped::time::sleep;
 use overlapped::{Channel, JoinError, RecvError, Tasklet, run, run_until, spawn, sync, yield_now};
 use support::ms;
 
-/// Notes that a hazard did what is said of it, and that its remedy helps.
+/// Records that a hazard has its documented effect, and that its remedy helps.
 fn holds(hazard: &str) {
     support::report("S18", 1, hazard);
 }
 
-/// Runs `test` in a child, and returns its output.
+/// Runs `test` in a child and returns its output.
 fn in_child(test: &str, what: &str) -> (Output, String) {
     let output = support::child(test, what);
     let said = support::said(&output);
@@ -33,12 +33,12 @@ fn is_example() -> bool {
     support::asked().as_deref() == Some("the example")
 }
 
-/// Runs an example that stops its thread; whether it did. `test` runs it by [`stops`].
+/// Runs an example that stops its thread. Tells whether it did. `test` runs it by [`stops`].
 fn stops_its_thread(test: &str) -> bool {
     in_child(test, "the example").1.contains("STOPPED")
 }
 
-/// For a child: runs `example`, and says so when no tasklet of this thread has run for a second.
+/// For a child: runs `example`, and reports when no tasklet of this thread has run for a second.
 fn stops(example: impl FnOnce()) -> ! {
     static TICKS: AtomicU64 = AtomicU64::new(0);
     std::thread::spawn(|| {
@@ -65,7 +65,7 @@ fn stops(example: impl FnOnce()) -> ! {
     std::process::exit(0)
 }
 
-/// Both of two tasklets' results.
+/// Returns the results of two tasklets.
 fn both<T: 'static>(
     f: impl Fn() -> T + Copy + 'static,
 ) -> (Result<T, JoinError>, Result<T, JoinError>) {
@@ -73,7 +73,7 @@ fn both<T: 'static>(
     (a.join(), b.join())
 }
 
-/// A value that is known to live, or not to, without being looked at.
+/// A value with a record of whether it lives, so that no code needs to read it.
 struct Settings {
     lives: Arc<AtomicBool>,
 }
@@ -92,7 +92,7 @@ impl Drop for Settings {
 
 thread_local! {
     static FIRST: Cell<bool> = const { Cell::new(true) };
-    /// The first one to ask waits, for a file or a connection.
+    /// The first caller waits, as for a file or a connection.
     static CONFIG: Settings = {
         if FIRST.replace(false) {
             yield_now();
@@ -100,14 +100,14 @@ thread_local! {
         }
         Settings::new()
     };
-    /// As it should be: what would wait is an error, and is done otherwise.
+    /// The remedy: a call that would wait returns an error, and the value is made in another way.
     static GUARDED: Settings = no_switch(|| {
         assert_eq!(Channel::<()>::new().recv(), Err(RecvError::WouldBlock));
         Settings::new()
     });
 }
 
-/// Is lent a tasklet's value.
+/// Uses a tasklet's value.
 type Borrows<'a> = &'a mut dyn FnMut(&Settings);
 
 /// Tells whether the second tasklet's value still lives after a wait, during which it is borrowed.
@@ -130,7 +130,7 @@ fn lives_on(with: fn(Borrows<'_>)) -> bool {
 }
 
 #[test]
-#[cfg_attr(miri, ignore = "the first example has a reference to what is dropped")]
+#[cfg_attr(miri, ignore = "the first tasklet has a reference to the dropped value")]
 fn s18_an_initialiser_of_a_thread_local_that_waits_has_a_neighbours_value_dropped() {
     fn slow() -> Settings {
         yield_now();
@@ -148,7 +148,7 @@ fn s18_an_initialiser_of_a_thread_local_that_waits_has_a_neighbours_value_droppe
 /// Has a name.
 fn receives_nothing() {}
 
-/// Looks up a name, and has `inside` called with backtrace's lock held.
+/// Looks up a name, and calls `inside` while backtrace's lock is held.
 fn resolve(mut inside: impl FnMut()) {
     let mut calls = 0;
     backtrace::resolve(((receives_nothing as fn()) as *mut u8).wrapping_add(1).cast(), |_| {
@@ -254,7 +254,7 @@ fn s18_an_initialiser_of_stds_lazy_lock_that_waits_stops_the_thread() {
     };
     run(move || {
         seven(both(|| *OURS));
-        // Or nothing waits in it.
+        // The other remedy: the initialiser does not wait.
         seven(both(|| *ONCE.get_or_init(|| no_switch(|| 7))));
     })
     .unwrap();
@@ -317,7 +317,7 @@ fn sort(wait: fn()) {
     yield_now();
 }
 
-/// Kills a tasklet when it has run for the first time.
+/// Kills a tasklet after it has first run.
 fn killed(f: impl FnOnce() + 'static) -> Result<(), JoinError> {
     let tasklet: Tasklet<()> = spawn(f);
     yield_now();
@@ -348,7 +348,7 @@ fn s18_a_kill_in_a_callback_of_c_ends_the_process_and_says_what_helps() {
     holds("a callback of C that waits");
 }
 
-/// Counts, when it is dropped, what it can lock.
+/// Counts, when it is dropped, the locks that it can take.
 struct Counts {
     count: Rc<sync::Mutex<u32>>,
     waits: bool,
@@ -389,7 +389,7 @@ fn s18_a_destructor_that_waits_for_a_neighbours_lock_ends_the_process_where_it_u
     assert!(parts.iter().all(|part| said.contains(part)), "{said}");
     let ended = run(|| kills_one_that_counts(false));
     assert!(matches!(ended.unwrap(), Err(JoinError::Killed)));
-    holds("a destructor that waits for a lock, in what is killed");
+    holds("a destructor that waits for a lock, in a killed tasklet");
 }
 
 #[test]

@@ -1,5 +1,5 @@
-//! "The port reaps, the scheduler runs": the user's code never runs on the scheduler's own stack,
-//! whatever calls it, and a thread never has two schedulers.
+//! The law "the port reaps, the scheduler runs": the user's code never runs on the scheduler's own
+//! stack, whatever calls it. And a thread never has two schedulers.
 
 mod support;
 
@@ -156,14 +156,14 @@ fn use_objects_made_in_an_earlier_run() {
             let waits = |channel: Channel<u8>| spawn(move || task::shield(|| channel.recv()));
             let (tasklet, polled) = (waits(channel.clone()), waits(channel.clone()));
             let paused = spawn(|| task::shield(task::pause));
-            // As long as it goes on, there is no deadlock report.
+            // While it runs, there is no deadlock report.
             drop(spawn(|| task::shield(|| overlapped::time::sleep(Duration::MAX))));
             yield_now();
             (tasklet, polled, paused, channel)
         })
         .unwrap();
     run(|| {
-        assert_eq!(channel.balance(), 0, "nobody waits in it any more");
+        assert_eq!(channel.balance(), 0, "no tasklet waits in it any more");
         let sender = channel.clone();
         let sends = spawn(move || sender.send(3));
         assert_eq!(channel.recv(), Ok(3));
@@ -196,12 +196,12 @@ fn an_observer_is_dropped_when_its_scheduler_is_gone() {
     assert_eq!(Config::new().observer(Looks).run(|| spawn(|| 4).join().unwrap()).unwrap(), 4);
 }
 
-/// The number of calls of the user's code, and of those where there was no tasklet.
+/// The number of calls of the user's code, and the number of those outside a tasklet.
 static CALLS: AtomicUsize = AtomicUsize::new(0);
 static MISPLACED: AtomicUsize = AtomicUsize::new(0);
 
 thread_local! {
-    /// Between a run's begin and its end, on its own thread.
+    /// True between a run's beginning and its end, on its own thread.
     static INSIDE: Cell<bool> = const { Cell::new(false) };
     /// The handles that can be reached from everywhere.
     static NEIGHBOURS: RefCell<Vec<Tasklet<()>>> = const { RefCell::new(Vec::new()) };
@@ -216,7 +216,7 @@ static LOCAL: Local<Bomb> = Local::new(|| {
     Bomb(1)
 });
 
-/// Calls everything when it is dropped, and panics now and then.
+/// Calls everything when it is dropped, and sometimes panics.
 struct Bomb(u64);
 
 impl Drop for Bomb {
@@ -228,8 +228,8 @@ impl Drop for Bomb {
     }
 }
 
-/// Looks where the user's code is called. False: on a thread of the pool, or before or after the
-/// run, where it may be anywhere.
+/// Checks on which stack the user's code is called. False on a thread of the pool, and before and
+/// after the run, where any stack is allowed.
 fn look() -> bool {
     if INSIDE.get() {
         CALLS.fetch_add(1, Relaxed);
@@ -239,8 +239,8 @@ fn look() -> bool {
     INSIDE.get()
 }
 
-/// Has everything called from one of the user's places: none of it may happen on the hub. What
-/// the calls come to does not matter.
+/// Makes all calls from one place in the user's code: none of them may run on the hub. Their
+/// results do not matter.
 fn everything() {
     if !look() || DEPTH.get() > 1 {
         return;
@@ -285,8 +285,8 @@ fn everything() {
         || drop(NEIGHBOURS.try_with(|all| all.try_borrow_mut().map(|mut all| all.pop()))),
     ];
     for call in calls {
-        // While unwinding a panic that reaches a destructor's edge would end the process; here it
-        // is caught before.
+        // While unwinding, a panic that leaves a destructor would end the process, so it is caught
+        // here.
         if let Err(payload) = catch_unwind(AssertUnwindSafe(call)) {
             std::mem::forget(payload);
         }
@@ -316,7 +316,7 @@ impl Drop for Watches {
     }
 }
 
-/// One tasklet that has the user's code called in some way.
+/// Runs one tasklet that causes a call of the user's code in some way.
 fn one(seed: u64, joined: &mut Vec<Tasklet<Bomb>>) {
     let bomb = Bomb(seed);
     let mut tasklet = spawn(move || {

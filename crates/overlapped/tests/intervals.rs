@@ -34,8 +34,8 @@ fn after_a_stall(behavior: MissedTickBehavior, period: Duration) -> (Vec<f64>, V
     .unwrap()
 }
 
-/// Never early, and not a period late. Where the machine stalls, tries again, with longer periods
-/// in the end, of which a stall is a smaller part.
+/// Checks that ticks are never early, and not a period late. If the machine stalls, it tries again,
+/// in the end with longer periods, of which a stall is a smaller part.
 fn about(what: &str, expected: &[f64], round: impl Fn(Duration) -> Vec<f64>) {
     let mut last = Vec::new();
     for attempt in 0..18 {
@@ -70,7 +70,7 @@ fn ticks_in_time_keep_the_beat_whatever_the_behavior() {
                 let mut ticks = interval(period);
                 ticks.set_missed_tick_behavior(behavior);
                 let first = ticks.tick();
-                // Later than due, but not by a whole period: no tick was missed.
+                // The tick is late, but not by a whole period, so no tick was missed.
                 sleep(period / 4);
                 let is_in_time = first.elapsed() < period;
                 let second = ticks.tick().duration_since(first);
@@ -86,7 +86,7 @@ fn ticks_in_time_keep_the_beat_whatever_the_behavior() {
 
 #[test]
 fn a_deadline_ends_a_tick_early_and_it_is_waited_for_again() {
-    /// `false` where the machine stalled until it was time for the tick.
+    /// Returns false if the machine stalled until the tick was due.
     fn is_cut_at(period: Duration) -> bool {
         let begin = Instant::now();
         let mut ticks = interval(period);
@@ -106,7 +106,7 @@ fn a_deadline_ends_a_tick_early_and_it_is_waited_for_again() {
         let begin = Instant::now();
         assert!([20, 200, 2_000, 20_000].into_iter().any(|ms| is_cut_at(ms * MS)), "not cut");
         let far = interval(Duration::MAX);
-        assert!(far.due() > begin + 1_000_000 * FOR_EVER, "at the end of time");
+        assert!(far.due() > begin + 1_000_000 * FOR_EVER, "at the maximum of time");
     })
     .unwrap();
 }
@@ -171,7 +171,7 @@ fn of_nested_deadlines_the_earliest_counts() {
             let took = cut_after(&limits);
             assert!((5 * MS..FOR_EVER / 2).contains(&took), "{limits:?} {took:?}");
         }
-        // The inner one's end leaves the outer one as it was.
+        // The end of the inner deadline leaves the outer one unchanged.
         let begin = Instant::now();
         timeout(30 * MS, || {
             for _ in 0..3 {
@@ -239,7 +239,7 @@ fn every_call_that_waits_says_that_the_deadline_passed() {
         let (rx, _tx) = std::io::pipe().unwrap();
         let ready = timeout(soon, || net::wait_readable(&rx));
         assert_eq!(ready.unwrap_err().kind(), ErrorKind::TimedOut);
-        // What need not wait is not touched by a deadline that is over.
+        // A deadline that has passed does not affect calls that need not wait.
         timeout(Duration::ZERO, || {
             let sender = channel.clone();
             drop(spawn(move || sender.send(4)));

@@ -19,7 +19,7 @@ use overlapped::time::timeout;
 use overlapped::{Tasklet, run, spawn};
 use support::pair;
 
-/// Returns a socket from which `bytes` come, and then the end.
+/// Returns a socket that delivers `bytes` and then its end.
 fn feeding(bytes: &[u8]) -> TcpStream {
     let (from, mut peer) = pair();
     let bytes = bytes.to_vec();

@@ -81,8 +81,11 @@ fn p17_a_deadline_loses_no_byte_and_a_transfer_goes_on_where_it_was() {
         })
         .unwrap();
     }
-    assert!(cut > 10 * rounds && handed_back > rounds, "not tested: {cut} cut, {handed_back} back");
-    report("P17", cut, &format!("transfers cut by deadlines, {handed_back} handed bytes back"));
+    assert!(
+        cut > 10 * rounds && handed_back > rounds,
+        "not tested: {cut} cancelled, {handed_back} handed back"
+    );
+    report("P17", cut, &format!("transfers ended by deadlines, {handed_back} handed bytes back"));
 }
 
 #[test]
@@ -134,7 +137,7 @@ fn p17_a_kill_loses_no_byte_and_leaves_nothing() {
             }
         }
         (killed, lost) = (KILLED.with(|cell| cell.get()), LOST.with(|cell| cell.get()));
-        // Feeding threads may still be about to close theirs.
+        // Feeding threads may not have closed their descriptors yet.
         wait_until("every descriptor is closed", || open_descriptors() <= before);
         assert_eq!(overlapped::task::stats().unwrap().live, 1);
     })
@@ -143,7 +146,7 @@ fn p17_a_kill_loses_no_byte_and_leaves_nothing() {
     report(
         "P17",
         killed,
-        &format!("transfers killed, nothing lost but between two sockets ({lost} times)"),
+        &format!("transfers killed, bytes lost only between two sockets ({lost} times)"),
     );
 }
 

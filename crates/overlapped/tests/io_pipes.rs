@@ -36,7 +36,7 @@ fn bytes_that_do_not_fit_wait_for_the_reader() {
         let expected = bytes.clone();
         let sender = spawn(move || writer.write_all(&bytes).unwrap());
         yield_now();
-        assert!(!sender.is_finished(), "a pipe holds less than that");
+        assert!(!sender.is_finished(), "a pipe holds less than 1 MiB");
         let mut got = Vec::new();
         (&reader).read_to_end(&mut got).unwrap();
         assert!(got == expected);

@@ -146,8 +146,8 @@ fn a_file_that_tells_no_length_is_read_to_its_end() {
 fn a_slow_reader_holds_up_no_other_tasklet() {
     let whole = pattern(3_000_000);
     run(|| {
-        // The readers begin after this tasklet has run for a while beside all that wait for it; if
-        // it does not run, after a minute.
+        // The readers begin after this tasklet has run for a while beside all idle transfers, or
+        // after a minute if it does not run.
         let (ticking, ticked) = channel::<()>();
         let ticks = spawn(move || {
             (0..200).for_each(|_| sleep(Duration::from_millis(1)));
@@ -278,7 +278,7 @@ fn a_source_that_is_reset_is_the_source_s_error() {
 
 #[test]
 fn a_sink_that_goes_away_is_the_sink_s_error_and_no_byte_is_unaccounted_for() {
-    // More bytes than the sockets' buffers can hold.
+    // These are more bytes than the sockets' buffers can hold.
     let whole = pattern(16_000_000);
     run(|| {
         for from in SOURCES {
@@ -367,7 +367,7 @@ fn datagram_sockets_are_refused() {
 fn a_deadline_leaves_a_file_s_cursor_behind_the_delivered_bytes() {
     let whole = pattern(20_000_000);
     run(|| {
-        // A machine that stalls may be too late even to fill the sink.
+        // On a machine that stalls, the deadline may pass before the sink is full.
         let at_full_sink = |limit: u64| {
             let ((ours, theirs), from) = (pair(), file_of(&whole));
             let limit = Duration::from_millis(limit);

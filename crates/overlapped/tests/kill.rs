@@ -41,7 +41,7 @@ enum Moment {
     After,
 }
 
-/// Counts its drops; panics in it where the manner says so and nothing unwinds.
+/// Counts its drops. Panics in a drop if the case asks for it and nothing unwinds.
 struct Bomb {
     drops: Rc<Cell<u32>>,
     manner: Manner,
@@ -56,7 +56,7 @@ impl Drop for Bomb {
     }
 }
 
-/// One cell of S6; gives what it checked.
+/// Checks one cell of the matrix S6. Returns the number of checks.
 fn cell(state: State, manner: Manner, held: bool, moment: Moment) {
     let what = format!("{state:?} {manner:?} held={held} {moment:?}");
     let drops = Rc::new(Cell::new(0));
@@ -124,7 +124,7 @@ fn cell(state: State, manner: Manner, held: bool, moment: Moment) {
         match (state, moment) {
             _ if untouched => assert!(went_on.get(), "{what}"),
             (State::New, _) if held => assert!(!went_on.get(), "{what}"),
-            // An operation may end before its cancel gets there: then its result counts.
+            // An operation may end before its cancel arrives; then its result counts.
             (State::Ready | State::InChannel, Moment::Before) if held => {
                 assert!(!went_on.get(), "{what}");
             }
@@ -311,7 +311,7 @@ impl Drop for Counted {
     }
 }
 
-/// They would wait for tasklets that wait for them.
+/// The killed tasklets would otherwise wait for tasklets that wait for them.
 #[test]
 fn killed_tasklets_need_no_stack_of_tasklets_that_wait_for_them() {
     let dropped = Rc::new(Cell::new(0));
@@ -332,7 +332,7 @@ fn killed_tasklets_need_no_stack_of_tasklets_that_wait_for_them() {
         for tasklet in starved {
             assert!(matches!(tasklet.join(), Err(JoinError::Killed)));
         }
-        // The stack beyond the limit was for them alone.
+        // The stack beyond the limit was only for the killed tasklets.
         let stats = task::stats().unwrap();
         assert_eq!((stats.waiting_for_stack, stats.stacks, dropped.get()), (1, 2, 9));
         channel.send(()).unwrap();
@@ -399,7 +399,8 @@ fn a_tasklet_that_catches_its_exit_outlives_that_kill_only() {
     .unwrap();
 }
 
-/// A tasklet that others pause inside of a shield; whether it comes to the shield's end.
+/// Runs a tasklet that others pause inside a shield. Tells whether it reaches the end of the
+/// shield.
 fn paused_in_its_shield() -> (Tasklet<()>, Rc<Cell<bool>>) {
     let at_end = Rc::new(Cell::new(false));
     let told = at_end.clone();

@@ -1,4 +1,4 @@
-//! `kill_as_error`: the effect of a kill on each call, and the delivery of the kill at the end.
+//! `kill_as_error`: the effect of a kill on each call, and the delivery of the kill afterwards.
 
 mod support;
 
@@ -22,7 +22,7 @@ use overlapped::{io as ours, run_until, thread, yield_now};
 const FOR_EVER: Duration = Duration::MAX;
 const LONG: Duration = Duration::from_secs(600);
 
-/// The way in which a call inside of `kill_as_error` says that a kill has ended it.
+/// The way in which a call inside `kill_as_error` reports that a kill has ended it.
 fn said<T>(result: io::Result<T>) -> bool {
     result.is_err_and(|error| {
         assert_eq!(error.kind(), ErrorKind::Other, "{error}");
@@ -30,7 +30,7 @@ fn said<T>(result: io::Result<T>) -> bool {
     })
 }
 
-/// A call that waits for ever; tells whether a kill has ended it with its error.
+/// A call that waits for ever, and returns whether a kill has ended it with its error.
 type Call = Box<dyn Fn() -> bool>;
 
 fn sockets() -> Vec<(&'static str, Call)> {
@@ -189,7 +189,7 @@ fn all() -> Vec<(&'static str, Call)> {
     all
 }
 
-/// Lets others run until they wait.
+/// Lets the others run until all of them wait.
 fn settle() {
     sleep(Duration::from_millis(2));
 }
@@ -329,7 +329,7 @@ fn a_result_that_a_kill_meets_is_returned() {
                         Ok(n) => (n, byte[0]),
                         Err(error) => {
                             assert_eq!(Cancelled::of(&error), Some(Cancelled::Kill));
-                            // What was not read is still there.
+                            // The unread bytes are still there.
                             let mut left = std::io::PipeReader::from(OwnedFd::from(rx));
                             (left.read(&mut byte).unwrap(), byte[0])
                         }
@@ -356,7 +356,7 @@ fn a_deadline_and_a_kill_are_told_apart() {
                 assert_eq!(late.to_string(), "the deadline set by timeout has passed");
                 let killed = timeout(LONG, || try_sleep(LONG)).unwrap_err();
                 assert_eq!(Cancelled::of(&killed), Some(Cancelled::Kill));
-                // Both: the kill comes first, for it ends more than this call.
+                // Both have come. The kill is reported, because it ends more than this call.
                 let both = timeout(Duration::ZERO, || try_sleep(LONG)).unwrap_err();
                 assert_eq!(Cancelled::of(&both), Some(Cancelled::Kill));
             });
@@ -466,7 +466,7 @@ fn a_deadlock_report_is_given_inside_as_well() {
     .unwrap();
 }
 
-/// Says what `may_wait` says and whether a sleep is refused, which is the same.
+/// Checks that `may_wait` agrees with whether a sleep is refused.
 fn judge(state: &str, may: bool) -> usize {
     assert_eq!(may_wait(), may, "{state}");
     let slept = no_unwind(|| try_sleep(Duration::ZERO));
@@ -474,7 +474,7 @@ fn judge(state: &str, may: bool) -> usize {
     1
 }
 
-/// Tells whether the sleep worked or was ended by a kill, in whichever way.
+/// Tells whether the sleep worked or a kill has ended it, by an error or by unwinding.
 fn no_unwind(sleep: impl FnOnce() -> io::Result<()>) -> bool {
     match sleep() {
         Ok(()) => true,
@@ -482,7 +482,7 @@ fn no_unwind(sleep: impl FnOnce() -> io::Result<()>) -> bool {
     }
 }
 
-/// Judges when it is dropped.
+/// Checks `may_wait` when it is dropped.
 struct Judging {
     state: &'static str,
     may: bool,
@@ -550,6 +550,6 @@ fn may_wait_is_true_exactly_where_a_sleep_is_not_refused() {
         assert!(matches!(pending.join(), Err(JoinError::Killed)));
     })
     .unwrap();
-    assert_eq!(checks.get(), 11, "each state was judged");
+    assert_eq!(checks.get(), 11, "each state was checked");
     run_until(|| ()).unwrap();
 }

@@ -14,7 +14,7 @@ use overlapped::{
     Builder, Channel, Config, JoinError, RecvError, RunError, run, scope, spawn, task, yield_now,
 };
 
-/// Returns the deadlock report of a run in which no waiter could be given it.
+/// Returns the deadlock report of a run in which no waiter could get it.
 fn report<T: std::fmt::Debug>(ended: Result<T, RunError>) -> DeadlockReport {
     match ended {
         Err(RunError::Deadlock(report)) => report,
@@ -72,7 +72,7 @@ fn a_lock_whose_holder_waits_for_a_neighbour_is_not_released() {
                 assert!(matches!(channel.recv(), Err(RecvError::Deadlock(_))), "nobody can send");
             });
             yield_now();
-            // Goes on when the holder has been told.
+            // Goes on when the holder has got the report.
             drop(lock.lock().unwrap());
         });
     })
@@ -81,7 +81,7 @@ fn a_lock_whose_holder_waits_for_a_neighbour_is_not_released() {
 
 #[test]
 fn a_lock_that_is_never_released_is_a_deadlock_report() {
-    // By one that has ended.
+    // The holder has ended.
     let report_of_forgotten = report(run(|| {
         let lock = Rc::new(Mutex::new(0));
         let theirs = lock.clone();
@@ -90,7 +90,7 @@ fn a_lock_that_is_never_released_is_a_deadlock_report() {
     }));
     let text = report_of_forgotten.to_string();
     assert!(text.contains("a Mutex that tasklet 2 has locked"), "{text}");
-    // By the frames below.
+    // The frames below hold it.
     let lock = Mutex::new(0);
     let held = lock.lock().unwrap();
     let text = report(run(|| drop(lock.lock().unwrap()))).to_string();
@@ -153,7 +153,7 @@ fn locking_twice_is_a_panic_that_says_so() {
     let lock = Mutex::new(0);
     let held = lock.lock().unwrap();
     let twice = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| drop(lock.lock())));
-    assert!(twice.is_err(), "a plain thread is told as well");
+    assert!(twice.is_err(), "a plain thread gets the report, too");
     drop(held);
     assert!(lock.try_lock().is_ok());
 }

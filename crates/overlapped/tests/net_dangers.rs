@@ -1,7 +1,7 @@
 //! Dangers that concern sockets, in one process: P1, P2, P3, P4, P10, P11.
 //!
-//! Each prints `RELIABILITY <id> <checks> <figure>` on success. With `OVERLAPPED_TORTURE=1` they
-//! run as many rounds as the table of dangers asks for.
+//! Each test prints `RELIABILITY <id> <checks> <figure>` on success. With `OVERLAPPED_TORTURE=1`
+//! the tests run as many rounds as the table of dangers asks for.
 
 mod support;
 
@@ -61,7 +61,7 @@ fn p1_a_cancel_that_races_with_a_success_neither_loses_nor_duplicates_a_byte() {
             let window = 40_000 * (1 + round as u64 % 4);
             go.send((random.below(window as usize) as u64, byte)).unwrap();
             if round % 2 == 0 {
-                // The first to kill stores whether the reader had its bytes by then.
+                // The first killer stores whether the reader had its bytes by then.
                 let victim = Rc::new(RefCell::new(None::<overlapped::Tasklet<()>>));
                 let before = Rc::new(Cell::new(None));
                 let strike = {
@@ -73,9 +73,9 @@ fn p1_a_cancel_that_races_with_a_success_neither_loses_nor_duplicates_a_byte() {
                         }
                     }
                 };
-                // One killer is before the reader in the queue for the bytes, another one behind
-                // it: in either order of wakes, one of them often finds the reader with its bytes,
-                // but not yet running.
+                // One killer is before the reader in the queue for the bytes, and another one
+                // behind it. In either order of wakes, one of them often finds the reader with its
+                // bytes, but not yet running.
                 let early = (round % 4 == 0).then(|| {
                     let (rx, strike) = (rx.clone(), strike.clone());
                     spawn(move || {
@@ -95,7 +95,8 @@ fn p1_a_cancel_that_races_with_a_success_neither_loses_nor_duplicates_a_byte() {
                 });
                 *victim.borrow_mut() = Some(reader);
                 let begin = Instant::now();
-                // Sometimes long after the bytes, also if each call takes long (strace).
+                // Sometimes the kill comes long after the bytes, also if each call takes long
+                // (under strace).
                 let patience = if round % 16 == 2 { 8 * window } else { window };
                 let until = Duration::from_nanos(random.below(patience as usize) as u64);
                 if round % 4 == 0 {
@@ -199,7 +200,7 @@ fn p2_no_byte_of_a_recycled_stack_changes_after_a_kill_in_recv() {
             }
             blocked.iter().for_each(|tasklet| tasklet.kill());
             blocked.into_iter().for_each(|tasklet| assert!(tasklet.join().is_err()));
-            // The same stacks again, filled; the peers go on writing.
+            // Fills the same stacks again, while the peers go on writing.
             let filled: Vec<_> = (0..TASKLETS)
                 .map(|_| {
                     spawn(|| {
@@ -251,7 +252,7 @@ fn p3_leaving_with_a_thousand_operations_in_flight_takes_less_than_a_second_and_
                         2 => sleep(Duration::from_secs(3_600)),
                         3 => drop(channel.recv()),
                         4 => drop(wait_readable(&*full)),
-                        // Again and again, because no disk waits for ever.
+                        // It does so again and again, because no disk operation waits for ever.
                         5 => while (&*file).write(&[1; 4096]).is_ok() {},
                         6 => while file.read_at(&mut [0; 4096], 0).is_ok() {},
                         _ => drop((&*full).write_all(&[0; 1 << 16])),
@@ -432,7 +433,8 @@ fn p10_partial_writes_lose_no_byte() {
             let mut buf = vec![0; size];
             while let n @ 1.. = (&rx).read(&mut buf).unwrap() {
                 seen.extend_from_slice(&buf[..n]);
-                // A reader of single bytes would take minutes: only the first 10,000 are read so.
+                // A reader of single bytes would take minutes, so it reads only the first 10,000
+                // bytes.
                 if seen.len() > 10_000 && size < 1_000 {
                     buf.resize(30_000, 0);
                 }

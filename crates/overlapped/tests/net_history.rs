@@ -41,7 +41,8 @@ fn an_operation_that_ends_at_once_has_no_effect_on_the_next_one() {
         });
         for round in 0..2_000u32 {
             let tag = round as u8;
-            // Operations that end at once, in all ways: bytes, an error, another count, 0 bytes.
+            // Operations that end at once, with each result: bytes, an error, another count, 0
+            // bytes.
             match round % 5 {
                 0 => {
                     quick_peer.write_all(&[!tag; 7]).unwrap();

@@ -66,7 +66,7 @@ fn good(addr: &str) -> (TcpListener, SocketAddr) {
 }
 
 /// Counts the connects to `addr` that are under way (state 02) in this machine. The table is not a
-/// snapshot: while others come and go, lines are there twice or not at all. A count that is read
+/// snapshot: while sockets come and go, it may have lines twice or not at all. A count that is read
 /// twice is right.
 fn under_way(addr: SocketAddr) -> usize {
     let mut last = listed(addr);

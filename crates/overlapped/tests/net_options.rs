@@ -28,7 +28,7 @@ fn only_v6_decides_whether_a_listener_hears_v4() {
             assert_eq!(TcpStream::connect(addr).is_err(), only_v6);
             let socket = UdpSocket::bind_with("[::]:0", &options).unwrap();
             let addr = localhost(socket.local_addr().unwrap());
-            // The same port of the other family is free.
+            // The same port is free in the other family.
             assert_eq!(UdpSocket::bind(addr).is_ok(), only_v6);
         }
         // It has no effect on the other family.

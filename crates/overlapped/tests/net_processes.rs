@@ -1,5 +1,5 @@
-//! Dangers that need a process of their own: P8, P9, P12. Each test starts this same test program
-//! again, with an environment variable that names the part to play.
+//! Dangers that need a process of their own: P8, P9, P12. Each test starts this test program again,
+//! with an environment variable that names the child's role.
 
 mod support;
 
@@ -16,7 +16,7 @@ use support::{ms, rounds};
 
 const PART: &str = "OVERLAPPED_TEST_PART";
 
-/// Tells whether this is the process that plays `part`.
+/// Tells whether this process has the role `part`.
 fn plays(part: &str) -> bool {
     std::env::var(PART).is_ok_and(|value| value == part)
 }
@@ -178,7 +178,8 @@ fn p9_writing_to_a_closed_end_is_an_error_and_not_a_signal() {
             checks += 1;
         }
     };
-    // Outside a scheduler, inside, in non-blocking mode, and if the tasklet may not switch.
+    // The cases: outside a scheduler, inside, in non-blocking mode, and if the tasklet may not
+    // switch.
     let (stream, _listener) = closed();
     write_all_ways(&stream);
     run(|| {

@@ -21,7 +21,7 @@ fn bare() -> OwnedFd {
     Socket::new(Domain::IPV4, Type::STREAM, None).unwrap().into()
 }
 
-/// A listener that takes no further connection: those that try wait in SYN_SENT.
+/// A listener that takes no further connection: clients wait in SYN_SENT.
 fn full_listener() -> (Socket, SocketAddr, Vec<Socket>) {
     let listener = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
     listener.bind(&any_v4().into()).unwrap();

@@ -268,7 +268,7 @@ fn a_kill_during_any_call_loses_no_connection_and_no_byte() {
             let client = connecting.join().unwrap();
             let mut server = match accepting.join() {
                 Ok(stream) => stream,
-                // It was not taken, so it is still in the queue.
+                // The connection was not taken, so it is still in the queue.
                 Err(JoinError::Killed) => timeout(ms(2_000), || listener.accept()).unwrap().0,
                 Err(error) => panic!("{error}"),
             };
@@ -294,7 +294,7 @@ fn a_kill_during_any_call_loses_no_connection_and_no_byte() {
             }
             let killed = matches!(writing.join(), Err(JoinError::Killed));
             assert!(killed);
-            assert_eq!(seen, sent.get(), "what the writer was told is what has arrived");
+            assert_eq!(seen, sent.get(), "the count that the writer got is what has arrived");
             bytes += seen as u64;
             outcomes[usize::from(seen > 0)] += 1;
             let connecting = spawn(move || TcpStream::connect(addr).map(drop));
@@ -395,7 +395,8 @@ fn a_connect_without_an_answer_can_be_killed_and_timed_out() {
 fn receives_are_killed_before_the_port_has_looked_at_them() {
     let killed = || {
         let connections: Vec<_> = (0..40).map(|_| pair()).collect();
-        // More receives than are tried in vain before readiness leaves them to the next wait.
+        // After this many receives in vain, the readiness backend does not try receives at once any
+        // more.
         for _ in 0..3 {
             let readers: Vec<_> = connections
                 .iter()
@@ -404,7 +405,7 @@ fn receives_are_killed_before_the_port_has_looked_at_them() {
                     spawn(move || (&near).read(&mut [0; 8]).map(drop))
                 })
                 .collect();
-            // They are too few for the scheduler to look outside.
+            // These switches are too few for the scheduler to poll.
             yield_now();
             readers.iter().for_each(|reader| reader.kill());
             for reader in readers {

@@ -143,7 +143,8 @@ fn a_socket_that_leaves_and_comes_back_under_any_number_is_waited_for() {
             let (stream, byte) = reader.join().unwrap();
             assert_eq!(byte, [round]);
             let theirs = std::net::TcpStream::from(stream);
-            // The same number; another one with the first closed; another one with it open.
+            // The socket gets the same number, another number with the first one closed, and
+            // another one with it open.
             let duplicate = theirs.try_clone().unwrap();
             ours = match round % 3 {
                 0 => {

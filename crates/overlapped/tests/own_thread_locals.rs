@@ -93,7 +93,7 @@ fn an_initialiser_of_a_thread_local_may_wait() {
     });
 }
 
-/// Says when it is dropped.
+/// Records its drop.
 struct Says(Cell<Option<(u32, Log)>>);
 
 type Log = Arc<Mutex<Vec<u32>>>;
@@ -231,7 +231,8 @@ fn l2_a_value_of_a_key_of_c_is_the_tasklets_and_is_destroyed_with_it() {
         DESTROYED.fetch_add(value.addr(), SeqCst);
     }
     with_own_locals(|| {
-        // More than stand in a descriptor, so that the others need a table of their own.
+        // These are more than fit into a thread's descriptor, so the others need a table of their
+        // own.
         let mut keys = [0; 40];
         for key in &mut keys {
             // SAFETY: the place is valid, and the function stays.

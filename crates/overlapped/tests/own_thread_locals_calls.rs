@@ -88,7 +88,7 @@ fn selects_kills_deadlines_shields_and_deadlock_reports() {
         assert!(matches!(sleeps.join(), Err(JoinError::Killed)));
         killed.kill();
         never.send(3).unwrap();
-        // The value had come: the kill waits for the next suspension point, of which there is none.
+        // The value had come, so the kill waits for the next suspension point; but there is none.
         assert_eq!(killed.join().unwrap(), Ok(3));
         let (a, b) = (Channel::new(), Channel::<u8>::new());
         let (sends, selects) = (a.clone(), (a.clone(), b.clone()));
@@ -298,7 +298,7 @@ fn l4_a_million_own_thread_locals_leave_no_memory_behind() {
 fn the_pool_of_blocks_shrinks_to_what_is_kept() {
     with_own_locals(|| {
         each(2_000, |_| yield_now());
-        // The surplus goes when the scheduler has slept for more than a second.
+        // Superfluous blocks are freed when the scheduler has slept for more than a second.
         (0..25).for_each(|_| sleep(ms(100)));
         each(2_000, |_| std::thread::current().id());
         spawn(|| ()).join().unwrap();

@@ -1,5 +1,5 @@
-//! The ends of blocks of thread-locals, in a program where each thread stores something in its
-//! thread-locals when it begins, as under allocators and sanitizers.
+//! Blocks of thread-locals that end, in a program where each thread records something for itself
+//! when it begins, as with some allocators and sanitizers.
 #![allow(missing_docs)]
 #![cfg(all(target_os = "linux", target_env = "gnu"))]
 mod own_locals;
@@ -22,7 +22,7 @@ type Create = unsafe extern "C" fn(
 
 static BEGUN: AtomicUsize = AtomicUsize::new(0);
 static ENDED: AtomicUsize = AtomicUsize::new(0);
-/// Threads that have begun with another one's note.
+/// The number of threads that began with another thread's record.
 static STALE: AtomicUsize = AtomicUsize::new(0);
 
 fn key() -> libc::pthread_key_t {
@@ -50,7 +50,7 @@ extern "C" fn begins(start: *mut c_void) -> *mut c_void {
     start(argument)
 }
 
-/// libc's, and the note.
+/// Runs libc's function, and makes the record.
 #[unsafe(no_mangle)]
 unsafe extern "C" fn pthread_create(
     thread: *mut libc::pthread_t,
@@ -68,7 +68,7 @@ unsafe extern "C" fn pthread_create(
 
 #[test]
 fn a_block_that_ends_leaves_nothing_to_the_next_thread() {
-    // The first one is tried out and ended before any tasklet has one.
+    // The library tries one block out, and ends it, before any tasklet has one.
     with_own_locals(|| assert_eq!(each(3, |number| number), [0, 1, 2]));
     for _ in 0..10 {
         std::thread::spawn(|| ()).join().unwrap();

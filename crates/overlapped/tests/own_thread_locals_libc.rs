@@ -17,7 +17,7 @@ use overlapped::time::sleep;
 use overlapped::{Channel, run, yield_now};
 use own_locals::{each, own, with_own_locals};
 
-/// The caller's stack, as pthread_getattr_np says.
+/// Returns the caller's stack, by pthread_getattr_np.
 fn stack() -> std::ops::Range<usize> {
     // SAFETY: the attributes are written before they are read, and destroyed.
     unsafe {
@@ -183,7 +183,7 @@ fn open(path: &CStr) -> *mut c_void {
     library
 }
 
-// More room than Arm gives a library in fixed places.
+// More memory than Arm gives a library in fixed places.
 const ADDS: &str = "static __thread int sum = 40; volatile __thread char room[3000];
     int add(int n) { room[n] = 1; return sum += n; }";
 
@@ -214,7 +214,7 @@ fn a_library_that_is_opened_while_tasklets_live_has_thread_locals_for_each() {
                 let n = n as c_int;
                 assert_eq!(one.join().unwrap(), (40 + n, 40 + 2 * n), "round {round}");
             }
-            // Blocks are used again: nothing of the last tasklet is left there.
+            // Blocks are reused: nothing of the previous tasklet is left in them.
             let later = each(10, move |n| function(library, c"add")(n as c_int));
             assert_eq!(later, (0..10).map(|n| 40 + n).collect::<Vec<_>>());
             // SAFETY: no code uses it any more.
@@ -244,7 +244,7 @@ fn a_library_with_thread_locals_in_fixed_places_begins_with_zeros_in_those_that_
     });
 }
 
-/// Forks; the child runs `f` and ends with what that returns. The child's status.
+/// Forks. The child runs `f`, whose result is its exit code. Returns the child's status.
 fn forked(f: impl FnOnce() -> c_int) -> c_int {
     // SAFETY: the child uses nothing that other threads of the parent may have locked.
     let child = unsafe { libc::fork() };

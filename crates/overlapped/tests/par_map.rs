@@ -89,7 +89,7 @@ fn dropping_par_map_or_killing_its_consumer_kills_what_it_has_begun() {
                 assert_eq!(consumer.join().is_ok(), !kill);
             })
             .unwrap();
-        // Which of them had begun before the kill is the other thread's affair.
+        // Which of the items had begun before the kill depends on the other thread.
         assert!((1..=4).contains(&seen.load(SeqCst)), "the run ends before a minute is over");
     }
 }

@@ -9,7 +9,7 @@ use overlapped::{JoinError, run, spawn, yield_now};
 
 mod support;
 
-/// Jobs wait in front of it.
+/// Other jobs wait in front of it.
 #[derive(Default)]
 struct Gate {
     is_open: Mutex<bool>,
@@ -51,12 +51,12 @@ fn p18_a_job_behind_others_that_block_begins_soon() {
                 job.join().unwrap().unwrap();
                 checks += 1;
             }
-            // The threads that were too many become idle.
+            // The superfluous threads become idle.
             sleep(Duration::from_millis(20));
         }
     })
     .unwrap();
-    assert!(slowest < support::within(strict), "it waited {slowest:?}");
+    assert!(slowest < support::within(strict), "a job waited {slowest:?}");
     support::report("P18", checks, &format!("jobs that block, and one behind them: {slowest:.1?}"));
 }
 

@@ -26,13 +26,13 @@ fn everywhere(test: impl Fn(&mut Port)) {
     }
 }
 
-/// The next event.
+/// Waits for the next event.
 fn next(port: &mut Port) -> Event {
     let late = Instant::now() + PATIENCE;
     let mut events = Vec::new();
     while events.is_empty() {
         assert!(Instant::now() < late, "{}: nothing comes", port.name());
-        // One at a time would need a shorter list; the tests have one in flight.
+        // Returns one event: the tests have only one operation in flight.
         port.wait(Some(PATIENCE), &mut events).unwrap();
     }
     assert_eq!(events.len(), 1);
@@ -178,7 +178,7 @@ fn transfers_at_a_files_cursor_are_done_in_the_order_of_submission() {
         for (key, block) in whole.chunks(BLOCK).enumerate() {
             assert!(block.iter().all(|&byte| byte == key as u8), "{}: {key}", port.name());
         }
-        // What is in the page cache is read in place, one after another: nothing could go wrong.
+        // Reads of cached pages would be done in place, one after another, and prove nothing.
         file.sync_all().unwrap();
         // SAFETY: an open descriptor.
         unsafe { libc::posix_fadvise(file.as_raw_fd(), 0, 0, libc::POSIX_FADV_DONTNEED) };
@@ -361,7 +361,7 @@ fn a_forgotten_port_leaks_and_harms_nobody() {
         port.submit(0, Request::recv(ours, Vec::with_capacity(4096))).unwrap();
         port.wait(Some(Duration::ZERO), &mut Vec::new()).unwrap();
         std::mem::forget(port);
-        // Memory that had been freed would be given out again here.
+        // If the port had freed the memory, it would be allocated again here.
         let probes: Vec<Vec<u8>> = (0..100).map(|_| vec![0; 4096]).collect();
         peer.write_all(&[0xff; 4096]).unwrap();
         std::thread::sleep(Duration::from_millis(5));

@@ -28,8 +28,8 @@ fn ends(id: u32) {
     testkit::wait_until("the process has ended", || !runs(id));
 }
 
-/// A shell in a group of its own that has started a process in the background, prints its number,
-/// and then runs `last`.
+/// A shell in a group of its own. It starts a process in the background, prints its number, and
+/// then runs `last`.
 fn family(last: &str) -> Command {
     let mut shell = Command::new("sh");
     shell.args(["-c", &format!("sleep 600 >&- & echo $!; {last}")]);

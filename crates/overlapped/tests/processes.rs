@@ -68,7 +68,7 @@ fn statuses_outputs_and_errors_are_those_of_std() {
         let asked = format!("{:?}{:?}", command.get_current_dir(), command.get_program());
         (command.output().unwrap(), asked, command.get_args().len(), command.get_envs().len())
     });
-    // One command starts several children; the defaults of one call do not stay.
+    // One command starts several children. The defaults of one call do not affect the next.
     as_std!(|new| {
         let mut command = new("sh");
         command.args(["-c", "cat; echo again"]).stdin(std::process::Stdio::null());
@@ -84,7 +84,7 @@ fn statuses_outputs_and_errors_are_those_of_std() {
 #[test]
 fn waiting_for_a_child_blocks_only_the_tasklet() {
     run(|| {
-        // It ends when this tasklet has seen itself go on; else it fails after a minute.
+        // The child ends when this tasklet has gone on; otherwise it fails after a minute.
         let (rx, tx) = std::io::pipe().unwrap();
         let child = move || {
             let mut cat = Command::new("timeout");
@@ -190,7 +190,7 @@ fn a_child_that_fills_both_pipes_is_read_to_its_end() {
     check();
     run(move || {
         check();
-        // The streams' ends come in either order, long before the child's.
+        // The ends of the two streams come in either order, long before the end of the child.
         let quiet = sh("exec >&-; sleep 0.05; echo late >&2; exec 2>&-; sleep 0.05; exit 4");
         let mut quiet = quiet;
         let output = quiet.output().unwrap();

@@ -104,7 +104,8 @@ fn a_kill_that_meets_bytes_loses_none() {
     .unwrap();
 }
 
-/// Receives with `answer` as the limit. Returns how often the limit was asked for, too.
+/// Receives with `answer` as the callback that sets the limit. Also returns the number of its
+/// calls.
 fn ask(fd: impl AsFd, answer: fn() -> io::Result<Option<Duration>>) -> (io::Result<Vec<u8>>, u32) {
     let (mut buf, mut asked) = ([0; 64], 0);
     let limit = || {
@@ -116,7 +117,7 @@ fn ask(fd: impl AsFd, answer: fn() -> io::Result<Option<Duration>>) -> (io::Resu
     (got.map(|n| buf[..n].to_vec()), asked)
 }
 
-/// Has the scheduler give up tries at once: many receives in a row find nothing.
+/// Makes the scheduler stop trying receives at once: many receives in a row find nothing.
 fn receive_in_vain(rx: &UnixStream) {
     for _ in 0..10 {
         assert_eq!(recv(rx, 0, Some(Duration::ZERO)).unwrap_err().kind(), ErrorKind::WouldBlock);

@@ -12,7 +12,7 @@ use overlapped::{run, spawn, yield_now};
 const MS: Duration = Duration::from_millis(1);
 const LONG: Duration = Duration::from_secs(600);
 
-/// A pipe that holds no byte more.
+/// A full pipe.
 fn full() -> (std::io::PipeReader, std::io::PipeWriter) {
     let (rx, mut tx) = std::io::pipe().unwrap();
     while wait_writable_timeout(&tx, Duration::ZERO).unwrap() {
@@ -35,7 +35,7 @@ fn scenario() {
     }
     rx.read_exact(&mut [0]).unwrap();
     drop(tx);
-    assert!(wait_readable_timeout(&rx, LONG).unwrap(), "an end is something to read");
+    assert!(wait_readable_timeout(&rx, LONG).unwrap(), "an end counts as readable");
     let (rx, tx) = full();
     assert!(!wait_writable_timeout(&tx, MS).unwrap());
     drop(rx);

@@ -17,7 +17,7 @@ mod support;
 /// No round takes longer than this on any machine.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// Makes `rounds` rounds on a thread of their own, which a hang leaves behind.
+/// Runs `rounds` rounds on a thread of their own, which a hang leaves behind.
 fn watched(what: &str, rounds: usize, round: impl Fn(usize) + Send + 'static) {
     let done = Arc::new(AtomicUsize::new(0));
     let (theirs, (over, ended)) = (Arc::clone(&done), std_mpsc::channel::<()>());
@@ -81,7 +81,7 @@ fn processor_time() -> Duration {
     Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
 }
 
-/// The processor time that idle times have taken.
+/// The processor time that was used during idle times.
 #[derive(Clone, Copy, Default)]
 struct Taken {
     together: Duration,
@@ -125,7 +125,7 @@ fn p19_an_idle_scheduler_takes_no_processor_time() {
     let worst = taken.iter().map(share).fold(0.0, f64::max);
     let most = taken.iter().map(|taken| taken.most).max().unwrap_or_default();
     assert!(worst < 1.0, "an idle scheduler took {worst:.2} % of a processor");
-    // One that does not sleep takes all of it. (Interrupts are counted, too.)
+    // A scheduler that does not sleep takes all of the processor. (Interrupts are counted, too.)
     assert!(most < IDLE / 5, "one idle time of {IDLE:?} took {most:?}");
     let figure = format!(
         "idle times of {IDLE:?} after wakes: {worst:.2} % of a processor, {:.1} % at most",

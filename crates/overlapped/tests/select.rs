@@ -133,7 +133,7 @@ fn ready_alternatives_get_equal_shares_and_biased_takes_the_first() {
             drop(spawn(move || while channel.send(i).is_ok() {}));
         }
         yield_now();
-        // The second one is not ready: it must not lend its share to a neighbour.
+        // The second alternative is not ready, and its neighbours must not get its share.
         channels[1].close();
         channels[1].open();
         let mut shares = [0usize; 4];
@@ -392,7 +392,7 @@ fn a_tasklet_s_end_is_taken_with_its_handle_and_others_keep_theirs() {
         killed.as_ref().unwrap().kill();
         let got = Select::new().join(&mut killed, |r| r).after(FOR_EVER, || Ok(())).wait();
         assert!(matches!(got, Ok(Err(JoinError::Killed))), "{got:?}");
-        // A handle that was offered in vain is as good as before.
+        // A handle whose alternative did not happen works as before.
         let mut kept = Some(spawn(|| {
             sleep(2 * MS);
             3
@@ -505,7 +505,7 @@ fn a_select_returns_after_its_operations_have_been_reaped() {
             });
             let got = select.recv(&channel, |got| got.unwrap()).wait();
             assert_eq!((got, in_flight()), (Ok(round), 0));
-            // The descriptors' numbers are used again in the next round.
+            // The next round reuses the numbers of the descriptors.
             drop(pipes);
             sender.join().unwrap().unwrap();
         }
@@ -741,11 +741,15 @@ fn an_observer_sees_selects_as_plain_sends_and_receives() {
             let mut none = None;
             let got = Select::new().recv(&b, |got| got).send(&a, &mut none, |_| Ok(9)).wait();
             assert_eq!(got, Ok(Ok(1)));
-            assert_eq!(seen.take(), [(false, false)], "what happens at once is told alone");
+            assert_eq!(
+                seen.take(),
+                [(false, false)],
+                "the observer sees only the alternative that happens at once"
+            );
             waits.join().unwrap();
         })
         .unwrap();
-    // One that meddles.
+    // An observer that interferes.
     struct Meddler(Channel<u8>, Cell<bool>);
     impl Observer for Meddler {
         fn channel(&self, event: task::ChannelEvent) {
@@ -787,8 +791,8 @@ fn leaving_the_run_ends_selects_of_every_kind() {
         assert!(ended.is_ok());
         assert_eq!(channel.balance(), 0);
     }
-    // One that catches every kill is parked for good, with its nodes unlinked. Its thread does not
-    // end.
+    // A tasklet that catches every kill is parked for good, with its nodes unlinked. Its thread
+    // does not end.
     let (sender, balance) = std::sync::mpsc::channel();
     std::thread::spawn(move || {
         let channel = Channel::<u8>::new();
@@ -817,5 +821,5 @@ fn the_first_tasklet_s_select_may_end_the_run_with_a_deadlock_report() {
         yield_now();
         Select::new().recv(&channel, |_| ()).wait()
     });
-    assert!(matches!(ended, Err(RunError::Deadlock(_))), "the paused one cannot be told");
+    assert!(matches!(ended, Err(RunError::Deadlock(_))), "the paused one cannot get the report");
 }

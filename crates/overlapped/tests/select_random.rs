@@ -1,4 +1,4 @@
-//! S9 for selects: whatever ends their waits, no value is lost or doubled, and nothing is left.
+//! S9 for selects: whatever ends their waits, no value is lost or duplicated, and nothing is left.
 //!
 //! A failure prints its seed; `OVERLAPPED_SEED=…` replays its round.
 
@@ -26,7 +26,7 @@ struct Stage {
     next: Cell<u64>,
     sent: RefCell<Vec<u64>>,
     received: RefCell<Vec<u64>>,
-    /// By what came of them: sent, received, joined, a time, a descriptor, an error.
+    /// The selects by their outcomes: sent, received, joined, a time, a descriptor, an error.
     selects: RefCell<[usize; 6]>,
 }
 
@@ -138,7 +138,7 @@ impl Stage {
     }
 }
 
-/// One round; gives its kills, values and selects.
+/// Runs one round. Returns the numbers of its kills, values and selects.
 fn round(seed: u64) -> (usize, usize, [usize; 6]) {
     let mut rng = Rng(seed);
     let stage = Rc::new(Stage::new(&mut rng));
@@ -182,7 +182,7 @@ fn round(seed: u64) -> (usize, usize, [usize; 6]) {
     let (mut sent, mut received) = (stage.sent.take(), stage.received.take());
     sent.sort_unstable();
     received.sort_unstable();
-    assert_eq!(sent, received, "what was sent was received, once");
+    assert_eq!(sent, received, "each sent value was received once");
     (kills, sent.len(), stage.selects.take())
 }
 

@@ -97,26 +97,26 @@ fn the_grace_time_ends_against_a_loop_that_swallows_its_exits() {
 #[test]
 #[cfg_attr(miri, ignore = "Miri starts no processes")]
 fn a_run_never_leaves_threads_behind_that_borrow_from_its_caller() {
-    // Main's frames may lend the caller's values to a `std::thread::scope`. So `run` must not come
-    // back while main is suspended inside one, whatever becomes of main.
+    // Main's frames may lend the caller's values to a `std::thread::scope`. So `run` must never
+    // return while main is suspended inside one.
     static RETURNED: AtomicBool = AtomicBool::new(false);
     static VIOLATED: AtomicBool = AtomicBool::new(false);
     if support::asked().is_none() {
         let name = "a_run_never_leaves_threads_behind_that_borrow_from_its_caller";
         let said = support::said(&support::child(name, "park main"));
-        assert!(!said.contains("borrowed value is gone"), "{said}");
+        assert!(!said.contains("the borrowed value was dropped"), "{said}");
         return;
     }
     let outer = String::from("borrowed");
     let ended = Config::new().grace(GRACE).run(|| {
         std::thread::scope(|threads| {
             threads.spawn(|| {
-                // It would read `outer` here.
+                // The thread would read `outer` here.
                 let _lent = &outer;
                 for _ in 0..500 {
                     if RETURNED.load(Ordering::Acquire) {
                         VIOLATED.store(true, Ordering::Release);
-                        println!("borrowed value is gone");
+                        println!("the borrowed value was dropped");
                         std::process::exit(1);
                     }
                     std::thread::sleep(Duration::from_millis(2));
@@ -152,7 +152,7 @@ fn a_pause_and_resume_do_not_change_why_a_wait_ended() {
         let tasklet = spawn(move || timed.recv_timeout(Duration::from_millis(1)));
         yield_now();
         std::thread::sleep(Duration::from_millis(3));
-        // Somewhere in here it becomes ready; whenever it is, it is paused and resumed.
+        // The tasklet becomes ready during this loop. It is paused and resumed in each state.
         for _ in 0..100 {
             if tasklet.pause().is_ok() {
                 tasklet.resume().unwrap();
@@ -344,7 +344,7 @@ fn a_stack_that_cannot_be_made_is_an_error_and_not_the_end() {
 fn a_tasklet_parked_for_good_keeps_no_descriptor_open() {
     let open = || std::fs::read_dir("/proc/self/fd").unwrap().count();
     let before = open();
-    // Its thread does not end.
+    // The thread of an abandoned tasklet does not end.
     ends(|| {
         for _ in 0..100 {
             let parked = Config::new().grace(Duration::from_millis(1)).run_until(|| {
@@ -355,6 +355,6 @@ fn a_tasklet_parked_for_good_keeps_no_descriptor_open() {
             assert!(matches!(parked.unwrap().join(), Err(JoinError::Abandoned)));
         }
     });
-    // Neighbours open some, too; a run has at least two.
+    // Other tests open some descriptors, too; a run has at least two.
     assert!(open() < before + 100, "{before}, then {}", open());
 }

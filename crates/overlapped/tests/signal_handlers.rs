@@ -1,4 +1,4 @@
-//! `interrupt_waits` in a signal handler: it does nothing that a handler must not do.
+//! `interrupt_waits` in a signal handler does nothing that a handler must not do.
 #![allow(missing_docs)]
 mod support;
 
@@ -72,7 +72,7 @@ fn a_handler_neither_allocates_nor_frees_while_it_ends_waits() {
         for round in 0..ROUNDS {
             let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
             let sender = thread::spawn(move || {
-                // Now and then before it waits: then once more.
+                // Sometimes the signal comes before the wait; then it is sent once more.
                 let before = HANDLED.load(SeqCst);
                 while HANDLED.load(SeqCst) < before + 1 + round % 3 {
                     thread::sleep(Duration::from_millis(1));

@@ -227,7 +227,7 @@ fn listeners_come_and_go() {
             waiter.kill();
             assert!(matches!(waiter.join(), Err(JoinError::Killed)));
         }
-        // The last one, of a hundred and one, still gets its signal.
+        // The last of 101 listeners still gets its signal.
         let mut signals = Signals::new([SIGCHLD]).unwrap();
         raise(SIGCHLD);
         assert_eq!(signals.recv().unwrap(), SIGCHLD);
@@ -256,7 +256,7 @@ fn a_handler_ends_the_waits_that_are_inside_interruptible_and_no_others() {
             matches!(ended, Err(UnblockError::Interrupted))
         });
         let deaf = spawn(|| kind(try_sleep(ms(200))));
-        // A second wait: a signal that came meanwhile ends it, if not the first.
+        // A signal that came meanwhile ends the second wait, if it has not ended the first.
         let twice = spawn(|| {
             kind(interruptible(Restart::Yes, || {
                 drop(try_sleep(ms(1)));

@@ -34,10 +34,10 @@ impl Write for Counted {
 
 /// Waits for a warning: looking up symbols for the first time takes a while.
 fn wait_for_warnings(count: usize) {
-    wait_until("a warning is told", || WARNINGS.load(Relaxed) >= count);
+    wait_until("a warning comes", || WARNINGS.load(Relaxed) >= count);
 }
 
-/// Has warnings written to standard error, as programs do.
+/// Writes warnings to standard error, as programs do.
 fn listen() {
     tracing_subscriber::fmt()
         .with_writer(|| Counted)
@@ -46,7 +46,7 @@ fn listen() {
         .init();
 }
 
-/// Holds the thread by computing.
+/// Computes, and so holds the thread.
 #[inline(never)]
 fn computes_for(time: Duration) -> u64 {
     let begin = Instant::now();
@@ -180,13 +180,14 @@ fn system_calls_go_on_and_errno_stays() {
                     tx.write_all(b"late").unwrap();
                 });
                 let mut buf = [0; 4];
-                // One read(2), which blocks the thread: it is not interrupted.
+                // One read(2) that blocks the thread, and is not interrupted.
                 assert_eq!(rx.read(&mut buf).unwrap(), 4);
                 writer.join().unwrap();
-                // In case the signals of those two were one: the watchdog was looking up symbols.
+                // The signals for those two stalls may have merged, while the watchdog was looking
+                // up symbols.
                 wait_for_warnings(1);
                 let (told, begin) = (WARNINGS.load(Relaxed), Instant::now());
-                // More than once where the watchdog, too, has to wait for a processor.
+                // This may take several tries, if the watchdog, too, has to wait for a processor.
                 while WARNINGS.load(Relaxed) == told {
                     assert!(begin.elapsed() < Duration::from_secs(60), "no warning");
                     // SAFETY: the place is this thread's own.
@@ -221,13 +222,17 @@ fn a_handler_that_was_there_before_gets_its_signals() {
             .stall_limit(ms(20))
             .run(|| {
                 let begin = Instant::now();
-                // More than once where the watchdog has to wait for a processor.
+                // This may take several tries, if the watchdog has to wait for a processor.
                 while WARNINGS.load(Relaxed) == 0 {
                     assert!(begin.elapsed() < Duration::from_secs(60), "no warning");
                     computes_for(ms(100));
                     sleep(ms(100));
                 }
-                assert_eq!(SEEN.load(Relaxed), 0, "the watchdog's questions are its own");
+                assert_eq!(
+                    SEEN.load(Relaxed),
+                    0,
+                    "the handler does not get the watchdog's signals"
+                );
                 for _ in 0..10 {
                     // SAFETY: sends a signal to this thread.
                     unsafe { libc::raise(libc::SIGURG) };
@@ -252,8 +257,8 @@ fn asking_at_any_instruction_does_no_harm() {
             .run(|| {
                 for round in 0..rounds {
                     let length = Duration::from_micros(2_500 + round as u64 * 7 % 500);
-                    // Allocation, formatting, unwinding, thread-locals, signal handlers' own
-                    // ground: whatever has locks and tables.
+                    // Calls everything that has locks and tables: allocation, formatting,
+                    // unwinding, thread-locals, signals.
                     let tasklet = Builder::new().name(format!("round {round}")).spawn(move || {
                         let begin = Instant::now();
                         let mut kept = Vec::new();
@@ -262,7 +267,7 @@ fn asking_at_any_instruction_does_no_harm() {
                             let _ = std::panic::catch_unwind(|| support::quiet_panic(7));
                             kept.truncate(100);
                         }
-                        // And many switches, so that some are hit.
+                        // Also makes many switches, so that signals hit some of them.
                         let partner = spawn(|| (0..2_000).for_each(|_| yield_now()));
                         (0..2_000).for_each(|_| yield_now());
                         partner.join().unwrap();
@@ -290,7 +295,7 @@ fn a_program_that_handles_stalls_keeps_them_out_of_the_log() {
         let text = match stall {
             Stall::Lasts(stalled) => {
                 assert!(stalled.is_again || stalled.time >= ms(100));
-                // /proc may be missing, or not say it.
+                // /proc may be missing, or lack the entry.
                 let call = stalled.system_call.unwrap_or(libc::SYS_clock_nanosleep);
                 let name = stalled.name.as_deref().unwrap_or_default();
                 format!("{name} in {call}{}", stalled.trace())
@@ -312,7 +317,7 @@ fn a_program_that_handles_stalls_keeps_them_out_of_the_log() {
                 let sleeps = || std::thread::sleep(ms(500));
                 Builder::new().name("sleeps").spawn(sleeps).unwrap().join().unwrap();
                 let is_over = || TOLD.lock().unwrap().last().is_some_and(|last| last == "over");
-                wait_until("the end is told", is_over);
+                wait_until("the end is reported", is_over);
             })
             .unwrap();
         let told = TOLD.lock().unwrap();
@@ -324,7 +329,7 @@ fn a_program_that_handles_stalls_keeps_them_out_of_the_log() {
     assert!(output.status.success(), "{}", support::said(&output));
 }
 
-/// However long symbols and the program's function take, which are asked meanwhile.
+/// The duration does not include the time for symbols and for the program's function.
 #[test]
 fn a_stall_is_never_reported_as_longer_than_it_was() {
     const NAME: &str = "a_stall_is_never_reported_as_longer_than_it_was";
@@ -347,7 +352,7 @@ fn a_stall_is_never_reported_as_longer_than_it_was() {
                 let begin = Instant::now();
                 spawn(|| std::thread::sleep(ms(400))).join().unwrap();
                 let held = begin.elapsed();
-                wait_until("its end is told", || OVER.lock().unwrap().is_some());
+                wait_until("its end is reported", || OVER.lock().unwrap().is_some());
                 (held, OVER.lock().unwrap().unwrap())
             })
             .unwrap();
@@ -357,8 +362,8 @@ fn a_stall_is_never_reported_as_longer_than_it_was() {
     assert!(output.status.success(), "{}", support::said(&output));
 }
 
-/// A deadlock report asks for threads besides the library's own. A watchdog that has
-/// ended is none of these any more, so another thread is not taken for it.
+/// A deadlock report counts the threads besides the library's own. A watchdog that has ended must
+/// not be counted as the library's, or another thread would be overlooked.
 #[test]
 fn watchdogs_that_have_ended_hide_no_other_thread_from_a_deadlock_report() {
     const NAME: &str = "watchdogs_that_have_ended_hide_no_other_thread_from_a_deadlock_report";

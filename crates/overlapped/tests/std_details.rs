@@ -1,4 +1,4 @@
-//! Details that have to be as in std: texts, names, items that are easily forgotten.
+//! Details, compared with std: texts, names, items that are easily forgotten.
 
 use std::fmt::Debug;
 use std::io::ErrorKind;

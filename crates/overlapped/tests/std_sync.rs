@@ -28,7 +28,7 @@ macro_rules! same {
     };
 }
 
-/// Without the panic hook's message.
+/// Catches a panic without the hook's message.
 fn panic_with(payload: &'static str) {
     std::panic::resume_unwind(Box::new(payload))
 }

@@ -1,5 +1,5 @@
-//! The additions of `thread` to std's: tasklets behind std's names. (`std_sync.rs` checks that the
-//! names do the same.)
+//! The behaviour of `thread` beyond std's: tasklets behind std's names. (`std_sync.rs` checks that
+//! the names do the same.)
 
 mod support;
 
@@ -18,7 +18,7 @@ use overlapped::{Config, JoinError, run, run_until, spawn, yield_now};
 const MOMENT: Duration = Duration::from_millis(5);
 const FOR_EVER: Duration = Duration::MAX;
 
-/// Takes the reason for a missing result, other than a panic.
+/// Returns the reason for a missing result, other than a panic.
 fn why<T: std::fmt::Debug>(joined: thread::Result<T>) -> JoinError {
     *joined.unwrap_err().downcast::<JoinError>().unwrap()
 }
@@ -42,7 +42,7 @@ fn a_handle_is_joined_from_any_thread() {
         let other = handle.thread().clone();
         std::thread::spawn(move || other.unpark());
         handle.join().unwrap();
-        // From another scheduler.
+        // Joins from another scheduler.
         let handle = thread::spawn(|| 7);
         let other = std::thread::spawn(move || run(|| handle.join().unwrap()).unwrap());
         assert_eq!(overlapped::task::unblock(move || other.join().unwrap()).unwrap(), 7);
@@ -94,7 +94,7 @@ fn a_killed_tasklet_has_no_result() {
         assert!(remote.is_finished());
     })
     .unwrap();
-    // Before it has run.
+    // Kills it before it has run.
     let handle = run_until(|| thread::spawn(|| unreachable!("the run is over"))).unwrap();
     assert!(handle.is_finished());
     assert!(matches!(why::<()>(handle.join()), JoinError::Killed));
@@ -103,7 +103,7 @@ fn a_killed_tasklet_has_no_result() {
 #[test]
 fn a_join_of_a_tasklet_parked_for_good_returns_an_error() {
     let (sender, handle) = std::sync::mpsc::channel();
-    // On a thread that does not end.
+    // This runs on a thread that does not end.
     std::thread::spawn(move || {
         let ended = Config::new().grace(MOMENT).run_until(|| {
             let handle = thread::spawn(|| overlapped::task::shield(|| thread::sleep(FOR_EVER)));
@@ -158,7 +158,7 @@ fn every_tasklet_has_a_number_and_a_name_of_its_own() {
         seen.insert(std::thread::spawn(|| thread::current().id()).join().unwrap());
         assert_eq!(seen.len(), 102);
         assert_eq!(thread::current().id(), own);
-        // Also of tasklets that were spawned otherwise.
+        // Also for tasklets that were spawned by other calls.
         let named = overlapped::Builder::new().name("other");
         let name = named.spawn(|| thread::current().name().map(str::to_owned)).unwrap();
         assert_eq!(name.join().unwrap().as_deref(), Some("other"));
@@ -169,7 +169,7 @@ fn every_tasklet_has_a_number_and_a_name_of_its_own() {
     .unwrap();
 }
 
-/// Says what its tasklet is called when it is dropped.
+/// Reports its tasklet's name when it is dropped.
 struct Says;
 
 thread_local!(static SAID: RefCell<Vec<Option<String>>> = const { RefCell::new(Vec::new()) });

@@ -25,7 +25,7 @@ fn s8_a_switch_keeps_errno() {
     let switches = support::rounds(100_000, 1_000_000);
     let checks = Rc::new(Cell::new(0));
     run_until(|| {
-        // Noise: calls of the system that fail, in a tasklet and in the scheduler's own waits.
+        // Causes failing system calls, in a tasklet and in the scheduler's own waits.
         spawn(|| {
             loop {
                 let _ = std::fs::File::open("no such file");
@@ -41,7 +41,8 @@ fn s8_a_switch_keeps_errno() {
                 let mine = 1 + checks.get() as i32;
                 checks.set(checks.get() + 1);
                 for round in 0..switches / TASKLETS {
-                    // Each round's own value: one left over from the last would go unseen.
+                    // Each round has its own value, because a value left over from the previous
+                    // round would go unnoticed.
                     let value = mine * 1_000_000 + round as i32;
                     set_errno(value);
                     match round % 1_000 {
@@ -64,8 +65,8 @@ fn s8_a_switch_keeps_errno() {
     );
 }
 
-/// Moves the stack pointer down by `frame` bytes again and again, and touches nothing but the
-/// lowest byte of each frame: what C compiled without stack probes does in nested calls.
+/// Moves the stack pointer down by `frame` bytes again and again, and touches only the lowest byte
+/// of each frame, as nested calls of C without stack probes do.
 #[cfg(target_arch = "x86_64")]
 fn sink(frame: usize) -> ! {
     // SAFETY: it never comes back: it ends in the guard, by a signal that ends the process.
@@ -104,8 +105,8 @@ fn s2_frames_without_probes_do_not_jump_the_guard() {
     const NAME: &str = "s2_frames_without_probes_do_not_jump_the_guard";
     if let Some(kib) = support::asked() {
         let frame = kib.parse::<usize>().unwrap() * 1024;
-        // Who jumps the guard lands in a neighbour's stack, and is not the one in whose guard the
-        // fault is found in the end.
+        // A tasklet that jumps over its guard lands in a neighbour's stack. The fault then occurs
+        // in another tasklet's guard.
         return run_until(|| {
             let _neighbours = [(); 64].map(|()| spawn(overlapped::task::pause));
             yield_now();

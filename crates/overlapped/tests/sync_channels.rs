@@ -35,7 +35,7 @@ fn a_value_sent_to_a_receiver_that_is_killed_is_there_for_the_next() {
                 unreachable!("{value:?}");
             });
             yield_now();
-            // From another thread: the wake is under way when the kill comes.
+            // The value comes from another thread, so its wake is under way when the kill comes.
             thread::spawn(move || sender.send(7).unwrap()).join().unwrap();
             victim.kill();
             is_killed(victim);
@@ -64,7 +64,7 @@ fn a_killed_receiver_passes_on_its_wake_for_a_value() {
         while receiver.try_recv().is_err() {
             thread::yield_now();
         }
-        // Taken by another one meanwhile: both go on waiting.
+        // Another tasklet takes the value meanwhile, so both go on waiting.
         yield_now();
         assert!(!victim.is_finished() && !next.is_finished());
         victim.kill();
@@ -203,7 +203,7 @@ fn a_rendezvous_takes_in_no_value_without_a_receiver() {
             assert_eq!(sender.try_send(4), Ok(()));
             assert_eq!(receives.join().unwrap(), (Ok(3), Ok(4)));
         });
-        // Nor is the next value when the one that was taken in is received.
+        // The next value is not taken in, either, when that one is received.
         scope(|s| {
             let receives = s.spawn(|| receiver.recv());
             yield_now();
@@ -321,8 +321,8 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
-/// Runs the steps on a channel of either kind; gives what each returned. `queued` tells which calls
-/// would wait; those are left out.
+/// Runs the steps on a channel of either kind. Returns their results. `queued` tells which calls
+/// would wait; these are skipped.
 macro_rules! perform {
     ($channel:expr, $steps:expr, $bound:expr) => {{
         let (sender, receiver) = $channel;
@@ -401,10 +401,14 @@ fn a_blocked_sender_s_value_reaches_the_next_waiter() {
             spawn(move || receiver.recv())
         });
         yield_now();
-        // The second one finds no room, and two waiters, the first of which knows of a value.
+        // The second send finds no room and two waiters. The first of them has been woken for a
+        // value.
         (0..2).for_each(|n| sender.send(n).unwrap());
         (0..3).for_each(|_| yield_now());
-        assert!(receivers.iter().all(Tasklet::is_finished), "one waits beside a value");
+        assert!(
+            receivers.iter().all(Tasklet::is_finished),
+            "a receiver waits although a value is there"
+        );
         let received = receivers.map(|receiver| receiver.join().unwrap());
         assert_eq!(received, [Ok(0), Ok(1)]);
         drop(sender);

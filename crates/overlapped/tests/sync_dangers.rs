@@ -1,5 +1,5 @@
-//! Locks and channels between schedulers and threads, under kills and time limits: no lock has two
-//! holders, no value is lost or doubled, and no waiter is forgotten.
+//! Locks and channels between schedulers and threads, under kills and time limits: no lock is held
+//! twice, and nothing is lost, duplicated or forgotten.
 
 mod support;
 
@@ -19,7 +19,7 @@ use support::Rng;
 const PERMITS: usize = 3;
 const WORKERS: usize = 8;
 
-/// The value that all compete for.
+/// The value for which all tasklets compete.
 struct Arena {
     mutex: Mutex<()>,
     /// Set while a tasklet has the mutex, or writes.
@@ -29,7 +29,7 @@ struct Arena {
     semaphore: Semaphore,
     inside: AtomicUsize,
     changed: Condvar,
-    /// Nothing more shall be done.
+    /// All tasklets are to stop.
     over: AtomicBool,
     done: AtomicUsize,
 }
@@ -50,7 +50,7 @@ impl Drop for Counted<'_> {
     }
 }
 
-/// Counts, as [`Counted`], for one.
+/// Counts a single tasklet, as [`Counted`] does.
 struct Alone<'a>(&'a AtomicBool);
 
 impl<'a> Alone<'a> {
@@ -66,7 +66,7 @@ impl Drop for Alone<'_> {
     }
 }
 
-/// Lets others in between, now and then, in different ways.
+/// Sometimes lets others run, in different ways.
 fn dally(rng: &mut Rng) {
     match rng.below(8) {
         0 => sleep(Duration::from_micros(50)),
@@ -149,7 +149,7 @@ fn watch(name: &'static str) -> impl Drop {
     Watched(ended)
 }
 
-/// Keeps `WORKERS` tasklets at work and kills `kills` of them; gives how many kills there were.
+/// Keeps `WORKERS` tasklets at work and kills `kills` of them. Returns the number of kills.
 fn rule(kills: usize, seed: u64, work: impl Fn(u64) + Clone + 'static) -> usize {
     let mut rng = Rng(seed);
     let mut next = seed << 32;
@@ -225,17 +225,17 @@ fn k1_locks_survive_kills_in_all_their_queues() {
     support::report("K1", killed, &figure);
 }
 
-/// A value that is watched from its making to its end.
+/// A value whose receipt and drop are counted.
 struct Watched {
     number: usize,
     fates: Arc<Fates>,
 }
 
 struct Fates {
-    /// For each value: received, 1 each time; dropped otherwise, 256 each time.
+    /// For each value: 1 for each receipt, 256 for each other drop.
     each: Vec<AtomicUsize>,
     next: AtomicUsize,
-    /// Sends that said that the value was sent.
+    /// The number of sends that succeeded.
     sent: Vec<AtomicBool>,
 }
 
@@ -259,7 +259,7 @@ impl Fates {
 impl Watched {
     fn receive(self) {
         self.fates.each[self.number].fetch_add(1, Ordering::Relaxed);
-        // So that its drop adds nothing.
+        // This keeps its drop from counting.
         self.fates.each[self.number].fetch_sub(DROPPED, Ordering::Relaxed);
     }
 }
@@ -270,7 +270,7 @@ impl Drop for Watched {
     }
 }
 
-/// Sends values in every way, until there are none.
+/// Sends values in every way, until none is left.
 fn send_all(fates: &Arc<Fates>, sender: &SyncSender<Watched>, rng: &mut Rng) {
     while let Some(value) = fates.value() {
         let number = value.number;
@@ -340,7 +340,8 @@ fn k2(bound: usize, values: usize) -> (usize, usize) {
     for (number, (fate, sent)) in fates.each.iter().zip(&fates.sent).enumerate() {
         match (fate.load(Ordering::Relaxed), sent.load(Ordering::Relaxed)) {
             (1, _) => received += 1,
-            // Full, too late, or killed with it.
+            // The channel was full, the deadline had passed, or the sender was killed with the
+            // value.
             (DROPPED, false) => {}
             (fate, sent) => panic!("bound {bound}: value {number}: fate {fate}, sent {sent}"),
         }
@@ -394,5 +395,5 @@ fn s16_permits_beyond_the_maximum_panic_whether_they_are_free_or_taken() {
     assert!(semaphore.try_acquire(1).is_none());
     drop((half, rest));
     assert_eq!(semaphore.available_permits(), MOST - 1);
-    support::report("S16", 6, "permits more than there can be");
+    support::report("S16", 6, "permits beyond the maximum");
 }

@@ -87,7 +87,8 @@ fn a_waiter_that_comes_too_late_once_is_handed_the_lock() {
         yield_now();
         for round in 0..3 {
             drop(guard);
-            // Woken at the first release, it has not run since: the lock may be taken again, once.
+            // The waiter was woken at the first release and has not run since, so the lock may be
+            // taken once more.
             let taken = mutex.try_lock().is_ok();
             assert_eq!(taken, round != 1, "round {round}");
             guard = mutex.lock().unwrap();
@@ -125,7 +126,7 @@ fn a_killed_waiter_leaves_the_queue() {
         drop(guard);
         waiters.into_iter().flatten().for_each(|waiter| waiter.join().unwrap());
         assert_eq!(*log.borrow(), [1, 3]);
-        assert!(!mutex.is_poisoned(), "who waits has changed nothing");
+        assert!(!mutex.is_poisoned(), "the waiter has changed nothing");
     })
     .unwrap();
 }
@@ -292,7 +293,7 @@ fn readers_that_come_after_a_writer_wait_for_it() {
         assert!(lock.try_read().is_err(), "a writer waits");
         drop(reader);
         parts.into_iter().for_each(|part| part.join().unwrap());
-        // The readers in between are there together.
+        // The readers in between hold the lock together.
         assert_eq!(*log.borrow(), ["first writer", "a", "b", "a", "b", "second writer", "c", "c"]);
     })
     .unwrap();
@@ -356,7 +357,7 @@ fn a_semaphore_serves_in_order_also_large_requests() {
         yield_now();
         assert_eq!(semaphore.available_permits(), 0);
         drop(held);
-        // One is left beside `a`; but `b` comes first and wants three.
+        // One permit is left beside those of `a`; but `b` is first and wants three.
         assert_eq!(semaphore.available_permits(), 1);
         assert!(semaphore.try_acquire(1).is_none());
         parts.into_iter().for_each(|part| part.join().unwrap());
@@ -384,7 +385,7 @@ fn permits_are_limited_in_time_owned_added_and_forgotten() {
         semaphore.add_permits(2);
         semaphore.clone().acquire_owned(1).forget();
         assert_eq!(semaphore.available_permits(), 1);
-        // One that goes away lets those behind it in.
+        // A waiter that leaves lets those behind it in.
         let (first, second) = (semaphore.clone(), semaphore.clone());
         let much = spawn(move || drop(first.acquire_many(5)));
         let little = spawn(move || drop(second.acquire()));
@@ -557,7 +558,7 @@ fn a_value_may_be_waited_for_while_it_is_made() {
             spawn(move || *once.wait())
         };
         yield_now();
-        // Killed while it makes the value: the next one does.
+        // The first is killed while it makes the value, so the next one makes it.
         first.kill();
         is_killed(first);
         assert_eq!(once.get(), None);
@@ -630,7 +631,7 @@ fn a_lock_that_is_handed_over_but_not_taken_is_had_while_unwinding() {
         });
         yield_now();
         drop(guard);
-        // On its way, too late …
+        // The waiter is on its way and comes too late … …
         let guard = mutex.lock().unwrap();
         yield_now();
         victim.kill();

@@ -185,7 +185,7 @@ fn a_broadcast_keeps_no_value_without_a_receiver() {
     drop(first.recv().unwrap());
     assert_eq!(count(), 4, "the second has not got it");
     drop(second);
-    assert_eq!(count(), 3, "what the first has not got");
+    assert_eq!(count(), 3, "the values that the first has not got");
     drop(first.recv().unwrap());
     assert_eq!(count(), 2);
     drop(first);
@@ -246,7 +246,7 @@ fn a_watch_returns_the_last_value_and_knows_whether_it_is_new() {
         sender.send(7).unwrap();
         drop(sender);
         assert_eq!(last.has_changed(), Err(watch::RecvError::Closed));
-        assert_eq!(last.changed(), Ok(()), "what it has not seen comes first");
+        assert_eq!(last.changed(), Ok(()), "an unseen value comes first");
         assert_eq!(last.changed(), Err(watch::RecvError::Closed));
         assert_eq!(*last.borrow(), 7);
     })

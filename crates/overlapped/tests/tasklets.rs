@@ -1,4 +1,4 @@
-//! Tasklets from spawn to join, and their queries.
+//! Tasklets from spawn to join, and their properties.
 
 use std::cell::{Cell, RefCell};
 use std::io::Read;
@@ -118,7 +118,7 @@ fn log(text: &str) {
     LOG.with_borrow_mut(|log| log.push(text.to_owned()));
 }
 
-/// A local value that says where it is dropped, and reaches for another one there.
+/// A local value that records the stack on which it is dropped, and accesses another local there.
 struct Last(&'static str);
 
 impl Drop for Last {
@@ -243,9 +243,9 @@ scoped_tls::scoped_thread_local!(static DEPTH: u32);
 #[test]
 #[cfg_attr(miri, ignore = "Miri has no such I/O")]
 fn s11_no_switch_turns_a_suspension_inside_scoped_tls_into_an_error() {
-    // Without no_switch, two tasklets that wait inside `set` leave in the order they came: the
-    // first one's `set` restores an empty slot, the second one's restores a pointer to the first
-    // one's value, which is gone. That is not run here.
+    // This does not run the example without no_switch. There two tasklets that wait inside `set`
+    // leave in the order in which they came: the first one's `set` restores an empty slot, and the
+    // second one's restores a pointer to the first one's value, which no longer exists.
     let mut checks = 0;
     run(|| {
         let channel = Channel::<u8>::new();

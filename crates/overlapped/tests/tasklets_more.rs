@@ -1,4 +1,4 @@
-//! Queries of the scheduler by tasklets: deadlines, limits, dumps.
+//! Deadlines, limits and dumps.
 
 use std::io::Read;
 use std::time::{Duration, Instant};
@@ -27,7 +27,7 @@ fn a_deadline_makes_the_calls_inside_return_errors() {
         assert!(matches!(job, Err(UnblockError::TimedOut)));
         timeout(10 * MS, || sleep(Duration::MAX));
         assert!(begin.elapsed() >= 40 * MS);
-        assert_eq!(timeout(Duration::ZERO, || 5), 5, "what does not wait is not touched");
+        assert_eq!(timeout(Duration::ZERO, || 5), 5, "a call that does not wait is not affected");
     })
     .unwrap();
 }

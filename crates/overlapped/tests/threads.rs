@@ -19,7 +19,7 @@ fn threads(n: usize) -> Config {
     Config::new().threads(n)
 }
 
-/// Counts its drops, and where they happen.
+/// Counts its drops, and checks the stack on which they happen.
 struct Counted(Arc<AtomicUsize>);
 
 impl Drop for Counted {
@@ -55,7 +55,7 @@ fn a_run_ends_when_the_last_tasklet_anywhere_has_ended() {
                     time::sleep(Duration::from_millis(20));
                     first.fetch_add(1, SeqCst);
                 });
-                // From there to the next one, without a waiter.
+                // From there a closure goes to the next scheduler, and no tasklet waits for it.
                 drop(place_on(1, move || {
                     time::sleep(Duration::from_millis(40));
                     second.fetch_add(1, SeqCst);

@@ -33,7 +33,7 @@ fn watched(f: impl FnOnce(Arc<AtomicUsize>) + Send + 'static) {
         if now > last {
             (last, since) = (now, Instant::now());
         }
-        assert!(since.elapsed() < PATIENCE, "after {now} steps everybody waits");
+        assert!(since.elapsed() < PATIENCE, "after {now} steps all tasklets wait");
     }
     worker.join().unwrap();
 }
@@ -53,7 +53,7 @@ fn files(folder: &std::path::Path) -> Vec<File> {
     files
 }
 
-/// One step, perhaps with streams locked around it, in the one order that is right for users.
+/// Performs one step, perhaps with streams locked around it, in the order that users must keep.
 fn step(files: &[File], rng: &mut Rng) -> io::Result<()> {
     let _in = (rng.below(8) == 0).then(|| stdin().lock());
     let _out = (rng.below(8) == 0).then(|| stdout().lock());
@@ -190,7 +190,7 @@ fn a_tasklet_killed_a_second_time_in_a_cursors_queue_leaves_it() {
                 let file = file.clone();
                 move || (&*file).read(&mut [0; 8])
             };
-            // It has the turn as long as the pipe is not read.
+            // The copy has the turn until the pipe is read.
             let (_reader, mut writer) = overlapped::io::pipe().unwrap();
             let holder = spawn({
                 let file = file.clone();
@@ -206,7 +206,7 @@ fn a_tasklet_killed_a_second_time_in_a_cursors_queue_leaves_it() {
             victim.kill();
             (0..3).for_each(|_| yield_now());
             steps.fetch_add(1, Relaxed);
-            // Where it leaves, it lets the next one in the queue run.
+            // When it leaves, it lets the next waiter in the queue run.
             victim.kill();
             let other = spawn(reading());
             assert!(matches!(victim.join(), Err(JoinError::Killed)));

@@ -437,7 +437,7 @@ scenarios! {
         let client = UnixStream::connect(&path).unwrap();
         let (server, _) = listener.accept().unwrap();
         let datagram = UnixDatagram::unbound().unwrap();
-        // std prints the type that it keeps the descriptor in.
+        // std prints the type in which it keeps the descriptor.
         let plain = |text: String, fd: i32| {
             let text = text.replace(&format!("fd: {fd}"), "fd: N");
             text.replace("FileDesc(OwnedFd { fd: N })", "N").replace(folder, "FOLDER")

@@ -100,7 +100,7 @@ fn s5_every_panic_reaches_its_join_and_harms_no_neighbour() {
     );
 }
 
-/// Does in its destructor whatever may wait.
+/// Makes calls in its destructor that may wait.
 struct Busy {
     kind: usize,
     channel: Channel<u32>,
@@ -112,7 +112,7 @@ impl Drop for Busy {
     fn drop(&mut self) {
         let unwinding = std::thread::panicking();
         let switches = task::stats().unwrap().switches;
-        // First: a kill may end a destructor that waits while nothing unwinds.
+        // This comes first, because a kill may end a destructor that waits while nothing unwinds.
         self.done.set(self.done.get() + 1);
         match self.kind {
             0 => drop(self.socket.write(b"bye")),
@@ -212,7 +212,7 @@ fn s7_no_tasklet_sees_a_neighbours_panic() {
     });
     ended.unwrap();
     assert!(looks.get() > rounds);
-    let figure = format!("interleavings, {} looks by neighbours, none saw a panic", looks.get());
+    let figure = format!("interleavings, {} checks by neighbours, none saw a panic", looks.get());
     support::report("S7", rounds, &figure);
 }
 
@@ -267,7 +267,7 @@ fn s9_no_value_is_lost_or_duplicated_when_waiters_are_killed() {
                         channel.send(first).unwrap();
                     }
                     given.push(first);
-                    // It has its value: a kill that comes now must not take it away.
+                    // The tasklet has its value, and a kill that comes now must not lose it.
                     if rng.below(4) == 0 {
                         let at = crowd.iter().position(|(i, _)| *i == first).unwrap();
                         crowd[at].1.kill();
@@ -302,7 +302,7 @@ fn all_captures_of_a_tasklet_killed_before_its_start_are_dropped() {
     struct Flushes(Channel<u8>, Rc<Cell<bool>>);
     impl Drop for Flushes {
         fn drop(&mut self) {
-            // As while unwinding: one attempt, no wait, no second exit.
+            // The rules are those of unwinding: one attempt, no wait, no second exit.
             assert_eq!(self.0.recv(), Err(RecvError::WouldBlock));
             yield_now();
             self.1.set(true);
@@ -316,10 +316,10 @@ fn all_captures_of_a_tasklet_killed_before_its_start_are_dropped() {
         assert!(matches!(tasklet.join(), Err(JoinError::Killed)));
     })
     .unwrap();
-    assert!(done.get(), "its destructor was cut off halfway");
+    assert!(done.get(), "its destructor did not finish");
 }
 
-/// Runs a scope when it is dropped, as one does that flushes its parts at the same time.
+/// Runs a scope when it is dropped, as a value does that flushes its parts in parallel.
 struct Scopes(Rc<RefCell<Vec<String>>>);
 
 impl Drop for Scopes {

@@ -1,5 +1,5 @@
-//! Vectored transfers: the same calls on std's objects in a thread, on this library's in tasklets,
-//! and on this library's in a thread; every result and every byte is compared.
+//! Vectored transfers. The same calls are made on std's objects in a thread, and on this library's
+//! in tasklets and in a thread. Every result and every byte is compared.
 
 mod against_std;
 

@@ -1,6 +1,6 @@
-//! Scenarios that are compiled three times: with std's types in threads, with this library's in
-//! tasklets, and with this library's in plain threads. The three logs of results are compared:
-//! values, error kinds and raw errors.
+//! Scenarios that are compiled three times: with std's types in threads, with ours in tasklets, and
+//! with ours in plain threads. The three logs of results (values, error kinds and raw errors) are
+//! compared.
 #![allow(dead_code, reason = "every test program uses a part of it")]
 
 use std::io;
@@ -8,7 +8,7 @@ use std::time::Duration;
 
 pub(crate) use testkit::ms;
 
-/// A log of results, one line per call.
+/// The log of results, one line per call.
 #[derive(Default)]
 pub(crate) struct Log(Vec<String>);
 
@@ -52,8 +52,8 @@ pub(crate) fn compare(name: &str, runs: [Run; 3]) {
     }
 }
 
-/// The scenarios of one test program. In each, `net`, `unix`, `spawn` and `sleep` are std's or
-/// ours; what stands in `with` is compiled beside them.
+/// The scenarios of one test program. In each of them, `net`, `unix`, `spawn` and `sleep` are std's
+/// or ours. The items in `with` are compiled beside them.
 #[allow(unused_macros, reason = "not every test program has such scenarios")]
 macro_rules! scenarios {
     (with { $($with:tt)* } $($name:ident |$log:ident| $body:block)*) => {

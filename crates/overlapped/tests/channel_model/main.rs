@@ -15,7 +15,7 @@ use overlapped::task::{PauseError, WaitError};
 use overlapped::{Channel, RecvError, RunError, Select, SendError, Tasklet, run, spawn, yield_now};
 use program::{Chosen, Event, History, Offers, Out, Program, STEPS, Step, offered, value};
 
-/// The real thing that a program plays on.
+/// The library's side, on which a program runs.
 struct Stage {
     channels: Vec<Channel<usize>>,
     handles: RefCell<Vec<Rc<Tasklet<()>>>>,
@@ -36,7 +36,7 @@ impl Stage {
         });
         let left = match ended {
             Ok(()) => Vec::new(),
-            // The first one is main, which is over: the scripts are 2, 3, …
+            // The first id is that of main, which has ended. The scripts have the ids 2, 3, … …
             Err(RunError::Deadlock(report)) => {
                 report.waiters().iter().map(|waiter| waiter.id as usize - 2).collect()
             }
@@ -130,7 +130,7 @@ impl Stage {
                 Out::Chose(i, chosen)
             }
             Err(error) => {
-                assert_eq!(taken, 0, "nothing is taken where nothing happened");
+                assert_eq!(taken, 0, "nothing is taken if no alternative happened");
                 match error {
                     WaitError::WouldBlock => Out::WouldBlock,
                     WaitError::Deadlock(report) => Out::Deadlock(report.waiters().len()),
@@ -175,7 +175,7 @@ fn got(result: Result<usize, RecvError>) -> Out {
     }
 }
 
-/// Plays one program on both and compares; gives the number of events.
+/// Runs one program on the library and on the model, and compares. Returns the number of events.
 fn compare(seed: u64) -> usize {
     let program = Rc::new(Program::random(seed));
     let expected = Model::run(&program);
@@ -204,7 +204,7 @@ fn s10_random_programs_run_in_the_order_of_the_reference_model() {
     let programs = support::rounds(2_000, 1_000_000);
     let events: usize = (0..programs as u64).map(compare).sum();
     // Half of the steps are never reached: their tasklet was killed, or paused for good.
-    assert!(events > programs * STEPS / 4, "the programs get somewhere: {events} events");
+    assert!(events > programs * STEPS / 4, "the programs do too little: {events} events");
     support::report(
         "S10",
         programs,

@@ -10,7 +10,7 @@ use crate::program::{Chosen, History, Offers, Out, Program, Step, offered, value
 #[derive(Debug, Clone, Copy, PartialEq)]
 enum Life {
     Ready,
-    /// In one channel, or in several.
+    /// Waits in one channel, or in several.
     Waits,
     Paused,
     Over,
@@ -24,7 +24,7 @@ struct Actor {
     killed: bool,
     /// The outcome that its present call returns when it runs again.
     out: Out,
-    /// Its present call delivers a kill when it comes back.
+    /// Its present call delivers a kill when it returns.
     fragile: bool,
     /// The time when it last began to wait, or was paused.
     parked_at: usize,
@@ -59,12 +59,12 @@ struct Line {
 pub(crate) struct Model<'a> {
     program: &'a Program,
     handovers: Vec<Handover>,
-    /// The ring, without the current one; its front runs next, its back is "the end".
+    /// The ring, without the current tasklet. Its front runs next, and its back is "the end".
     ring: VecDeque<usize>,
     actors: Vec<Actor>,
     lines: Vec<Line>,
     clock: usize,
-    /// The last deadlock report: when it was made, and which tasklets lived then.
+    /// The last deadlock report: the time when it was made, and the tasklets that lived then.
     report: Option<(usize, Vec<usize>)>,
     history: History,
 }
@@ -129,14 +129,14 @@ impl Model<'_> {
         }
     }
 
-    /// Notes that one begins to wait, or is paused.
+    /// Records that a tasklet begins to wait, or is paused.
     fn park(&mut self, t: usize, life: Life) {
         self.clock += 1;
         self.actors[t].parked_at = self.clock;
         self.actors[t].life = life;
     }
 
-    /// Runs one until it leaves.
+    /// Runs a tasklet until it leaves.
     fn go_on(&mut self, t: usize) {
         let actor = &mut self.actors[t];
         actor.life = Life::Ready;
@@ -167,7 +167,7 @@ impl Model<'_> {
         self.actors[t].pc += 1;
     }
 
-    /// Takes `t` out of its channels, to the end of the ring.
+    /// Removes `t` from its channels, and appends it to the ring.
     fn release(&mut self, t: usize, out: Out) {
         for side in self.lines.iter_mut().flat_map(|line| &mut line.sides) {
             side.retain(|seat| seat.t != t);
@@ -177,7 +177,7 @@ impl Model<'_> {
         self.ring.push_back(t);
     }
 
-    /// One step of the current one; `None`: it has left, or is over.
+    /// Performs one step of the current tasklet. `None`: it has left, or has ended.
     fn step(&mut self, t: usize, step: Step) -> Option<Out> {
         let over = |model: &Model<'_>, other: usize| model.actors[other].life == Life::Over;
         let can_be_killed = match step {
@@ -247,7 +247,7 @@ impl Model<'_> {
                     None
                 }
                 Life::Ready => {
-                    // A kill that is on its way arrives all the same.
+                    // A kill that is pending arrives all the same.
                     if !self.actors[other].killed {
                         self.ring.retain(|&queued| queued != other);
                         self.park(other, Life::Paused);
@@ -274,7 +274,7 @@ impl Model<'_> {
                     }
                     self.suspend(t, true);
                     self.ring.push_back(t);
-                    // The ring is turned until the other one is the current one.
+                    // The ring is turned until the other tasklet is the current one.
                     let at = self.ring.iter().position(|&queued| queued == other)?;
                     self.ring.rotate_left(at);
                     None
@@ -283,13 +283,13 @@ impl Model<'_> {
         }
     }
 
-    /// The current one leaves in the middle of a call that will return `Ok`.
+    /// The current tasklet leaves in the middle of a call that will return `Ok`.
     fn suspend(&mut self, t: usize, fragile: bool) {
         self.actors[t].out = Out::Ok;
         self.actors[t].fragile = fragile;
     }
 
-    /// The first of `offers` that can happen, does.
+    /// Performs the first of `offers` that can happen.
     fn meet(&mut self, t: usize, offers: Offers, selects: bool, may_wait: bool) -> Option<Out> {
         let pc = self.actors[t].pc;
         let seat = |at: usize| Seat { t, alternative: selects.then_some(at) };
@@ -326,7 +326,7 @@ impl Model<'_> {
         None
     }
 
-    /// Chooses the one that goes on after a meeting: `t`, or the partner, which is ready at the end
+    /// Chooses the tasklet that goes on after a meeting: `t`, or the partner, which is at the end
     /// of the ring.
     fn hand_over(
         &mut self,

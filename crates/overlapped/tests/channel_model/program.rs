@@ -1,4 +1,4 @@
-//! Random programs, and the log of a run.
+//! Random programs, and the record of a run.
 
 use overlapped::Handover;
 
@@ -14,7 +14,7 @@ pub(crate) enum Step {
     Recv(usize),
     TrySend(usize),
     TryRecv(usize),
-    /// The first of these that can happen, in this order; waits for one of them.
+    /// A select: the first of these that can happen, in this order; it waits if none can.
     Select(Offers),
     TrySelect(Offers),
     Close(usize),
@@ -40,7 +40,7 @@ pub(crate) enum Out {
     /// The alternative of a select that happened, and its outcome.
     Chose(usize, Chosen),
     WouldBlock,
-    /// With the number of tasklets in the deadlock report.
+    /// A deadlock report on this number of tasklets.
     Deadlock(usize),
     Blocked,
     Finished,
@@ -59,7 +59,7 @@ pub(crate) type Event = (usize, usize, Out, [isize; 4]);
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct History {
     pub(crate) events: Vec<Event>,
-    /// The tasklets that were left, if no waiter could be given the deadlock report.
+    /// The remaining tasklets, if no waiter could get the deadlock report.
     pub(crate) left: Vec<usize>,
 }
 

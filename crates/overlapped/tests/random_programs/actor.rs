@@ -191,11 +191,11 @@ impl Actor {
             }
             Err(JoinError::Panicked(payload)) => {
                 let may = fate.may_panic.load(SeqCst) && payload.into_inner().is::<Planned>();
-                ensure!(may, "{id} panicked, but not as it said");
+                ensure!(may, "{id} panicked, but not as planned");
             }
             Err(JoinError::Killed) => {
                 let may = fate.is_killed.load(SeqCst) || self.world.shared.is_ending();
-                ensure!(may, "{id} was killed by nobody");
+                ensure!(may, "{id} was killed, but by no action");
             }
             Err(JoinError::Abandoned) => {
                 ensure!(self.world.shared.abandons(), "{id} abandoned");

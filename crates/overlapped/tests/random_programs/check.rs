@@ -273,7 +273,7 @@ pub(crate) fn is_cancelled(error: &io::Error) -> bool {
 /// The same as [`is_cancelled`], for other errors.
 #[track_caller]
 pub(crate) fn told_of_a_kill() {
-    ensure!(task::is_killed(), "told of a kill that is not there");
+    ensure!(task::is_killed(), "a call reports a kill that does not exist");
 }
 
 /// Checks that user code runs on a tasklet, never on the scheduler's own stack.

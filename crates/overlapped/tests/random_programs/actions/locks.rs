@@ -44,7 +44,7 @@ struct Stay<'a>(&'a AtomicI64, i64);
 impl Inside {
     fn alone(&self) -> Stay<'_> {
         let others = self.0.swap(1, SeqCst);
-        ensure!(others == 0, "a second one in a lock: {others}");
+        ensure!(others == 0, "a second tasklet in a lock: {others}");
         Stay(&self.0, 1)
     }
 
@@ -58,7 +58,7 @@ impl Inside {
 impl Stay<'_> {
     fn check(&self) {
         let is_ours = self.0.load(SeqCst) * self.1 > 0;
-        ensure!(is_ours, "somebody else was in a lock that is held");
+        ensure!(is_ours, "another tasklet was in a lock that is held");
     }
 }
 

@@ -140,11 +140,11 @@ pub(super) fn scope(me: &mut Actor) {
             me.act();
         }
     });
-    ensure!(marks[count..].iter().all(|mark| mark.get() == 0), "a mark of nobody");
+    ensure!(marks[count..].iter().all(|mark| mark.get() == 0), "a mark of no child");
     frame.check();
 }
 
-/// Checks the result of a tasklet that only actions kill which kill tasklets at random.
+/// Checks the result of a tasklet that is killed only by actions that kill at random.
 #[track_caller]
 fn may_end_so(result: Result<Value, JoinError>) {
     match result {

@@ -69,7 +69,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn eventually_returns_as_soon_as_the_condition_holds() {
+    fn wait_until_returns_as_soon_as_the_condition_holds() {
         let mut asked = 0;
         wait_until("it was asked five times", || {
             asked += 1;

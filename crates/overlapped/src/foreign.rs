@@ -12,8 +12,8 @@ pub(crate) fn quietly<R>(call: impl FnOnce() -> R) -> Option<R> {
     catch_unwind(AssertUnwindSafe(call)).map_err(discard).ok()
 }
 
-/// Drops the payload of a panic. Its destructor is foreign code, too: what that panics with is
-/// forgotten.
+/// Drops the payload of a panic. Its destructor is foreign code, too. If it panics, the payload of
+/// that panic is leaked.
 fn discard(payload: Box<dyn Any + Send>) {
     if let Err(second) = catch_unwind(AssertUnwindSafe(|| drop(payload))) {
         std::mem::forget(second);

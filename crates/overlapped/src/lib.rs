@@ -75,10 +75,11 @@
 //! # What stops the thread
 //!
 //! A tasklet stops all tasklets of its thread if it computes for long, calls something that blocks
-//! the thread, or waits for a lock of std that another tasklet holds; in the last case for good,
-//! since the holder is one of them. So hold no lock of std across a wait (a tasklet that waits for
-//! a lock of `overlapped::sync` lets others run), and put foreign blocking calls into
-//! [`task::unblock`]. Long computations go there, too, or call [`yield_now`] now and then.
+//! the thread, or waits for a lock of std that another tasklet holds. In the last case it stops
+//! them for good, since the lock's holder is one of them. So hold no lock of std across a wait (a
+//! tasklet that waits for a lock of `overlapped::sync` lets others run), and put foreign blocking
+//! calls into [`task::unblock`]. Long computations go there, too, or call [`yield_now`] now and
+//! then.
 //!
 //! **A program that hangs** can be examined as it is. With `OVERLAPPED_STALL=1s` in its environment
 //! it reports every tasklet that holds its thread for longer, with a backtrace, and a `run` that

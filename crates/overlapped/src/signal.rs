@@ -54,9 +54,9 @@ pub fn interrupt_waits(restart: Restart) -> bool {
     })
 }
 
-/// Tells whether a signal handler is an internal one of this library, of no concern to the program:
-/// it makes a snapshot of a thread, or interrupts a thread of the library's own. For code between
-/// the program and sigaction(2).
+/// Tells whether a signal handler is an internal one of this library, which does not concern the
+/// program: it makes a snapshot of a thread, or interrupts a thread of the library's own. This is
+/// for code between the program and sigaction(2).
 pub fn is_internal_handler(address: usize) -> bool {
     watchdog::is_handler(address) || thread::interruptible::is_handler(address)
 }
@@ -114,9 +114,9 @@ pub fn answer_requests(f: fn()) -> bool {
 /// next polls: after a few dozen switches, and before it sleeps. Returns false without a scheduler
 /// or such a function.
 ///
-/// For code that may be a signal handler, and cannot do its work there: it takes no lock and
-/// allocates nothing. It makes no system call, so it works for this thread only: a handler that has
-/// interrupted the scheduler itself, which may be about to sleep, gets false.
+/// This is for code that may run in a signal handler, and cannot do its work there: the call takes
+/// no lock and allocates nothing. It makes no system call, so it works for this thread only: a
+/// handler that has interrupted the scheduler itself, which may be about to sleep, gets false.
 pub fn request() -> bool {
     task::request()
 }

@@ -41,7 +41,7 @@ impl Spin {
         self.is_wanted
     }
 
-    /// Notes the end of a spin.
+    /// Records the end of a spin.
     pub(crate) fn spun(&mut self, found: bool) {
         if found {
             self.failures = 0;
@@ -52,7 +52,7 @@ impl Spin {
         self.is_wanted = false;
     }
 
-    /// Notes the end of a sleep without a spin.
+    /// Records the end of a sleep without a spin.
     pub(crate) fn slept(&mut self, time: Duration) {
         self.pause = self.pause.saturating_sub(1);
         self.is_wanted = self.pause == 0 && time <= SHORT;

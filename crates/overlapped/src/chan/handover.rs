@@ -9,8 +9,9 @@ pub enum Handover {
     Receiver,
     /// The sender runs at once (`preference = 1`).
     Sender,
-    /// The caller goes on; the partner goes to the end (`preference = 0`).
+    /// The caller goes on; the partner goes to the end of the ready queue (`preference = 0`).
     Neither,
-    /// The partner goes to the end and the caller yields to all others (`schedule_all`).
+    /// The partner goes to the end of the ready queue, and the caller yields to all others
+    /// (`schedule_all`).
     Yield,
 }

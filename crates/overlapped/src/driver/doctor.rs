@@ -114,7 +114,7 @@ fn add_uring(report: &mut Report) {
     let ring = match Ring::open(&PortConfig::default()) {
         Ok(ring) => ring,
         Err(error) => {
-            // One sentence for what happened, the rest for what to do.
+            // The first sentence says what happened, and the rest what to do.
             let text = explain(&error);
             let (what, remedy) = text.split_once("Remedy: ").unwrap_or((&text, ""));
             report.add("io_uring", what.trim(), Some(remedy).filter(|text| !text.is_empty()));

@@ -2,9 +2,9 @@
 //!
 //! An open may wait for ever: a FIFO waits for its other side, and a device may wait for anything.
 //! Such opens have threads of their own (`offload`): they keep their meaning, and hold up no other
-//! open. All other opens go to the ring. A path that the kernel's cache of names knows is opened at
-//! once: in place, or by the ring if other tasklets are ready, which may want the same, in one call
-//! for all of them:
+//! open. All other opens go to the ring. A path that is in the kernel's cache of names is opened at
+//! once, in place. If other tasklets are ready, which may open files, too, the ring opens for all
+//! of them in one call:
 //!
 //! ```text
 //! O_EXCL, O_DIRECTORY, O_PATH, O_NONBLOCK? ──yes──────────────────▶ ring: never waits for ever
@@ -21,9 +21,9 @@
 //!      └─────── anything else ────────────────────────────────────▶ ring
 //! ```
 //!
-//! The checks before the open only affect speed, except in one case that the ring gets wrong: the
-//! ring first tries an open with `O_NONBLOCK`, so a FIFO that has replaced a file between the check
-//! and the open does not wait for its other side.
+//! The checks before the open only affect speed, except in one case that the ring gets wrong. The
+//! ring first tries an open with `O_NONBLOCK`. So if a FIFO replaces a file between the check and
+//! the open, the open does not wait for the FIFO's other side.
 
 use std::ffi::{CStr, CString};
 use std::fmt;
@@ -286,8 +286,8 @@ fn open(path: CString, flags: i32, mode: u32) -> io::Result<(OwnedFd, Option<Fil
     open_asking(path, flags, mode).map(|fd| (fd, None))
 }
 
-/// Opens a path that the kernel's cache of names knows: in place, or, if other tasklets are ready
-/// that may want the same, in one call of the ring for all of them.
+/// Opens a path that is in the kernel's cache of names: in place, or, if other tasklets are ready
+/// that may open files, too, in one call of the ring for all of them.
 fn open_from_cache(path: &CStr, flags: i32) -> io::Result<Opened> {
     let how = from_cache(flags);
     let op = Op::Fs(Fs::OpenCached { path: path.as_ptr(), how: &raw const how });

@@ -1,4 +1,4 @@
-//! Operations that end by themselves, with all that they need owned: the ring, a thread of the
+//! Operations that end by themselves and own everything that they need. The ring, a thread of the
 //! pool, or the caller's own thread can do them.
 
 use std::ffi::CString;
@@ -17,7 +17,7 @@ use crate::sys::file::status::StatBuf;
 use crate::task::blocking::{DiskCall, begin_disk_call, in_place, on_pool};
 use crate::task::wait::{perform, perform_now};
 
-/// The directory that a relative path begins at.
+/// The directory from which a relative path leads.
 #[derive(Debug, Clone)]
 pub(super) enum Base {
     /// The working directory.
@@ -153,8 +153,8 @@ pub(super) fn c_path(path: &Path) -> io::Result<CString> {
 
 /// Returns the status of the file at `path`.
 pub(super) fn stat(base: Base, path: CString, follow: bool) -> io::Result<StatBuf> {
-    // Reading the kernel's memory needs no wait, and a round through the ring is a round through
-    // one of its workers.
+    // The call only reads the kernel's memory, so it never waits; the ring would give it to one of
+    // its workers.
     match in_place(|| cached(base.raw(), &path, follow))? {
         Cached::Found(stat) if stat.is_local() => return Ok(stat),
         Cached::Failed(errno) => return Err(io::Error::from_raw_os_error(errno)),

@@ -35,7 +35,8 @@ const SIZE_MAX: usize = 64 << 10;
 /// ahead. It has 8 KiB, and grows up to 64 KiB if reads fill it. The buffer of a `BufReader` or a
 /// `BufWriter` is used up first.
 ///
-/// Time limits and the non-blocking mode of streams count as in a loop of reads and writes.
+/// Time limits and the non-blocking mode of streams have the same effect as in a loop of reads and
+/// writes.
 ///
 /// # Errors
 /// The reader's or the writer's; `Interrupted` is tried again. As in std, bytes that have been read
@@ -132,7 +133,7 @@ trait Source {
         debug_assert_eq!(bytes, 0);
     }
 
-    /// Returns the most bytes that may be taken.
+    /// Returns the maximum number of bytes that may be taken.
     fn limit(&self) -> u64 {
         u64::MAX
     }

@@ -45,10 +45,10 @@
 //! their calls lend the descriptor another number, as overlapped-install does), signal mask and
 //! alternate stack, floating-point modes, and what the kernel knows (names, priorities, affinity).
 //! pthread_kill(3) with a tasklet's pthread_self reaches its thread. It must not be joined,
-//! detached or cancelled, nor call pthread_exit(3). glibc does not list it among its threads: a
-//! library that is opened while a tasklet lives and has thread-locals of the kind with a fixed
-//! place ("initial-exec"; small ones on Arm, too) begins in that tasklet with zeros instead of its
-//! initial values. Tasklets that begin later see them as they should be.
+//! detached or cancelled, nor call pthread_exit(3). glibc does not list it among its threads. This
+//! concerns a library that is opened while the tasklet lives and that has thread-locals in fixed
+//! places ("initial-exec"; small ones on Arm, too). In that tasklet these begin with zeros instead
+//! of their initial values. Tasklets that begin later see them as they should be.
 
 #[cfg_attr(
     all(

@@ -1,7 +1,7 @@
 //! The bounded pool of threads for blocking work, which no backend can do otherwise.
 //!
 //! A job owns all its memory and descriptors, because its waiter may leave before it begins, or be
-//! given up, while the job still ends later. So no job borrows anything. There is one pool per
+//! abandoned, while the job still ends later. So no job borrows anything. There is one pool per
 //! process, with 500 threads at most; further jobs queue. The process does not wait for it at its
 //! end.
 //!
@@ -59,9 +59,9 @@ fn pool() -> &'static Pool {
 pub(crate) enum On {
     /// A thread of the pool.
     Thread,
-    /// A thread outside the pool, which has none and can start none. That thread found the job
-    /// queued and may be in the middle of other work. So the job must neither wait nor run the
-    /// user's code, but gives it back to its waiter.
+    /// A thread outside the pool, because the pool has no thread and can start none. That thread
+    /// found the job queued and may be in the middle of other work. So the job must neither wait
+    /// nor run the user's code, but gives it back to its waiter.
     Nothing,
 }
 

@@ -27,7 +27,7 @@ use super::wakes::{HeldWakes, Sleeper, wake_all};
 use crate::foreign::quietly;
 use crate::spin::{SPIN, Spin};
 
-/// Threads, and so jobs that block at the same time.
+/// The maximum number of threads, and so of jobs that block at the same time.
 pub(super) const THREADS_MAX: usize = 500;
 
 /// The time for which an idle thread stays.
@@ -62,7 +62,7 @@ struct State {
 struct IdleWorker {
     /// Set under the lock, after the worker has been chosen; read without it.
     is_called: AtomicBool,
-    /// The worker sleeps, and must be woken. Only under the lock.
+    /// The worker sleeps, and must be woken. It is accessed only under the lock.
     is_asleep: AtomicBool,
     alarm: Condvar,
 }

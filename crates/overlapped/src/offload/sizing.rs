@@ -149,7 +149,7 @@ impl<J> Sizing<J> {
         self.vacant.push(worker);
     }
 
-    /// Notes that a thread could not be started. Returns true if the pool has no thread at all.
+    /// Records that a thread could not be started. Returns true if the pool has no thread at all.
     pub(super) fn not_started(&mut self, worker: Worker) -> bool {
         self.workers[worker] = State::Vacant;
         self.vacant.push(worker);

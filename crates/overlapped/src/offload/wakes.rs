@@ -2,11 +2,11 @@
 //!
 //! Waking a scheduler costs more than many a job, and a scheduler that wakes on the worker's
 //! processor displaces the worker. A scheduler sees the results that jobs leave for it before it
-//! sleeps; only one that sleeps must be woken. As long as there are more jobs in the queue than
-//! have ended since, the wake-up is held, for [`HOLD`] at most: so schedulers are woken once for
-//! many jobs, and have queued new ones before a worker runs out of them. If jobs block (as the last
-//! sample of the worker shows), schedulers are woken at once. If a job blocks unexpectedly while a
-//! wake-up is held, the pool's ticker delivers it.
+//! sleeps; only one that sleeps must be woken. As long as the queue has more jobs than have ended
+//! since, the wake-up is held, for [`HOLD`] at most. So a scheduler is woken once for many jobs,
+//! and queues new ones before a worker runs out of them. If jobs block (as the last sample of the
+//! worker shows), schedulers are woken at once. If a job blocks unexpectedly while a wake-up is
+//! held, the pool's ticker delivers it.
 
 use std::sync::Arc;
 

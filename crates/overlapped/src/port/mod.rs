@@ -212,9 +212,9 @@ impl Port {
         }
     }
 
-    /// Appends the events of what has completed and returns how many those are. If none has, waits
-    /// until one does, a [`Notifier`] is used, or `timeout` has passed (`None`: without limit;
-    /// zero: not at all). May return early with nothing.
+    /// Appends the events of completed requests and returns their number. If none has, waits until
+    /// one does, a [`Notifier`] is used, or `timeout` has passed (`None`: without limit; zero: not
+    /// at all). May return early with nothing.
     ///
     /// # Errors
     /// The backend itself failed. Operations in flight stay in flight.

@@ -201,8 +201,8 @@ unsafe fn leave(place: *mut Sched) -> (RunEnd, Option<Box<dyn Observer>>) {
     (ended, sched.observer.take())
 }
 
-/// Aborts the process if a bug unwinds where that would free memory that is still in use: stacks
-/// under the scheduler, or buffers under the kernel. The way out without a bug forgets it.
+/// Aborts the process when it is dropped, by a bug that unwinds and so would free memory that is
+/// still in use (stacks by the scheduler, buffers by the kernel). Without a bug it is forgotten.
 pub(crate) struct AbortOnUnwind(pub(crate) &'static str);
 
 impl Drop for AbortOnUnwind {

@@ -25,8 +25,8 @@
 //! Second, [`is_occupied`] makes `run` refuse to begin on a thread that has a scheduler, whichever
 //! stack the caller is on. So a thread has at most one scheduler with living tasklets. Code that is
 //! handed a living tasklet's block, or meets its wait node in a queue, is therefore on that
-//! scheduler's thread and may do with it what the scheduler does. Tasklets of an earlier run are
-//! over, and their blocks say so. In a child of fork(2) all tasklets are over
+//! scheduler's thread and may do with it what the scheduler does. Tasklets of an earlier run have
+//! ended, and their blocks record that. In a child of fork(2) all tasklets have ended
 //! ([`Sched::abandon_in_child`]).
 
 use std::cell::Cell;
@@ -73,7 +73,7 @@ pub(crate) fn assert_off_hub() {
 }
 
 /// Drops a value of the user's. If its destructor panics, the hook has printed that, and nothing
-/// else ends; a payload that panics when it is dropped is forgotten.
+/// else ends; a payload that panics when it is dropped is leaked.
 pub(crate) fn drop_quietly<T>(value: T) {
     assert_off_hub();
     quietly(|| drop(value));
@@ -83,7 +83,7 @@ pub(crate) fn drop_quietly<T>(value: T) {
 const ROUNDS_MAX: usize = 8;
 
 /// Drops the values of a tasklet that has ended, on its own stack. If destructors still make values
-/// anew after a few rounds, those are forgotten rather than dropped elsewhere.
+/// anew after a few rounds, those are leaked rather than dropped elsewhere.
 #[inline]
 pub(crate) fn drop_locals(me: &Tcb) {
     if me.extra(|extra| extra.is_some()) {

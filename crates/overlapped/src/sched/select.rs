@@ -1,4 +1,4 @@
-//! The completion of waits: of a wait for one event, and of a select, of whose alternatives one
+//! The completion of waits: of a wait for one event, and of a select, one of whose alternatives
 //! happens. Every completion of the port comes to [`Sched::complete`].
 //!
 //! A select is decided once: by a channel partner, by a tasklet's end, by a completion, by the

@@ -52,7 +52,7 @@ pub(crate) const FIRST_ID: u64 = 1;
 ///
 /// Fields are dropped in the order of their declaration.
 pub(crate) struct Sched {
-    // The running tasklet. Written at every switch.
+    // The running tasklet. These fields are written at every switch.
     /// The tasklet that runs. The hub sets it before a switch and takes it after; a tasklet sets it
     /// when it comes back to its stack, since another tasklet may have handed over to it. The
     /// handler reads it.
@@ -86,7 +86,7 @@ pub(crate) struct Sched {
     pub(super) spawned: Cell<u64>,
     /// Operations begun so far. Tasklets, at each call.
     pub(super) operations: Cell<u64>,
-    /// Calls in a row of one tasklet that could have waited and did not, since `busy_since`. The
+    /// The number of calls in a row, of one tasklet, that could have waited and did not. The
     /// running tasklet.
     pub(super) busy_calls: Cell<u32>,
     /// The number of switches when `busy_calls` began.
@@ -95,7 +95,7 @@ pub(crate) struct Sched {
     // The observer.
     /// Called on tasklets' stacks only; taken out and dropped by the caller of `run`.
     pub(super) observer: Option<Box<dyn Observer>>,
-    /// The observer is being called: what it does itself is not observed.
+    /// The observer is being called. Its own actions are not observed.
     pub(super) observing: Cell<bool>,
     /// The id of the tasklet that ran last; kept only for an observer. 0: none.
     pub(super) ran_last: Cell<u64>,
@@ -114,7 +114,7 @@ pub(crate) struct Sched {
     // Time.
     /// The time of the next trim of idle stacks. The hub only.
     pub(super) trim_at: Cell<u64>,
-    /// The port's clock as it was last read: enough for what need not be exact.
+    /// The port's clock as it was last read, for times that need not be exact.
     pub(super) now: Cell<u64>,
     /// The number of parks so far: the order of waits.
     pub(super) order: Cell<u64>,
@@ -165,7 +165,7 @@ pub(crate) struct Sched {
     pub(super) lock_waits: Cell<usize>,
     /// The number of these that a thread of this process must end. The waiter counts.
     pub(super) thread_waits: Cell<usize>,
-    /// The number of those that have a time only in order to poll again. The waiter counts.
+    /// The number of those whose timer only makes them check again. The waiter counts.
     pub(super) thread_polls: Cell<usize>,
     /// Tasklets that have handles for other threads, each with what it shares with them. Tasklets
     /// insert; a tasklet's end removes.
@@ -385,8 +385,8 @@ impl Sched {
         self.ready.push_front(tcb);
     }
 
-    /// Moves a ready tasklet to the front, and queues `caller` where the ready queue, seen as a
-    /// ring, is turned to: see [`Queue::rotate_out`].
+    /// Moves a ready tasklet to the front by turning the ready queue, seen as a ring, and queues
+    /// `caller`: see [`Queue::rotate_out`].
     pub(crate) fn rotate_ready(&self, tcb: TcbPtr, caller: TcbPtr) {
         self.ready.rotate_out(tcb, caller);
         self.ready.push_front(tcb);
@@ -398,7 +398,7 @@ impl Sched {
         self.ready.len()
     }
 
-    /// Notes the tasklet that runs from now on.
+    /// Records the tasklet that runs from now on.
     #[inline(always)]
     pub(crate) fn set_running(&self, tcb: TcbPtr) {
         self.running.set(Some(tcb));
@@ -443,7 +443,7 @@ impl Sched {
     }
 
     /// Counts a wait that a thread of this process must end, and that begins (1) or ends (-1).
-    /// `polls`: its timer only makes the caller look again, so it does not count as a way out of a
+    /// `polls`: its timer only makes the caller check again, so it does not count as a way out of a
     /// deadlock.
     pub(crate) fn count_thread_wait(&self, by: isize, polls: bool) {
         self.thread_waits.set(self.thread_waits.get().wrapping_add_signed(by));

@@ -46,7 +46,8 @@ pub(crate) fn ensure_alt_stack() {
     // A thread that is already destroying its thread-locals runs no tasklets.
     _ = INSTALLED.try_with(|installed| {
         if let Ok(Some(new)) = install(ROOM_MIN) {
-            // Other code replaced the one before by one that is too small: drop keeps it mapped.
+            // Other code has replaced our earlier stack by one that is too small. The drop keeps
+            // the earlier one mapped.
             drop(installed.replace(Some(new)));
         }
     });

@@ -18,8 +18,9 @@
 //! **Why the guard is 64 KiB and inside the slot.** Rust and C compiled with stack probes touch
 //! every page on the way down, so one page would do for them. C without probes may move the stack
 //! pointer by a whole frame and write only at its far end; 64 KiB catches every frame up to that
-//! size, and address space costs nothing. Counting it into the slot keeps slots a power of two, so
-//! eight default slots share exactly one page of page table (512 bytes for each).
+//! size, and address space costs nothing. Since the guard is part of the slot, the size of a slot
+//! is a power of two, so eight default slots share exactly one page of page table (512 bytes for
+//! each).
 //!
 //! **Why guards are not `mprotect`.** Each would split the mapping in two, and a process may have
 //! `vm.max_map_count` (65,530) of them. `MADV_GUARD_INSTALL` (Linux 6.13) marks the page table

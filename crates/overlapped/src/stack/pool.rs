@@ -174,8 +174,8 @@ impl Pool {
         self.classes.iter().any(|class| dirty(class) > HOT)
     }
 
-    /// Returns the number of stacks that are lent, or were and never came back, unless they are
-    /// [`lost`](Pool::lose).
+    /// Returns the number of stacks that are lent, including those that will never come back,
+    /// unless they are [`lost`](Pool::lose).
     pub(crate) fn in_use(&self) -> usize {
         self.in_use
     }

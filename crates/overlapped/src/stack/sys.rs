@@ -110,7 +110,7 @@ impl Mapping {
         unsafe { libc::madvise(at, range.len(), libc::MADV_DONTNEED) };
     }
 
-    /// Gives the addresses back.
+    /// Returns the addresses to the system.
     ///
     /// # Safety
     /// No code uses any byte of the mapping, now or later.

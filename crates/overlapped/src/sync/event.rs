@@ -115,8 +115,8 @@ impl Event {
         }
     }
 
-    /// Waits for a change that anything may bring about, a signal handler or another process
-    /// included, for `limit` at most. Returns whether the flag is set. `what` names the object of
+    /// Waits for a change that may come from anywhere, also from a signal handler or another
+    /// process, for `limit` at most. Returns whether the flag is set. `what` names the object of
     /// the wait in dumps. A deadline does not end the wait.
     ///
     /// # Errors

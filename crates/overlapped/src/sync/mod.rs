@@ -22,7 +22,7 @@
 //! - **Order.** Waiters are served first come, first served; [`Mutex`] says how far one may be
 //!   overtaken.
 //! - **Kills** unwind out of a call that waits. The waiter has left its queue then, and anything
-//!   that it had been given already (a lock, a permit, a notification, the news of a value) is
+//!   that it had been given already (a lock, a permit, a notification, a wake for a value) is
 //!   passed on.
 //! - **Deadlines** of [`timeout`](crate::time::timeout) end the calls that can return that; calls
 //!   without an error to return, such as [`Mutex::lock`], go on waiting.
@@ -31,9 +31,9 @@
 //!   are the exception. A guard stays on its thread, so a [`Mutex`] that a tasklet of the same
 //!   thread holds, or an [`RwLock`] that it writes, cannot be released from outside. A cycle of
 //!   such waits is a deadlock report once nothing else on the scheduler can run; the report goes to
-//!   the last waiter whose call can fail, else to [`run`](crate::run()). Until then a warning
-//!   reports the cycle after a second, once (by `tracing`; on standard error if no subscriber wants
-//!   it), and [`dump`](crate::task::dump) shows the holder of each lock.
+//!   the last waiter whose call can fail, else to [`run`](crate::run()). Until then one warning
+//!   reports the cycle after a second (by `tracing`; on standard error if no subscriber wants it),
+//!   and [`dump`](crate::task::dump) shows the holder of each lock.
 //! - **Unwinding** tasklets never switch. A destructor could never get a lock that a neighbour
 //!   holds across a wait, so the process is **aborted**, with a message that names the lock and
 //!   both tasklets; use `try_lock` in destructors that run when a tasklet is killed or panics. A
@@ -48,7 +48,7 @@
 //! Std's own locks remain right if they are never held across a wait, and cost about the same.
 
 mod barrier;
-mod base; // queues, permits, locks: what waits, and what a kill does to a waiter
+mod base; // queues, permits, locks: waiters, and the effect of a kill on them
 pub mod broadcast;
 mod condvar;
 mod event;

@@ -28,9 +28,9 @@ use crate::sched::LockKind;
 /// **Unwinding** tasklets do not wait: see the [module](crate::sync).
 ///
 /// **Deadlocks**: locking twice panics. If all tasklets of a scheduler wait for each other and for
-/// locks that are held on its thread, there is a deadlock report; not so if the holder belongs to
-/// an earlier run. A guard that is given to a neighbour (through a [`Channel`](crate::Channel), as
-/// a result) still counts as that of the tasklet that locked, which must not lock again before the
+/// locks that are held on its thread, there is a deadlock report, unless a holder belongs to an
+/// earlier run. A guard that is given to a neighbour (through a [`Channel`](crate::Channel), as a
+/// result) still counts as that of the tasklet that locked, which must not lock again before the
 /// neighbour has dropped it.
 ///
 /// ```

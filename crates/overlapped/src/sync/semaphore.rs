@@ -14,8 +14,8 @@ use crate::time;
 
 const WHAT: &str = "a Semaphore";
 
-/// Lets a limited number in at a time, while the others wait: a limit for connections, jobs,
-/// memory.
+/// Lets a limited number of callers in at a time, while the others wait: a limit for connections,
+/// jobs, memory.
 ///
 /// It is strictly first come, first served, also for callers that ask for many permits at once:
 /// permits are handed over to the first waiter as soon as there are enough for it, and it is never

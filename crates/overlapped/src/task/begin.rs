@@ -32,9 +32,9 @@ use crate::sched::{Here, Locals, NEVER, Tcb, WaitNodePtr};
 /// The operations that may end at once, one after another, before others get a turn.
 pub(super) const INLINE_MAX: u64 = 64;
 
-/// Tells whether a tasklet that unwinds may not switch: its panic would count as a neighbour's. The
-/// panic of a tasklet with thread-locals of its own does not. Such a tasklet waits as ever inside
-/// `kill_as_error`, where no kill unwinds it a second time.
+/// Tells whether a tasklet may not switch because it unwinds: its panic would count as a
+/// neighbour's. The panic of a tasklet with thread-locals of its own does not. Such a tasklet waits
+/// as ever inside `kill_as_error`, where no kill unwinds it a second time.
 #[cold]
 pub(crate) fn is_held_by_panic(me: &Tcb) -> bool {
     me.locals.get() != Locals::Own || me.kill_errors.get() == 0

@@ -26,7 +26,7 @@ use crate::sys::readiness::{Interest, poll, poll_bits, poll_entries, poll_now};
 use crate::sys::socket::transfer::connect_result;
 
 /// Tries `op` once without waiting; *would block* if it would wait. A connect that is under way
-/// answers that, too: it goes on in the kernel.
+/// returns that, too, and goes on in the kernel.
 ///
 /// # Safety
 /// The descriptor in `op` is open, and every pointer in it is valid for what the operation does.
@@ -56,10 +56,10 @@ pub(super) unsafe fn block_on(op: &Op, limit: Option<u64>) -> Outcome {
     outcome
 }
 
-/// Tells whether `outcome` says that `op` has not ended and wants readiness.
+/// Tells whether `outcome` means that `op` has not ended and waits for readiness.
 #[inline]
 pub(super) fn is_unfinished(op: &Op, outcome: Outcome) -> bool {
-    // EAGAIN from connect means "no port left" or "backlog full", and is an end.
+    // EAGAIN from connect means "no port left" or "backlog full", and ends the operation.
     if let Op::Net(Net::Connect { .. }) = op {
         return is_under_way(outcome.raw());
     }
@@ -151,8 +151,8 @@ pub(super) unsafe fn try_at_limit(op: &Op) -> Option<Outcome> {
     (!is_unfinished(op, outcome)).then_some(outcome)
 }
 
-/// Tells how an unfinished operation ends on a socket that is shut down for receiving. Bytes that
-/// have come before the end, perhaps since the last try, come first.
+/// Returns the outcome of an unfinished operation on a socket that is shut down for receiving.
+/// Bytes that have come before the end, perhaps since the last try, come first.
 ///
 /// # Safety
 /// The same as for [`try_now`].

@@ -43,7 +43,7 @@
 //! Only `submit` and `wait` touch an operation's memory, on this thread. So `drain` need not wait:
 //! it empties the queues.
 //!
-//! After fork(2) the child's copy shares the parent's epoll instance, so it leaves that alone.
+//! After fork(2) the child's copy shares the parent's epoll instance, so the child leaves it alone.
 //!
 //! Operations on regular files are made in place, in `submit`. Such files are always ready, so
 //! readiness does not help, and the pool for blocking work must not be given borrowed memory.

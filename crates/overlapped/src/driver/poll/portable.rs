@@ -82,8 +82,8 @@ impl Poller {
     }
 
     /// Makes the present or next wait return. Async-signal-safe: polling has a feature, `tracing`,
-    /// that this library does not ask for. With it the notification enters a span, which is as safe
-    /// as the subscriber's.
+    /// that this library does not ask for. With it, the notification enters a span, which is only
+    /// as safe as the subscriber.
     pub(in crate::driver) fn notify(&self) -> io::Result<()> {
         self.0.notify()
     }

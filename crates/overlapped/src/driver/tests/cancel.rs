@@ -53,7 +53,11 @@ fn every_waiting_operation_can_be_cancelled() {
                 // A cancel that comes too late does nothing.
                 harness.driver.cancel(token);
                 harness.turn(Duration::ZERO);
-                assert!(!is_asking(harness), "{}: it would be asked for ever", harness.kind);
+                assert!(
+                    !is_asking(harness),
+                    "{}: its cancel would be repeated for ever",
+                    harness.kind
+                );
             }
         }
     });
@@ -165,7 +169,7 @@ fn no_received_byte_is_lost_to_a_race_with_cancel() {
         let enough = rounds / 100;
         assert!(
             received >= enough && cancelled >= enough,
-            "{}: void, one outcome hardly occurred: {received} to {cancelled}",
+            "{}: not tested, one outcome hardly occurred: {received} to {cancelled}",
             harness.kind
         );
     });

@@ -1,14 +1,14 @@
 //! Files' cursors that the kernel does not move.
 //!
-//! A transfer at the cursor that moves some bytes and then fails (no room on the disk, the limit
-//! on the size of files, a bad sector) succeeds, with those bytes; but the kernel moves the cursor
-//! only where the last of its attempts did not fail (`kiocb_done` in io_uring/rw.c). The cursor
-//! stays where it was, so the next write overwrites those bytes instead of following them: they
-//! are lost without an error. The same happens to transfers past the page cache (`O_DIRECT`).
+//! A transfer at the cursor may move some bytes and then fail (no room on the disk, the limit on
+//! the size of files, a bad sector). It then succeeds, with those bytes. But the kernel moves the
+//! cursor only if the last of its attempts did not fail (`kiocb_done` in io_uring/rw.c). The cursor
+//! stays where it was, so the next write overwrites those bytes instead of following them: they are
+//! lost without an error. The same happens to transfers past the page cache (`O_DIRECT`).
 //!
-//! So this module notes the cursor's position before such a transfer. If the cursor is still there
-//! when some bytes have been transferred, this module moves it. No other operation gets the cursor
-//! before the transfer's completion is returned.
+//! So this module records the cursor's position before such a transfer. If the cursor is still
+//! there when some bytes have been transferred, this module moves it. No other operation gets the
+//! cursor before the transfer's completion is returned.
 
 use std::collections::HashMap;
 use std::io::SeekFrom;
@@ -30,7 +30,7 @@ struct Stand {
 }
 
 impl Cursors {
-    /// Notes the cursor's position, before `op` is submitted.
+    /// Records the cursor's position, before `op` is submitted.
     #[inline]
     pub(super) fn note(&mut self, token: Token, op: &Op) {
         let Op::Fs(fs) = op else { return };

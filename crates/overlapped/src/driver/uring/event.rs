@@ -60,8 +60,8 @@ impl EventFd {
         }
     }
 
-    /// Notes that the notification has come. The ring's thread calls this before it reads what the
-    /// senders have left.
+    /// Records that the notification has come. The ring's thread calls this before it reads what
+    /// the senders have left.
     pub(super) fn clear(&self) {
         self.pending.swap(false, Ordering::AcqRel);
     }

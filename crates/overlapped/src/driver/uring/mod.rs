@@ -182,7 +182,7 @@ impl Uring {
         }
     }
 
-    /// Gives the operation `token`, if its completion has not been handed out.
+    /// Returns the operation `token`, if its completion has not been handed out.
     fn find(&self, token: Token) -> Option<&Op> {
         match self.ops.get(token.slot()) {
             Some(Some((found, op))) if *found == token => Some(op),
@@ -196,7 +196,8 @@ impl Uring {
 
     pub(super) fn cancel(&mut self, token: Token) {
         if self.find(token).is_none() {
-            // It has completed, and that decides. No further completion would end the asking.
+            // The operation has completed, and that decides. No completion would end the repeated
+            // cancels.
             return;
         }
         self.note_asked(token);
@@ -325,8 +326,8 @@ impl Uring {
     /// Makes the kernel clear a hint that may be stale.
     ///
     /// The kernel queues work for this thread *before* it sets the hint. If this thread runs the
-    /// work in between, the hint comes late and stays, because only running work clears it: a busy
-    /// scheduler would enter the kernel at each poll, and a spin would always end at once. A
+    /// work in between, the hint comes late and stays, because only running work clears it. Then a
+    /// busy scheduler would enter the kernel at each poll, and a spin would always end at once. A
     /// notification that this thread sends to itself is queued, with its hint set, before the call
     /// returns.
     #[cold]

@@ -20,9 +20,9 @@ use io_uring::{EnterFlags, IoUring, Probe, cqueue, opcode};
 
 use crate::driver::choose::{Opcodes, PortConfig};
 
-/// Workers for blocking operations: on files, which end; and on anything else, which may not end.
-/// The kernel's defaults are 4 per CPU and as many as the process limit allows; eight opens that
-/// wait for ever would stop every other create and stat on a small machine.
+/// The maximum numbers of workers for blocking operations: for those on files, which end, and for
+/// all others, which may never end. The kernel's defaults are 4 per CPU, and the process limit. On
+/// a small machine, eight opens that wait for ever would stop every other create and stat.
 const WORKERS: [u32; 2] = [32, 64];
 
 /// The kernel refuses times that overflow its clock.
@@ -229,7 +229,8 @@ impl Ring {
 impl Drop for Ring {
     fn drop(&mut self) {
         // In a child of fork(2) the ring's memory is not mapped (DONTFORK), and its addresses may
-        // be used for something else by now, which unmapping would hit. So leave it.
+        // be used for something else by now, which unmapping would hit. So the memory is left
+        // alone.
         if self.is_foreign() {
             return;
         }

@@ -44,7 +44,7 @@ impl Uring {
         Submitted::Pending
     }
 
-    /// Gives the operation of a completion that has not been handed out.
+    /// Returns the operation of a completion that has not been handed out.
     fn op(&self, token: Token) -> &Op {
         self.find(token).expect("a completion names an operation in flight")
     }

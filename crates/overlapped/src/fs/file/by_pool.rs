@@ -44,8 +44,8 @@ fn keep_memory(memory: AlignedBuf) {
     }
 }
 
-/// The turn at the file's cursor, as a job keeps it: it is over when the job is, even if the job's
-/// caller has left.
+/// The turn at the file's cursor, kept by a job. It ends with the job, even if the job's caller has
+/// left.
 type JobTurn = Option<Turn<Arc<State>>>;
 
 impl File {

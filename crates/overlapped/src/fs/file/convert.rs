@@ -26,7 +26,7 @@ impl From<OwnedFd> for File {
 }
 
 /// A job whose caller has left may still hold the descriptor: it has not begun, or its tasklet was
-/// given up. Then this returns a duplicate: the number differs, the open file is the same. At the
+/// abandoned. Then this returns a duplicate: the number differs, the open file is the same. At the
 /// limit of descriptors it waits for the job to end, which blocks only the calling tasklet. Neither
 /// a kill nor a deadline ends that wait, since the call has no error to return.
 impl From<File> for OwnedFd {
@@ -40,7 +40,7 @@ impl From<File> for OwnedFd {
             if let Ok(duplicate) = descriptor::duplicate(fd.as_fd()) {
                 return duplicate;
             }
-            // No descriptors are left; the job ends some time.
+            // No descriptors are left, but the job will end.
             wait_a_moment();
         }
     }

@@ -2,7 +2,7 @@
 //!
 //! The wait for a lock that is held may last for ever, so a thread of its own makes the call. A
 //! kill interrupts the call; if the lock was granted at that very moment, the tasklet has it. A
-//! lock that is granted to a tasklet that was given up at the end of its grace time is released.
+//! lock that is granted to a tasklet that was abandoned at the end of the grace time is released.
 
 use std::fmt;
 use std::io;

@@ -55,10 +55,10 @@ pub use lock::TryLockError;
 /// ```
 ///
 /// # Kills and deadlines
-/// A tasklet that is killed while it waits for a disk leaves when the kernel has let go of its
-/// memory, or at once, if a thread of the pool works on a copy of it: the write then still happens.
-/// A call that a [`timeout`](crate::time::timeout) has ended has changed nothing, except that a
-/// copy or a removal of several files may be half done.
+/// A tasklet that is killed while it waits for a disk leaves when the kernel does not use its
+/// memory any more. If a pool thread works on a copy of the memory, the tasklet leaves at once, and
+/// a write still happens. A call that a [`timeout`](crate::time::timeout) has ended has changed
+/// nothing, except that a copy or a removal of several files may be half done.
 ///
 /// # Dropping
 /// Closes the file, in place, as std does. Errors are ignored; [`sync_all`](File::sync_all) returns

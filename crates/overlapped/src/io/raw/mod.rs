@@ -1,18 +1,18 @@
-//! Transfers on any descriptor with any memory, both lent for the time of a call: the parts that
-//! replacements of C's calls are made of. They are the counterparts of recv(2) and its like, and
-//! block only the calling tasklet.
+//! Transfers on any descriptor and any memory, both borrowed for the time of a call. They are the
+//! counterparts of recv(2) and its like, and block only the calling tasklet. Replacements of C's
+//! calls are built on them.
 //!
 //! A call first tries without waiting. If it would have to wait, it goes to the port, as an
-//! operation that completes (io_uring) or by readiness. While the receives of a scheduler find
-//! nothing when they are tried, they go to the port at once: so do those of a server whose clients
-//! speak in turns with it. The descriptor's mode (`O_NONBLOCK`) is neither read nor changed: a call
-//! waits unless its flags have `MSG_DONTWAIT`. `SIGPIPE` is never raised.
+//! operation that completes (io_uring) or by readiness. While a scheduler's receives find nothing
+//! when they are tried, they go to the port at once. That is the case in a server that takes turns
+//! with each of its clients. The descriptor's mode (`O_NONBLOCK`) is neither read nor changed: a
+//! call waits unless its flags have `MSG_DONTWAIT`. `SIGPIPE` is never raised.
 //!
-//! `limit` is the longest that the call may wait. When it passes, the error is `EAGAIN`
+//! `limit` is the longest time that the call may wait. When it passes, the error is `EAGAIN`
 //! (`WouldBlock`), as at a socket's own limit. Inside
 //! [`interruptible`](crate::signal::interruptible) signal handlers of both kinds end a wait with a
-//! limit, as in signal(7). The error is [`Cancelled`] at a deadline, and after a kill
-//! inside [`kill_as_error`](crate::task::kill_as_error).
+//! limit, as in signal(7). The error is [`Cancelled`] at a deadline, and after a kill inside
+//! [`kill_as_error`](crate::task::kill_as_error).
 //!
 //! # Safety
 //! The same holds for all of them: until the call returns or unwinds, the memory is valid for the
@@ -369,7 +369,8 @@ pub unsafe fn connect(
 /// too, and its result decides. `done` converts the result.
 ///
 /// # Errors
-/// The call's own, `EINTR` after a signal handler, [`Cancelled`]; an error if no thread can be had.
+/// The call's own, `EINTR` after a signal handler, [`Cancelled`]; an error if no thread can be
+/// started.
 ///
 /// ```
 /// use std::os::fd::AsRawFd;

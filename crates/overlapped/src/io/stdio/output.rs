@@ -49,8 +49,8 @@ extern "C" fn flush_at_exit() {
 ///
 /// It buffers bytes until a line is complete, as std's does, until `flush`, or until the process
 /// exits. It has a buffer of its own: complete lines come out in the order in which they and those
-/// of `println!` are written; a line that is begun by the one and ended by the other does not.
-/// `println!` itself blocks the thread while the other side does not read.
+/// of `println!` are written. A line that one of the two begins and the other ends does not come
+/// out in order. `println!` itself blocks the thread while the other side does not read.
 ///
 /// ```
 /// use std::io::Write;

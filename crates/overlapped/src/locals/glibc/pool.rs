@@ -2,8 +2,8 @@
 //!
 //! Each scheduler has a pool. Blocks that no tasklet took for a second, and those that are left at
 //! the scheduler's end, go to the pool of the process, from which the pools of other runs take. A
-//! few are kept there. A thread that is started for that retires the rest, since each takes as long
-//! as a thread's life.
+//! few are kept there. A thread is started to retire the rest, since each block takes as long as
+//! the life of a thread.
 
 use std::ops::Range;
 use std::sync::{Mutex, MutexGuard, TryLockError};
@@ -33,7 +33,7 @@ struct Shared {
 #[derive(Default)]
 pub(crate) struct Pool {
     idle: Vec<Block>,
-    /// The fewest of them since [`Pool::trim`] was called last.
+    /// The smallest number of such blocks since the last call of [`Pool::trim`].
     low_water: usize,
 }
 
@@ -89,7 +89,7 @@ impl Drop for Pool {
     }
 }
 
-/// Gives blocks to the process. They are lost if the lock of its pool cannot be had.
+/// Gives blocks to the process. They are lost if the lock of its pool cannot be taken.
 fn give_away(blocks: impl Iterator<Item = Block>) {
     let Some(mut shared) = lock() else { return };
     shared.idle.extend(blocks);

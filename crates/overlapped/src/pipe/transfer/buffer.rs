@@ -15,10 +15,10 @@ use crate::time::deadline_in;
 /// The first size of the buffer, which is small because many buffers may wait for silent sources.
 const SIZE: usize = 8 << 10;
 
-/// The size that it grows to if the source fills it.
+/// The size to which it grows if the source fills it.
 const SIZE_MAX: usize = 64 << 10;
 
-/// The bytes that a pool thread reads and writes between files at a time.
+/// The number of bytes that a pool thread reads and writes between files at a time.
 const PART: usize = 256 << 10;
 
 /// A buffer whose bytes `start..end` are in transit. When it is dropped, they go back to the source

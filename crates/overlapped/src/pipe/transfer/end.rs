@@ -30,7 +30,7 @@ impl<'a> End<'a> {
     }
 
     /// Makes transfers take their turn at the cursor, if this is a file. Anything else that was
-    /// opened as one (a FIFO) may wait for ever, and must not make others wait for their turn as
+    /// opened as one (a FIFO) may wait for ever, and must not keep others from their turn for as
     /// long.
     pub(crate) fn in_turn(self, state: &'a State) -> End<'a> {
         End { cursor: self.is_file().then_some(state), ..self }

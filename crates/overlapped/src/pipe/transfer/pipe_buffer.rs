@@ -9,11 +9,11 @@ use super::{End, Ended, Failure, Side, Transfer};
 use crate::sys::splice;
 use crate::task::cooperative_yield;
 
-/// The bytes that a pipe holds by default (pipe(7)).
+/// The number of bytes that a pipe holds by default (pipe(7)).
 const SIZE: usize = 64 << 10;
 
-/// The bytes that the pipe may grow to if the source fills it: the most that any process may have
-/// by default. Between two sockets on the loopback this halves the processor time.
+/// The size to which the pipe grows if the source fills it: the maximum for any process by default.
+/// Between two sockets on the loopback this halves the processor time.
 const SIZE_MAX: usize = 1 << 20;
 
 /// A pipe that holds bytes in transit. When it is dropped, they go back to the source or on to the

@@ -49,8 +49,8 @@ pub(super) fn splice_step(from: &End<'_>, to: &End<'_>, len: usize) -> Result<St
     }
 }
 
-/// Returns the side that an error is about. A pipe has no error of its own, except that it has no
-/// reader any more.
+/// Returns the side to which an error belongs. A pipe has no error of its own, except that it has
+/// no reader any more.
 fn side_of(from: &End<'_>, error: &io::Error) -> Side {
     if from.kind == Kind::Pipe || errno::says_no_reader(error) { Side::Sink } else { Side::Source }
 }

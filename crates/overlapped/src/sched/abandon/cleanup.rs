@@ -1,9 +1,9 @@
 //! Cleanup closures of waiting tasklets, which are called if the tasklet is parked for good; the
 //! counterpart of pthread_cleanup_push(3).
 //!
-//! A waiting tasklet may owe something to others: to leave a queue, to pass a permit on. One that
-//! is killed unwinds, and its destructors do that. One that is parked for good does not unwind, so
-//! the scheduler does it.
+//! A waiting tasklet has duties towards others: to leave a queue, to pass a permit on. If it is
+//! killed, it unwinds, and its destructors do these. If it is parked for good, it does not unwind,
+//! so the scheduler does them.
 
 use std::ptr::NonNull;
 

@@ -1,4 +1,4 @@
-//! Abandoning: what becomes of tasklets that outlive the grace time of a shutdown.
+//! The abandonment of tasklets that outlive the grace time of a shutdown.
 //!
 //! Such a tasklet is *parked for good*: it never runs again. It cannot be unwound from outside, and
 //! others may hold references to its frames, so its stack, its locals and its block stay for ever.
@@ -8,10 +8,10 @@
 //! **Which tasklets are abandoned.** A tasklet that has begun, with two exceptions. The first
 //! tasklet may borrow from the caller of `run`, and so may its own threads: it ends the process,
 //! with a message. A tasklet that has never begun needs no more than a turn: it has been killed, so
-//! it drops its closure on a stack of its own and is over. For that it has the grace time once
-//! more, and [`LAST_NS`] at least. One stack beyond `stacks_max` is lent to such tasklets, one
-//! after another, so that tasklets that hold the other stacks can wait for them. If such a tasklet
-//! still has no stack or no end then, it is abandoned as well; if it has not begun, its closure is
+//! it drops its closure on a stack of its own and ends. It has the grace time once more for that,
+//! and [`LAST_NS`] at least. One stack beyond `stacks_max` is lent to such tasklets, one after
+//! another, so that tasklets that hold the other stacks can wait for them. If such a tasklet still
+//! has no stack or no end then, it is abandoned as well; if it has not begun, its closure is
 //! leaked. So a shutdown has a limit whatever destructors do.
 //!
 //! **Steps**, in this order:
@@ -20,9 +20,8 @@
 //!    waits for a wake from another thread.
 //! 3. Its cleanups have run (`cleanup.rs`): it has left the queues of locks, semaphores, condition
 //!    variables, barriers, events, channels between threads, files' cursors and standard streams.
-//!    Anything that it was handed there (a lock, a permit, a notification, the news of a value)
-//!    goes to the next waiter. Jobs that it waits for are asked to stop, and their results are
-//!    dropped.
+//!    Anything that it was handed there (a lock, a permit, a notification, a wake for a value) goes
+//!    to the next waiter. Jobs that it waits for are asked to stop, and their results are dropped.
 //! 4. All waits for its end are completed: joins from any thread, scopes, [`Remote`] handles.
 //!
 //! No code of the user's runs meanwhile, and nothing of the user's is dropped (the port reaps, the
@@ -33,9 +32,9 @@
 //!
 //! **Its thread** lends thread-locals to its frames, and these may have lent them on to threads
 //! (`LocalKey::with` around `std::thread::scope`). So a thread on which a tasklet was abandoned
-//! never ends: where it would end, before any of its locals is dropped, it is parked, too
-//! ([`end`]). The end of the *process* is another matter: `exit` drops the locals of the thread
-//! that calls it, whatever they were lent to, also with std alone.
+//! never ends. At its end, before any of its locals is dropped, it is parked, too ([`end`]). The
+//! end of the *process* is another matter: `exit` drops the locals of the thread that calls it,
+//! whatever they were lent to, also with std alone.
 //!
 //! [`Remote`]: crate::task::Remote
 
@@ -108,7 +107,7 @@ impl Sched {
         }
     }
 
-    /// Parks a tasklet for good, or gives up one that has never begun. Its operations have ended.
+    /// Parks a tasklet for good, or abandons one that has never begun. Its operations have ended.
     fn abandon(&self, tcb: TcbPtr) {
         let block = self.block(tcb);
         let seen = self.describe(block);

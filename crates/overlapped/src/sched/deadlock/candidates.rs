@@ -3,13 +3,13 @@
 //! A report goes to the last waiter whose call can return an error. Often the next report follows
 //! at once: the tasklet that got the report ends, and the others still wait. So all tasklets are
 //! examined once, and as long as neither the port nor another thread wakes one, only tasklets that
-//! park meanwhile are added: they are the last ones by then. A thousand reports cost one walk, not
-//! a thousand.
+//! park meanwhile are added, in the order of parking. A thousand reports cost one walk, not a
+//! thousand.
 
 use crate::sched::{State, Tcb, TcbPtr, release, retain};
 
 /// The candidates in the order of parking, each with a reference of its own. A tasklet that has
-/// gone on since is still in the list, and is passed over.
+/// gone on since is still in the list, and is skipped.
 #[derive(Default)]
 pub(in crate::sched) struct Candidates {
     waiters: Vec<(u64, TcbPtr)>,

@@ -22,7 +22,7 @@ pub use report::{DeadlockReport, Waiter};
 use super::{NEVER, Sched, TcbPtr, Waiting, Wake};
 use crate::sys::thread::count;
 
-/// The number of candidates that are kept without asking whether they are of any use.
+/// The number of candidates that are kept without a check whether they still wait.
 const CANDIDATES_MIN: usize = 1_024;
 
 /// The time between two checks for other threads, while all waits depend on them.
@@ -82,7 +82,8 @@ impl Sched {
             self.block(tcb).extra_or_new(|extra| extra.deadlock_report = Some(report));
             self.interrupt_wait(tcb, Wake::Deadlock);
         } else if self.ending.get() {
-            // All were killed already and still none can go on: they are shielded for ever.
+            // All tasklets were killed already, and still none can go on: they are shielded for
+            // ever.
             self.grace_until.set(0);
         } else {
             *self.deadlock_report.borrow_mut() = Some(report);
@@ -136,7 +137,7 @@ impl Sched {
     pub(super) fn add_candidate(&self, tcb: TcbPtr) {
         let mut candidates = self.candidates.borrow_mut();
         candidates.add(tcb);
-        // Most candidates have gone on: tasklets are busy, and there may be no further report.
+        // Most candidates have gone on. So tasklets are busy, and there may be no further report.
         if candidates.len() > 2 * self.live.get() + CANDIDATES_MIN {
             drop(candidates);
             self.end_deadlock_reports();

@@ -207,7 +207,7 @@ impl Inbox {
         self.handles.store(handles, Ordering::Relaxed);
     }
 
-    /// Uncounts a handle, and wakes the scheduler: its waiters may have no hope left.
+    /// Uncounts a handle, and wakes the scheduler: perhaps nothing can wake its waiters.
     pub(crate) fn remove_handle(&self) {
         let unread = self.lock();
         self.handles.fetch_sub(1, Ordering::Relaxed);
@@ -262,7 +262,7 @@ impl RemoteLink {
         drop(unread);
     }
 
-    /// Uncounts a handle, and wakes the scheduler: its waiters may have no hope left.
+    /// Uncounts a handle, and wakes the scheduler: perhaps nothing can wake its waiters.
     pub(crate) fn remove_handle(&self) {
         let unread = self.inbox.lock();
         if !self.is_over() {
@@ -279,7 +279,7 @@ impl RemoteLink {
         self.handles.store(handles, Ordering::Relaxed);
     }
 
-    /// Marks the tasklet as over: its handles count no more.
+    /// Marks the tasklet as ended: its handles count no more.
     pub(crate) fn close(&self) {
         let unread = self.inbox.lock();
         self.over.store(true, Ordering::Release);

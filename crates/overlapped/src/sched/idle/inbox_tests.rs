@@ -1,5 +1,5 @@
-//! Model-checks what the inbox's threads do, in every order: `RUSTFLAGS="--cfg overlapped_loom"
-//! cargo test -p overlapped --release --lib loom_`.
+//! Model-checks the actions of the inbox's threads, in every order: `RUSTFLAGS="--cfg
+//! overlapped_loom" cargo test -p overlapped --release --lib loom_`.
 
 use std::sync::Arc;
 
@@ -47,7 +47,8 @@ fn until(inbox: &Inbox, port: &SleepingPlace, mut enough: impl FnMut(&[Message])
             return;
         }
         if inbox.fall_asleep() {
-            // The decision must be made on exact counts: `enough` may look at the handles.
+            // The decision must be made on exact counts, since `enough` may read the number of
+            // handles.
             if enough(&seen) {
                 inbox.wake_up();
                 return;
@@ -82,7 +83,7 @@ fn loom_no_message_that_was_left_is_lost() {
         let posters = [1, 2].map(|bits| {
             let inbox = inbox.clone();
             thread::spawn(move || {
-                // The wake comes later, and only where it must.
+                // The wake comes later, and only if it is necessary.
                 if inbox.leave(Message::Wake(token(bits))).unwrap() {
                     thread::yield_now();
                     inbox.wake();

@@ -48,8 +48,8 @@ impl Sched {
     pub(super) fn poll(&self) {
         self.end_interrupted_waits();
         self.read_inbox();
-        // Before the timers: a completion that has arrived must not time out because this poll is
-        // late.
+        // The port comes before the timers: a completion that has arrived must not time out because
+        // this poll is late.
         if self.driver.borrow().has_work() {
             self.reap_completions(Some(Duration::ZERO));
         }
@@ -135,7 +135,7 @@ impl Sched {
         let mut reaped = self.reaped.borrow_mut();
         if let Err(error) = self.driver.borrow_mut().wait(timeout, &mut reaped) {
             // Operations in flight point into living stacks. Without the port it is unknown when
-            // they end, so no tasklet may go on, and none may be given up.
+            // they end, so no tasklet may go on, and none may be abandoned.
             eprintln!("overlapped: the completion port failed: {error}; aborting");
             std::process::abort();
         }

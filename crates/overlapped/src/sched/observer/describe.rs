@@ -258,7 +258,7 @@ mod tests {
         reads.join().unwrap();
     }
 
-    /// Runs in a process of its own: the handler has one source of pages.
+    /// Runs in a process of its own, because the handler has only one source of pages.
     #[test]
     fn d1_pages_are_whole_at_any_instruction() {
         const NAME: &str =

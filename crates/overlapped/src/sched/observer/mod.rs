@@ -13,7 +13,7 @@ pub(crate) use running::report_overflows;
 use super::{Sched, Tcb};
 
 impl Sched {
-    /// Tells the observer, if there is one, that `running` has been switched to.
+    /// Notifies the observer, if there is one, that `running` runs now.
     #[inline]
     pub(crate) fn observe_switch(&self) {
         if self.observer.is_some() {

@@ -72,8 +72,9 @@ impl Sched {
         self.after_switch_due.set(self.reporting_deadlocks.get());
     }
 
-    /// Runs one tasklet, and the ones that it hands over to, until one parks, yields or ends and so
-    /// comes back here. Returns that one, or `None` if there is no stack for `tcb`.
+    /// Runs one tasklet, and those to which it hands over, until one of them comes back here
+    /// because it parks, yields or ends. Returns that one, or `None` if there is no stack for
+    /// `tcb`.
     #[inline]
     fn switch_to(&self, tcb: TcbPtr) -> Option<TcbPtr> {
         let block = self.block(tcb);
@@ -113,9 +114,9 @@ impl Sched {
     /// Leaves the calling tasklet's stack, for that of the next tasklet or for the hub's. Returns
     /// when the tasklet is switched to again.
     ///
-    /// The next tasklet in the queue is switched to from here, unless the hub has something to do:
-    /// to poll, to make a stack, to sleep, to note which tasklet ran. That is one switch instead of
-    /// two.
+    /// This switches to the next tasklet in the queue directly, unless the hub has something to do:
+    /// to poll, to make a stack, to sleep, to record which tasklet ran. That is one switch instead
+    /// of two.
     #[inline(always)]
     pub(crate) fn leave_stack(&self, me: &Tcb, suspender: &Suspender) {
         let Some(next) = self.next_in_turn() else { return suspender.suspend() };
@@ -148,7 +149,7 @@ impl Sched {
         }
     }
 
-    /// Returns the tasklet that may be switched to without the hub.
+    /// Returns the next tasklet, if a direct switch to it is allowed.
     #[inline(always)]
     fn next_in_turn(&self) -> Option<TcbPtr> {
         if !HANDS_OVER || self.budget.is_spent() || self.after_switch_due.get() {
@@ -172,7 +173,7 @@ impl Sched {
         }
     }
 
-    /// Gives up the scheduler's reference to a tasklet that has ended.
+    /// Drops the scheduler's reference to a tasklet that has ended.
     fn forget_tasklet(&self, tcb: TcbPtr) {
         self.unlist(tcb);
         // SAFETY: this is the scheduler's reference, and no queue or list names the block any more.

@@ -85,10 +85,9 @@ impl Here {
     fn depart_from_block(self, me: &Tcb, suspender: &Suspender) {
         let leave = || self.leave_stack(me, suspender);
         let next = self.next_in_turn().map(|next| self.block(next).locals.get());
-        // SAFETY: this is its scheduler's thread, and neither leaving nor coming back unwinds. The
-        // next tasklet, if it has a block of its own, has begun and sets the pointer when it comes
-        // back from where it left; nothing else runs before. Setting the pointer takes longer than
-        // the switch.
+        // SAFETY: this is its scheduler's thread, and neither leaving nor coming back unwinds. If
+        // the next tasklet has a block of its own, it sets the pointer when it comes back, before
+        // any other code runs. Setting the pointer takes longer than the switch.
         unsafe {
             match next {
                 Some(Locals::Own) => self.home.past_home(leave),

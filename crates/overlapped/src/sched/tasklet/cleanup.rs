@@ -1,5 +1,5 @@
-//! The list of a waiting tasklet's duties to others, which are done for it if it is parked for
-//! good. `abandon/` says why and when.
+//! The list of a waiting tasklet's duties towards others. The scheduler does them if the tasklet is
+//! parked for good; `abandon/` says why and when.
 
 use std::cell::Cell;
 use std::ptr::NonNull;

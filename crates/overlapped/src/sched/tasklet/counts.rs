@@ -1,8 +1,9 @@
 //! Counts, and why none of them wraps.
 //!
-//! - **64 bits, one at a time** last for centuries at one in a nanosecond: ids of tasklets,
-//!   schedulers, callers, threads and ports; the order of parking; switches, operations, tasklets
-//!   spawned; numbers of a group's members, places in a file's queue, the watchdog's questions.
+//! - **64 bits, counted up by one**, last for centuries at one count in a nanosecond: ids of
+//!   tasklets, schedulers, callers, threads and ports; the order of parking; switches, operations,
+//!   tasklets spawned; numbers of a group's members, places in a file's queue, the watchdog's
+//!   questions.
 //! - **The number of elements in memory** bounds lengths of queues, live tasklets, timed waits,
 //!   operations in flight, and a group's running members. Slots of tables and of locks' queues have
 //!   32 bits and are checked.
@@ -17,7 +18,7 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Returns a number, not 0, that this process has never returned before and never will again. It
-/// names what an address cannot name: addresses are used again.
+/// identifies things for ever, which an address cannot: addresses are reused.
 pub(in crate::sched) fn new_number() -> u64 {
     static NEXT: AtomicU64 = AtomicU64::new(1);
     NEXT.fetch_add(1, Ordering::Relaxed)

@@ -278,9 +278,9 @@ pub(crate) struct Tcb {
     /// The other tasklets of its scope.
     pub(crate) scope_next: Cell<Option<TcbPtr>>,
     pub(crate) scope_prev: Cell<Option<TcbPtr>>,
-    /// Set when its closure is done, or never ran, and its leftovers are being dropped.
+    /// Set when its closure has ended, or never ran, and the remaining values are being dropped.
     pub(crate) last_drops: Cell<bool>,
-    /// Set when it was given a kill already and lives on.
+    /// Set when a kill has been delivered to it and it lives on.
     pub(crate) outlived_kill: Cell<bool>,
     /// Its neighbours in the list of the scheduler's living tasklets.
     pub(crate) all_next: Cell<Option<TcbPtr>>,
@@ -460,7 +460,7 @@ pub(crate) fn retain(tcb: TcbPtr) {
     refs.set(more);
 }
 
-/// Gives one reference back; the last one frees the block.
+/// Drops one reference; dropping the last one frees the block.
 ///
 /// # Safety
 /// The caller owns the reference and does not use `tcb` afterwards.

@@ -2,8 +2,8 @@
 
 use std::sync::atomic::{Ordering, compiler_fence};
 
-/// Keeps the compiler from exchanging what is written before with what is written after, as far as
-/// a signal handler on this thread can see. `observer/describe` says what it reads.
+/// Keeps the compiler from moving writes across this point, as far as a signal handler on this
+/// thread can see. `observer/describe` says what it reads.
 #[inline(always)]
 pub(in crate::sched) fn order_for_handler() {
     compiler_fence(Ordering::SeqCst);

@@ -28,7 +28,8 @@ impl Gathering {
         LockedQueue(lock(&self.queue))
     }
 
-    /// Queues the caller, if `stay` returns true under the gathering's lock; else returns `None`.
+    /// Queues the caller if `stay`, called under the gathering's lock, returns true. Otherwise
+    /// returns `None`.
     ///
     /// Preparing to wait is a suspension point: a pending kill unwinds here.
     pub(in crate::sync) fn join(

@@ -15,11 +15,12 @@
 //!                                                             next time they are handed over to it
 //! ```
 //!
-//! An exclusive waiter is only woken, the first time. If the lock were its own at once, it would be
-//! idle until the waiter runs, on another thread perhaps after all others that are ready there, and
-//! so on for each waiter in the queue. So others may overtake it while it is on its way, but only
-//! *once*: if it comes too late, the state is closed to newcomers and the next release hands over.
-//! Shared permits are handed over at once: they keep out only callers that want all.
+//! An exclusive waiter is only woken, the first time. If the waiter owned the lock at once, the
+//! lock would be idle until the waiter runs: on another thread, perhaps after all others that are
+//! ready there. The same would happen for each waiter in the queue. So others may overtake it while
+//! it is on its way, but only *once*: if it comes too late, the state is closed to newcomers and
+//! the next release hands over. Shared permits are handed over at once: they keep out only callers
+//! that want all.
 //!
 //! A waiter that leaves the queue without taking an offered permit (after a kill, at a time limit,
 //! at the end of the grace time) passes it on.
@@ -155,8 +156,8 @@ impl Permits {
         ended
     }
 
-    /// Takes permits past all waiters, even permits that have been handed over to a waiter that has
-    /// not run since: for a caller that cannot wait.
+    /// Takes permits past all waiters, for a caller that cannot wait: even permits that have been
+    /// handed over to a waiter that has not run since.
     pub(in crate::sync) fn take_past_waiters(&self, permits: usize) -> bool {
         let mut waiters = lock(&self.queue);
         let mut state = self.state.load(Ordering::Acquire);
@@ -185,8 +186,7 @@ impl Permits {
         swapped.map(drop)
     }
 
-    /// Takes permits, or queues the caller and closes the state, in one step as far as a release
-    /// can see.
+    /// Takes permits, or queues the caller and closes the state. A release sees this as one step.
     fn take_or_queue(&self, request: &Request<'_>, waker: Waker) -> Option<Key> {
         let mut waiters = lock(&self.queue);
         let queue = waiters.get_or_insert_with(|| Box::new(Queue::new()));

@@ -6,15 +6,15 @@
 //!
 //! Beyond std there are these rules:
 //!
-//! - **A kill** unwinds out of `send` and `recv`. No value is lost or doubled by it.
+//! - **A kill** unwinds out of `send` and `recv`. It neither loses nor duplicates a value.
 //! - **A deadline** of [`timeout`](crate::time::timeout): `recv` gives [`RecvError`], `send` gives
 //!   the value back in a [`SendError`], `recv_timeout` says `Timeout`.
 //! - **A call that may not wait** (unwinding, inside [`no_switch`](crate::task::no_switch)) makes
 //!   one attempt; then it returns the same errors.
-//! - **A loop that never waits**: tasklets are not preempted, so every 256th call of
-//!   [`Sender::send`], of a `try_send` that finds no room and of a `try_recv` that finds nothing
-//!   lets others run, counted since the tasklet was last switched to. It is a suspension point
-//!   then; inside [`no_switch`](crate::task::no_switch) it is not.
+//! - **A loop that never waits**: tasklets are not preempted, so some calls let others run: every
+//!   256th of [`Sender::send`], of `try_send` without room, and of `try_recv` without a value,
+//!   counted since the tasklet last began to run. It is a suspension point then; inside
+//!   [`no_switch`](crate::task::no_switch) it is not.
 //!
 //! Std's [`RecvError`] and [`SendError`] do not say the reason. If a deadline is set, `try_recv`
 //! tells whether the channel is empty or disconnected.

@@ -8,9 +8,9 @@
 //! ```
 //!
 //! A value lies in `values`, or with its blocked sender, until a receiver that runs takes it: a
-//! wake only says that a look is worthwhile. So a receiver that is killed on its way has nothing to
-//! lose; if it was woken for a value, it wakes the next receiver. A sender's value is its own until
-//! the state says otherwise, whatever ends its wait.
+//! wake only says that another check is worthwhile. So a receiver that is killed on its way has
+//! nothing to lose; if it was woken for a value, it wakes the next receiver. A sender's value is
+//! its own until the state says otherwise, whatever ends its wait.
 //!
 //! With no room (a rendezvous), a value is taken in only for a receiver that waits.
 //!
@@ -51,7 +51,7 @@ struct State<T> {
 type Wakers = [Option<Waker>; 2];
 
 /// Values that a channel's only receiver has taken out together and not handed out yet. They belong
-/// to its thread, so only a channel without a limit has them: a limit would not count them.
+/// to its thread, so a limit would not count them, and only a channel without a limit has them.
 pub(in crate::sync) struct Ahead<T>(RefCell<VecDeque<T>>);
 
 impl<T> Ahead<T> {

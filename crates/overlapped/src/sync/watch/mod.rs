@@ -144,7 +144,7 @@ impl<T> Receiver<T> {
         })
     }
 
-    /// Tells whether the value has been sent again since it was seen.
+    /// Tells whether a value has been sent since the last one was seen.
     ///
     /// # Errors
     /// [`RecvError::Closed`] if all senders are gone.
@@ -156,7 +156,7 @@ impl<T> Receiver<T> {
         })
     }
 
-    /// Waits until the value has been sent again since it was seen, and marks it as seen.
+    /// Waits until a value has been sent since the last one was seen, and marks it as seen.
     ///
     /// # Errors
     /// [`RecvError`] says why that has not happened.
@@ -191,7 +191,7 @@ impl<T> Receiver<T> {
             *seen = state.version;
             Some(Ok(Arc::clone(&state.value)))
         };
-        match self.shared.wait("news in a watch channel", waiter::deadline(), look) {
+        match self.shared.wait("a new value in a watch channel", waiter::deadline(), look) {
             Ok(news) => news,
             Err(Unseen::TimedOut) => Err(RecvError::TimedOut),
             Err(Unseen::Refused) => Err(RecvError::WouldBlock),

@@ -17,7 +17,7 @@ pub(crate) fn cached(_: RawFd, _: &CStr, _: bool) -> Cached {
     Cached::Unknown
 }
 
-/// Opens a path that the cache of names leads to: unknown.
+/// Opens a path that is in the cache of names: unknown.
 pub(crate) fn open_cached(_: &CStr, _: i32) -> Opened {
     Opened::Unknown
 }

@@ -115,7 +115,7 @@ pub(crate) struct Condvar {
 }
 
 impl Condvar {
-    /// Gives the lock up, blocks the thread until notified, and takes the lock again. May return
+    /// Releases the lock, blocks the thread until notified, and takes the lock again. May return
     /// without a notification.
     pub(crate) fn wait<'a, T>(&self, guard: MutexGuard<'a, T>) -> MutexGuard<'a, T> {
         self.raw.wait(&guard.mutex.raw, None);

@@ -15,7 +15,7 @@ use crate::sys::native;
 pub(crate) struct SocketAddrBuf {
     /// The address itself.
     pub(crate) storage: SockAddrStorage,
-    /// The room, for a call that writes; the length written, after it.
+    /// The capacity before a call that writes, and the length written after it.
     pub(crate) len: libc::socklen_t,
 }
 

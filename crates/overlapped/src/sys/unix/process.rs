@@ -1,9 +1,9 @@
 //! Child processes. std's own `Command` makes the immediate calls.
 //!
 //! Starting one (fork(2), or posix_spawn(3) where nothing forbids it, then execve(2)) is an
-//! immediate call: it returns when the child has its program or has failed to get it, which takes
-//! as long as the system takes to open that program. Its later end is an event like any other,
-//! waited for through a descriptor (of the process on Linux, of a kqueue on a BSD).
+//! immediate call: it returns when the child runs its program, or could not. This takes as long as
+//! the system takes to open the program. Its later end is an event like any other, waited for
+//! through a descriptor (of the process on Linux, of a kqueue on a BSD).
 
 use std::io;
 use std::os::fd::OwnedFd;

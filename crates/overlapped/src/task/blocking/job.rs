@@ -9,9 +9,9 @@
 //!
 //! Terminal completion first, as with the port: a kill or a deadline ends the wait for a job that
 //! has not begun, and then the job never begins. A job that has begun is asked to stop, and *its
-//! result* decides. A waiter that left earlier would lose what the job takes (bytes and a cursor's
-//! way, entries of a directory, a descriptor, a lock); and what the job changes (a write, a
-//! removal) would come after later actions of tasklets that joined the waiter.
+//! result* decides. If a waiter left earlier, it would lose what the job takes: bytes and the
+//! movement of a cursor, entries of a directory, a descriptor, a lock. And the job's changes (a
+//! write, a removal) would come after later actions of tasklets that joined the waiter.
 //!
 //! Nevertheless the job owns all that it works on: a tasklet can be abandoned at the end of its
 //! grace time.
@@ -189,8 +189,8 @@ impl<T> Shared<T> {
         }
     }
 
-    /// Waits until a job that has begun has ended: what it has done is done, so only its end
-    /// counts.
+    /// Waits until a job that has begun has ended. Only its end counts, because its effects cannot
+    /// be undone.
     fn wait_to_the_end(&self, what: &'static str, leaving: &Leaving<'_, T>) -> io::Result<T> {
         loop {
             let ask_again = leaving.ask();
@@ -208,7 +208,7 @@ impl<T> Shared<T> {
         }
     }
 
-    /// Returns the job to the waiter, because no thread can be had for it.
+    /// Returns the job to the waiter, because no thread can be started for it.
     fn give_back(&self, job: Job<T>) -> Option<Arc<dyn Sleeper>> {
         let mut state = self.state();
         let JobState::Queued(waker) = &*state else { return None };
@@ -248,7 +248,7 @@ struct Leaving<'a, T> {
 }
 
 impl<T> Leaving<'_, T> {
-    /// Gives up the result.
+    /// Refuses the result.
     fn leave(&self) {
         let left = std::mem::replace(&mut *self.shared.state(), JobState::Left);
         drop(left);

@@ -102,7 +102,7 @@ where
 
 /// Runs `f` on the pool as [`unblock`] does, for a job whose end the caller must see: it may work
 /// on the caller's memory, say. Neither a kill, nor a deadline, nor a signal handler ends the wait.
-/// `f` runs in place if the caller may not wait, or if no thread can be had; that blocks the
+/// `f` runs in place if the caller may not wait, or if no thread can be started; that blocks the
 /// thread.
 ///
 /// A panic of `f` goes on in the caller.

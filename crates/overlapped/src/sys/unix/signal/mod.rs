@@ -1,4 +1,4 @@
-//! Signals by the classic self-pipe: the handler notes the signal and writes a byte into a socket
+//! Signals by the classic self-pipe: the handler records the signal and writes a byte into a socket
 //! pair, whose other end becomes readable.
 //!
 //! signal-hook has one handler per signal, for any number of listeners, and calls the handler that

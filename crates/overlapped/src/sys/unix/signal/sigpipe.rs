@@ -45,7 +45,7 @@ pub(crate) fn is_blocked() -> bool {
     BLOCKED.get()
 }
 
-/// Notes what [`is_blocked`] said, for code on the same thread with other thread-locals.
+/// Records the result of [`is_blocked`], for code on the same thread with other thread-locals.
 pub(crate) fn inherit(is_blocked: bool) {
     BLOCKED.set(is_blocked);
 }
@@ -89,7 +89,7 @@ pub(crate) fn unblocked<T>(f: impl FnOnce() -> T) -> T {
     result
 }
 
-/// Blocks or unblocks SIGPIPE; whether it was blocked.
+/// Blocks or unblocks SIGPIPE. Tells whether it was blocked before.
 fn mask(how: i32) -> bool {
     let set = set();
     let mut before = MaybeUninit::<libc::sigset_t>::uninit();

@@ -87,10 +87,10 @@ pub(crate) fn connect_now(fd: BorrowedFd<'_>, to: &SocketAddrBuf) -> io::Result<
     if failed { Err(io::Error::last_os_error()) } else { Ok(()) }
 }
 
-/// Makes a TCP socket forget a connect that has failed with `errno`. A failure that was read from
-/// the socket's error, as the ring does, and not from connect(2), leaves the socket in a state in
-/// which the next connect fails with ECONNABORTED, and only the one after it begins anew. So this
-/// is the next one: to no address, which a socket in any other state refuses with EINVAL.
+/// Makes a TCP socket forget a connect that has failed with `errno`. If a failure was read from the
+/// socket's error, as by the ring, and not from connect(2), the next connect fails with
+/// ECONNABORTED, and only the one after it begins anew. So this makes one connect, to no address. A
+/// socket in any other state refuses that with EINVAL.
 pub(crate) fn forget_failed_connect(fd: BorrowedFd<'_>, errno: i32) {
     let is_end_of_attempt = [
         libc::ECONNREFUSED,

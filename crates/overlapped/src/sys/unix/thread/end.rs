@@ -1,8 +1,8 @@
 //! Threads that must not end, since their locals may still be in use on other threads.
 //!
-//! Destructors of thread-locals run last registered, first run: std's own, and those of C++. So
-//! one that is registered now runs before those of all values that exist now, and if it does not
-//! return, they stay, and so does the memory of the thread-locals that have no destructor.
+//! Destructors of thread-locals run last registered, first run: std's own, and those of C++. So a
+//! destructor that is registered now runs before those of all values that exist now. If it does not
+//! return, the values stay. So does the memory of the thread-locals that have no destructor.
 //!
 //! The end of the process is not prevented: it also runs such destructors, of the thread that
 //! calls exit(3), and they stay out of its way.
@@ -16,8 +16,8 @@ use crate::sys::native;
 /// Keeps the calling thread from ever ending. `is_announced`: a message says so when it would have
 /// ended, since a join may wait for that.
 pub(crate) fn prevent(is_announced: bool) {
-    // Under Miri a fiber is a thread, with locals of its own: the thread of one that is parked for
-    // good never ends anyway.
+    // Under Miri a fiber is a thread with locals of its own. The thread of a fiber that is parked
+    // for good never ends anyway.
     if !cfg!(miri) && !register(is_announced) {
         register_once(is_announced);
     }

@@ -103,7 +103,7 @@ impl Interruptible {
         is_repeated
     }
 
-    /// Makes the call that this thread is about to make begin again a few times soon.
+    /// Soon makes the call that this thread is about to make begin again a few times.
     pub(crate) fn restart_soon(&self) {
         self.enqueue(Times::AtMost(RESTARTS));
     }

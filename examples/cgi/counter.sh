@@ -1,5 +1,5 @@
 #!/bin/sh
-# Counts, a number each second: the answer comes as it is written.
+# Counts, one number each second: the client receives each number as it is written.
 case "$QUERY_STRING" in
     '' | *[!0-9]* | ????*)
         last=10

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""A form, and what came with it: the body is a file, so it can be parsed as it lies there."""
+"""A form for uploads, and a list of the uploaded files."""
 
 import email.parser
 import email.policy
@@ -21,8 +21,9 @@ PAGE = """<!doctype html>
 
 
 def parts():
-    """The form's parts: a form is a message of MIME, but for its first line."""
+    """Reads the form's parts. A form is a MIME message without the header that names its type."""
     kind = os.environ.get("CONTENT_TYPE", "")
+    # The whole body at once: the server has stored it in a file before it starts the script.
     body = sys.stdin.buffer.read(int(os.environ.get("CONTENT_LENGTH") or 0))
     head = b"Content-Type: " + kind.encode("latin-1") + b"\r\n\r\n"
     message = email.parser.BytesParser(policy=email.policy.HTTP).parsebytes(head + body)

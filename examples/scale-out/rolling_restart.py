@@ -1,16 +1,16 @@
 #!/usr/bin/env python3
 """Restarts three instances of `overlapped serve http` behind HAProxy, one after another and under
-load, and counts the requests that fail: none must.
+load, and counts the requests that fail: none may.
 
-An instance is stopped with SIGTERM. During its lame-duck time it says that it is not ready and
-serves on; HAProxy notices and sends clients elsewhere. When it has ended it is started anew, and
-the next one follows as soon as HAProxy has this one back.
+An instance is stopped with SIGTERM. During its lame-duck time it reports that it is not ready, and
+still serves; HAProxy notices and sends clients elsewhere. When it has ended, it is started again,
+and the next one follows as soon as HAProxy uses this one again.
 
   cargo build --release
   python3 examples/scale-out/rolling_restart.py --program target/release/overlapped --rounds 3
 
-Ports are chosen by themselves; Ctrl-C ends everything that was started. Exit code: 0 when no
-request has failed, 1 when some have or something is missing, 130 after Ctrl-C.
+It chooses free ports. Ctrl-C ends everything that was started. Exit code: 0 if no request has
+failed, 1 if some have or something is missing, 130 after Ctrl-C.
 """
 
 import argparse
@@ -22,7 +22,7 @@ import random
 import shutil
 import signal
 import socket
-import statistics
+from statistics import median
 import subprocess
 import sys
 import tempfile
@@ -32,8 +32,8 @@ from pathlib import Path
 
 CONFIG = Path(__file__).resolve().parent / "haproxy.cfg"
 NAMES = ["one", "two", "three"]  # as in haproxy.cfg
-PATIENCE = 60  # s, for whatever is waited for
-DRAIN = 30  # s: longer than any request of the load takes
+WAIT_MAX = 60  # s, the limit of every wait
+DRAIN = 30  # s: more than any request of the load takes
 
 SIZES = [0, 1, 1_000, 64 << 10, 1 << 20]
 SLOW = 4 << 20
@@ -46,17 +46,17 @@ sha256sum
 
 
 class Failure(Exception):
-    """What the user is told; it names the remedy."""
+    """A message to the user, which names the remedy."""
 
 
 def content(size):
-    """So many bytes, of which no two blocks are alike."""
+    """Makes `size` bytes, in which no two blocks are alike."""
     blocks = (hashlib.sha256(f"{size} {at}".encode()).digest() for at in range(size // 32 + 1))
     return b"".join(blocks)[:size]
 
 
 class Load:
-    """Clients of one kind after another in a thread each, until it is over."""
+    """The load: each thread runs one client after another, until the load is stopped."""
 
     def __init__(self, port):
         self.port = port
@@ -84,16 +84,16 @@ class Load:
     def stop(self):
         self.over.set()
         for thread in self.threads:
-            thread.join(PATIENCE)
+            thread.join(WAIT_MAX)
             if thread.is_alive():
                 self.failures.append("a request has not ended within a minute")
 
-    def run(self, kind, ask, keep):
+    def run(self, kind, request, keep):
         turn, client = 0, self.connection()
         while not self.over.is_set():
             try:
-                ask(client, turn)
-            except Exception as error:  # whatever it is, the client did not get its answer
+                request(client, turn)
+            except Exception as error:  # any error means that the client did not get its answer
                 with self.lock:
                     self.failures.append(f"{kind}, request {turn}: {error!r}")
                 client.close()
@@ -108,7 +108,7 @@ class Load:
         client.close()
 
     def connection(self):
-        return http.client.HTTPConnection("127.0.0.1", self.port, timeout=PATIENCE)
+        return http.client.HTTPConnection("127.0.0.1", self.port, timeout=WAIT_MAX)
 
     def download(self, client, turn):
         path = list(self.files)[turn % len(self.files)]
@@ -139,7 +139,7 @@ class Load:
 def check(answer, want, body=None):
     body = answer.read() if body is None else body
     if answer.status != 200 or body != want:
-        head = body[:200] if answer.status != 200 else f"{len(body)} bytes for {len(want)}"
+        head = body[:200] if answer.status != 200 else f"{len(body)} bytes instead of {len(want)}"
         raise ValueError(f"{answer.status}, {head}")
 
 
@@ -172,23 +172,23 @@ class Instance:
 
     def check(self):
         if self.process.poll() is not None:
-            raise Failure(f"instance {self.name} has ended: {self.run.said(self.name)}")
+            raise Failure(f"instance {self.name} has ended: {self.run.output(self.name)}")
 
     def stop(self):
-        """With SIGTERM. It must end by itself, and must not have cut a request short."""
+        """Stops it with SIGTERM. It must end by itself, and must not have cut a request short."""
         self.process.send_signal(signal.SIGTERM)
         try:
-            code = self.process.wait(self.run.lame_duck + DRAIN + PATIENCE)
+            code = self.process.wait(self.run.lame_duck + DRAIN + WAIT_MAX)
         except subprocess.TimeoutExpired:
-            said = self.run.said(self.name)
-            raise Failure(f"instance {self.name} does not end: {said}") from None
-        said = self.run.said(self.name)
-        if code != 0 or "cut 0" not in said:
-            raise Failure(f"instance {self.name} has ended with {code}: {said}")
+            output = self.run.output(self.name)
+            raise Failure(f"instance {self.name} does not end: {output}") from None
+        output = self.run.output(self.name)
+        if code != 0 or "cut 0" not in output:
+            raise Failure(f"instance {self.name} has ended with {code}: {output}")
 
 
 class Run:
-    """All that is started, in a folder of its own."""
+    """The processes of one run, in a folder of its own."""
 
     def __init__(self, options, folder):
         self.program = find(
@@ -210,9 +210,9 @@ class Run:
         self.processes.append(process)
         return process
 
-    def said(self, name):
+    def output(self, name):
         text = (self.folder / f"{name}.log").read_text(errors="replace").strip()
-        return text or "it has said nothing"
+        return text or "it has printed nothing"
 
     def end(self):
         for process in self.processes:
@@ -231,13 +231,13 @@ class Run:
         (scripts / "sum").chmod(0o755)
 
     def balance(self, instances):
-        """Starts HAProxy in front of them. Where it listens."""
+        """Starts HAProxy in front of the instances, and returns its port."""
         port = free_port()
         environment = {
             **os.environ,
             "OVERLAPPED_STATS": str(self.stats),
             "OVERLAPPED_FRONT": f"127.0.0.1:{port}",
-            # It must have noticed well before the lame-duck time is over.
+            # HAProxy must notice well before the lame-duck time is over.
             "OVERLAPPED_CHECK": f"{max(20, self.lame_duck * 1000 / 10):.0f}ms",
         }
         for instance in instances:
@@ -248,16 +248,16 @@ class Run:
 
         def is_running():
             if process.poll() is not None:
-                raise Failure(f"HAProxy has ended: {self.said('haproxy')}")
+                raise Failure(f"HAProxy has ended: {self.output('haproxy')}")
 
         for instance in instances:
             wait(f"HAProxy has {instance.name}", lambda: self.is_up(instance.name), is_running)
         return port
 
-    def balancers_view(self):
-        """HAProxy's figures, by server."""
+    def statistics(self):
+        """Reads HAProxy's figures, by server."""
         with socket.socket(socket.AF_UNIX) as client:
-            client.settimeout(PATIENCE)
+            client.settimeout(WAIT_MAX)
             client.connect(str(self.stats))
             client.sendall(b"show stat\n")
             text = b""
@@ -268,8 +268,8 @@ class Run:
 
     def is_up(self, name):
         try:
-            # Until the first check it is taken for one that is up: L7OK is what a check has said.
-            row = self.balancers_view()[name]
+            # HAProxy assumes UP before the first check: that must have passed, too (L7OK).
+            row = self.statistics()[name]
         except (OSError, KeyError):
             return False
         return row["status"] == "UP" and row["check_status"] == "L7OK"
@@ -278,7 +278,7 @@ class Run:
 def find(program, remedy):
     found = shutil.which(program) or shutil.which(f"/usr/sbin/{program}")
     if found is None:
-        raise Failure(f"there is no program {program}: {remedy}")
+        raise Failure(f"the program {program} is missing: {remedy}")
     return found
 
 
@@ -286,7 +286,7 @@ taken = set()
 
 
 def free_port():
-    """Below those that the system gives to others."""
+    """Finds a free port below those that the system assigns by itself."""
     while True:
         port = random.randrange(10_000, 32_000)
         with socket.socket() as probe:
@@ -303,8 +303,8 @@ def wait(what, is_so, check=lambda: None):
     begin = time.monotonic()
     while not is_so():
         check()
-        if time.monotonic() - begin > PATIENCE:
-            raise Failure(f"waited {PATIENCE} s in vain until {what}")
+        if time.monotonic() - begin > WAIT_MAX:
+            raise Failure(f"not true after {WAIT_MAX} s: {what}")
         time.sleep(0.02)
 
 
@@ -332,7 +332,7 @@ def restart_all(options, run):
                 print(f"is back after {times[-1]:.1f} s; {len(load.failures)} failed", flush=True)
     finally:
         load.stop()
-    report(load, times, run.balancers_view())
+    report(load, times, run.statistics())
     return 1 if load.failures else 0
 
 
@@ -346,8 +346,8 @@ def report(load, times, view):
     kinds = ", ".join(f"{kind} {made}" for kind, made in load.made.items())
     print(f"requests {sum(load.made.values())} ({kinds}), failed {len(load.failures)},", end=" ")
     print(f"sent again by the balancer {again}")
-    median, most = statistics.median(times), max(times)
-    print(f"restarts {len(times)}: {median:.1f} s each (median), {most:.1f} s at most")
+    middle, most = median(times), max(times)
+    print(f"restarts {len(times)}: {middle:.1f} s each (median), {most:.1f} s at most")
 
 
 def main():
@@ -361,7 +361,7 @@ def main():
     )
     options = parser.parse_args()
     if options.rounds < 1 or options.lame_duck < 0:
-        parser.error("--rounds begins with 1, --lame-duck with 0")
+        parser.error("--rounds must be at least 1, --lame-duck at least 0")
     signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
     try:
         with tempfile.TemporaryDirectory(prefix="overlapped-") as folder:
@@ -369,14 +369,14 @@ def main():
             try:
                 return restart_all(options, run)
             finally:
-                # Not once more in the middle of it.
+                # A second Ctrl-C must not interrupt the clean-up.
                 signal.signal(signal.SIGINT, signal.SIG_IGN)
                 run.end()
     except Failure as failure:
         print(f"error: {failure}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        print("stopped; all that was started has ended", file=sys.stderr)
+        print("stopped; everything that was started has ended", file=sys.stderr)
         return 130
 
 

@@ -1,4 +1,4 @@
-"""Sends MEGABYTES to an echo server while reading what comes back; prints both sha256 sums."""
+"""Sends MEGABYTES to an echo server while reading the echo, and prints both sha256 sums."""
 import hashlib
 import os
 import socket
@@ -13,7 +13,7 @@ sent, received, count = hashlib.sha256(), hashlib.sha256(), 0
 
 def send():
     for i in range(megabytes):
-        # No two megabytes are alike, so that a swap or a loss shows.
+        # No two megabytes are alike, so that a swap or a loss is noticed.
         data = i.to_bytes(8, "little") + block[8:]
         sent.update(data)
         connection.sendall(data)

@@ -1,7 +1,8 @@
-"""CLIENTS connections at once; every second one is reset in the middle of its transfer.
+"""Makes CLIENTS connections at once, and resets every second one in the middle of its transfer.
 
-The first byte of each comes back before any goes on: until then it may be in the kernel's queue,
-unknown to the server. Prints how many were reset and how many got back every byte.
+Each waits for the echo of its first byte before any continues: until then it may be in the kernel's
+queue, and the server does not know it. Prints the number that were reset, and the number that got
+back every byte.
 """
 import resource
 import selectors

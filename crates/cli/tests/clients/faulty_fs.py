@@ -1,15 +1,15 @@
-"""A file system that passes everything on to a folder, with faults.
+"""A file system that forwards everything to a folder, with faults.
 
     faulty_fs.py FOLDER MOUNT_POINT FAULT...
 
-close=ENOSPC   closing a file that was made here fails so
-fsync=EIO      so does fsync; likewise write, rename, chmod, utimens, read
-corrupt        the first byte of each write arrives as another one
+close=ENOSPC   closing a file that was created here fails with that error
+fsync=EIO      fsync fails with that error; likewise write, rename, chmod, utimens, read
+corrupt        the first byte of each write is changed
 fold           a and A are one name
-plain          knows no permissions, owners or times
-one-name       files have no further names
-no-links       tells no number of names: st_nlink is 0
-hidden-size    every file claims to be empty
+plain          has no permissions, owners or times
+one-name       files have no hard links
+no-links       st_nlink is 0
+hidden-size    the size of every file is 0
 """
 
 import errno
@@ -44,7 +44,7 @@ class Faulty(fuse.Operations):
 
     def real(self, path):
         if path is None:
-            return None  # An open file whose name is gone.
+            return None  # an open file whose name is gone
         at = self.folder
         for name in path.split("/"):
             if name and "fold" in self.faults:

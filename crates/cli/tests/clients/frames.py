@@ -1,4 +1,4 @@
-"""Speaks with `serve length`, `bracket` or `line` by raw sockets: HOST PORT PROTOCOL COUNT."""
+"""Speaks to `serve length`, `bracket` or `line` over raw sockets: HOST PORT PROTOCOL COUNT."""
 import random
 import socket
 import sys
@@ -14,19 +14,20 @@ with socket.create_connection((host, port), timeout=60) as stream:
         framed = message
         if protocol == "length":
             framed = b"%d\n" % len(message) + message
-        # In pieces, wherever they end.
+        # In two pieces, which end anywhere.
         cut = random.randrange(len(framed) + 1)
         stream.sendall(framed[:cut])
         stream.sendall(framed[cut:])
         if protocol == "bracket":
-            # Where the brackets stand depends on how the bytes arrived; what is between them not.
+            # The positions of the brackets depend on how the bytes arrived; the bytes between them
+            # do not.
             got = b""
-            while len(got.replace(b"[", b"").replace(b"]", b"")) < len(message.replace(b"[", b"").replace(b"]", b"")):
+            wanted = message.translate(None, b"[]")
+            while len(got.translate(None, b"[]")) < len(wanted):
                 got += file.read1(65536)
             while message and not got.endswith(b"]"):
                 got += file.read1(65536)
-            plain = bytes.maketrans(b"", b"")
-            assert got.translate(plain, b"[]") == message.translate(plain, b"[]")
+            assert got.translate(None, b"[]") == wanted
         else:
             assert file.read(len(message)) == message
     stream.shutdown(socket.SHUT_WR)

@@ -1,4 +1,4 @@
-"""Connects CLIENTS times, says so, holds them until its standard input ends, and closes them."""
+"""Makes CLIENTS connections, prints so, and closes them when its standard input ends."""
 import resource
 import socket
 import sys

@@ -1,4 +1,4 @@
-"""Python's own client: many requests on one connection. HOST PORT COUNT."""
+"""Makes many requests on one connection with Python's own client: HOST PORT COUNT."""
 import http.client
 import sys
 
@@ -16,5 +16,5 @@ for _ in range(int(sys.argv[3])):
                    headers={"Transfer-Encoding": "chunked"})
     answer = client.getresponse()
     assert (answer.status, answer.read().split()[0]) == (200, b"10000")
-assert client.sock is first, "it has connected anew"
+assert client.sock is first, "the client has connected again"
 print("answered", 3 * int(sys.argv[3]))

@@ -1,11 +1,11 @@
-"""Reads a manifest and says of what kinds it is; its parts must fit together. MANIFEST PROGRAM."""
+"""Checks that the parts of a manifest fit together, and prints their kinds: MANIFEST PROGRAM."""
 import subprocess
 import sys
 
 try:
     import yaml
 except ImportError:
-    print("SKIPPED: the check of the manifest, for want of python3-yaml")
+    print("SKIPPED: the check of the manifest, because python3-yaml is missing")
     sys.exit()
 
 with open(sys.argv[1]) as manifest:
@@ -27,7 +27,8 @@ options = dict(argument.split("=") for argument in container["args"] if "=" in a
 assert options["--listen"] == f"0.0.0.0:{ports['web']}"
 assert options["--metrics"] == f"0.0.0.0:{ports['metrics']}"
 assert budget["spec"]["minAvailable"] < deployment["spec"]["replicas"]
-# The program knows these arguments: with --help it would not look at the others' values.
+# The program must accept these arguments. They are passed with a folder that does not exist, since
+# with --help it would not check their values.
 command = [sys.argv[2], *container["args"][:2], "/nowhere", *container["args"][3:]]
 refused = subprocess.run(command, capture_output=True, text=True)
 assert refused.returncode == 1 and "/nowhere" in refused.stderr, refused

@@ -17,6 +17,8 @@
 //! ```
 
 mod measure;
+mod request;
+mod row;
 mod rows;
 mod servers;
 mod supervise;
@@ -24,9 +26,6 @@ mod table;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
-
-/// A failure, in words.
-pub(crate) type Result<T = (), E = Box<dyn std::error::Error>> = std::result::Result<T, E>;
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();

@@ -13,12 +13,11 @@ use std::sync::Barrier;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::Result;
-use crate::rows::{self, Opener, Place, Request, Row};
+use crate::request::{Opener, REQUESTS, Request, Result};
+use crate::row::{Row, Setup};
+use crate::rows;
 use crate::table::FACTOR;
 
-/// The number of requests at a time.
-pub(crate) const REQUESTS: usize = 20;
 /// The server's folder, beside the row's own.
 pub(crate) const SERVER: &str = "server";
 /// The number of tries, since the machine may be busy: the best one counts.
@@ -42,18 +41,18 @@ pub(crate) fn run(name: &str, address: &str, folder: PathBuf) -> ExitCode {
 fn all_ways(row: &Row, address: &str, folder: PathBuf) -> Result {
     let address = address.parse()?;
     let server = folder.with_file_name(SERVER);
-    let place = |way: String| {
+    let setup = |way: String| {
         let folder = folder.join(way);
-        std::fs::create_dir_all(&folder).map(|()| Place { address, folder, server: server.clone() })
+        std::fs::create_dir_all(&folder).map(|()| Setup { address, folder, server: server.clone() })
     };
-    let serial = one_by_one(row, &place("serial".into())?)?;
+    let serial = one_by_one(row, &setup("serial".into())?)?;
     println!("serial {}", serial.as_millis());
-    let threads = on_threads(row, &place("threads".into())?)?;
+    let threads = on_threads(row, &setup("threads".into())?)?;
     println!("threads {}", threads.as_millis());
     // SAFETY: nothing in this program takes gettid(2) for its own identity.
     unsafe { overlapped_install::install() }?;
     for number in 0..TRIES {
-        match in_tasklets(row, &place(format!("tasklets-{number}"))?) {
+        match in_tasklets(row, &setup(format!("tasklets-{number}"))?) {
             Ok((time, pause)) => {
                 println!("tasklets {} {}", time.as_millis(), pause.as_millis());
                 if time * FACTOR <= serial {
@@ -72,16 +71,16 @@ fn all_ways(row: &Row, address: &str, folder: PathBuf) -> Result {
     Ok(())
 }
 
-fn one_by_one(row: &Row, place: &Place) -> Result<Duration> {
-    let open = (row.start)(place)?;
+fn one_by_one(row: &Row, setup: &Setup) -> Result<Duration> {
+    let open = (row.start)(setup)?;
     let requests = (0..REQUESTS).map(|number| open(number)).collect::<Result<Vec<Request>>>()?;
     let begin = Instant::now();
     requests.into_iter().try_for_each(|request| request())?;
     Ok(begin.elapsed())
 }
 
-fn on_threads(row: &Row, place: &Place) -> Result<Duration> {
-    let open = &(row.start)(place)?;
+fn on_threads(row: &Row, setup: &Setup) -> Result<Duration> {
+    let open = &(row.start)(setup)?;
     let barrier = &Barrier::new(REQUESTS + 1);
     thread::scope(|scope| {
         let unit = |number| scope.spawn(move || one(open, number, barrier));
@@ -94,9 +93,9 @@ fn on_threads(row: &Row, place: &Place) -> Result<Duration> {
 }
 
 /// Returns the time that all took, and the longest one between two ticks.
-fn in_tasklets(row: &Row, place: &Place) -> Result<(Duration, Duration), String> {
+fn in_tasklets(row: &Row, setup: &Setup) -> Result<(Duration, Duration), String> {
     let ended = overlapped_install::run(|| {
-        let open = &(row.start)(place).map_err(|error| in_words(&*error))?;
+        let open = &(row.start)(setup).map_err(|error| in_words(&*error))?;
         let barrier = &Barrier::new(REQUESTS + 1);
         overlapped_install::scope(|scope| {
             let unit = |number| scope.spawn(move || one(open, number, barrier));

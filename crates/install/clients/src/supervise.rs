@@ -8,10 +8,12 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
-use crate::rows::{self, Row};
+use crate::measure;
+use crate::request::Result;
+use crate::row::Row;
+use crate::rows;
 use crate::servers::NotStarted;
 use crate::table::{self, Figures, Verdict};
-use crate::{Result, measure};
 
 /// The flag of a row's process.
 pub(crate) const CHILD: &str = "--row";
@@ -32,7 +34,7 @@ pub(crate) fn run(names: &[String], docs: Option<&Path>) -> ExitCode {
     }
     let all = rows::all();
     if let Some(name) = names.iter().find(|name| all.iter().all(|row| row.name != **name)) {
-        eprintln!("clients: there is no row {name}; --list tells all");
+        eprintln!("clients: there is no row {name}; --list shows all");
         return ExitCode::FAILURE;
     }
     if names.is_empty() && !matches!(run_row(&rows::canary()), Ok((_, Verdict::Stalls))) {

@@ -3,8 +3,8 @@
 use std::fmt;
 use std::path::Path;
 
-use crate::Result;
-use crate::rows::Row;
+use crate::request::Result;
+use crate::row::Row;
 
 /// The factor by which twenty requests at once must be faster than one by one.
 pub(crate) const FACTOR: u32 = 15;

@@ -1,7 +1,7 @@
 //! Clients of databases and caches.
 
-use super::{Opener, Place, Request, Row, same};
-use crate::Result;
+use crate::request::{Opener, Request, Result, same};
+use crate::row::{Row, Setup};
 use crate::servers::Server;
 
 pub(super) fn rows() -> Vec<Row> {
@@ -19,8 +19,8 @@ pub(super) fn rows() -> Vec<Row> {
     ]
 }
 
-fn postgres(place: &Place) -> Result<Opener> {
-    let port = place.address.port();
+fn postgres(setup: &Setup) -> Result<Opener> {
+    let port = setup.address.port();
     Ok(Box::new(move |number| {
         let address = format!("host=127.0.0.1 port={port} user=postgres");
         let mut client = postgres::Client::connect(&address, postgres::NoTls)?;
@@ -32,9 +32,9 @@ fn postgres(place: &Place) -> Result<Opener> {
     }))
 }
 
-fn mysql(place: &Place) -> Result<Opener> {
+fn mysql(setup: &Setup) -> Result<Opener> {
     use mysql::prelude::Queryable as _;
-    let port = place.address.port();
+    let port = setup.address.port();
     Ok(Box::new(move |number| {
         let options = mysql::OptsBuilder::new()
             .ip_or_hostname(Some("127.0.0.1"))
@@ -49,8 +49,8 @@ fn mysql(place: &Place) -> Result<Opener> {
     }))
 }
 
-fn redis(place: &Place) -> Result<Opener> {
-    let address = place.address;
+fn redis(setup: &Setup) -> Result<Opener> {
+    let address = setup.address;
     Ok(Box::new(move |number| {
         let mut client = redis::Client::open(format!("redis://{address}"))?.get_connection()?;
         Ok(Box::new(move || {
@@ -63,8 +63,8 @@ fn redis(place: &Place) -> Result<Opener> {
     }))
 }
 
-fn memcache(place: &Place) -> Result<Opener> {
-    let address = place.address;
+fn memcache(setup: &Setup) -> Result<Opener> {
+    let address = setup.address;
     Ok(Box::new(move |number| {
         let client = memcache::connect(format!("memcache://{address}?tcp_nodelay=true"))?;
         let request: Request = Box::new(move || {

@@ -5,8 +5,8 @@ use std::sync::{Arc, mpsc};
 use std::thread;
 use std::time::Duration;
 
-use super::{Opener, Place, Row, requests, same};
-use crate::Result;
+use crate::request::{Opener, Result, requests, same};
+use crate::row::{Row, Setup};
 use crate::servers::Server;
 
 /// The time that a transaction takes.
@@ -37,9 +37,9 @@ pub(super) fn rows() -> Vec<Row> {
     ]
 }
 
-fn rusqlite(place: &Place) -> Result<Opener> {
+fn rusqlite(setup: &Setup) -> Result<Opener> {
     use rusqlite::functions::FunctionFlags;
-    let folder = place.folder.clone();
+    let folder = setup.folder.clone();
     Ok(Box::new(move |number| {
         let connection = rusqlite::Connection::open(folder.join(number.to_string()))?;
         connection.create_scalar_function("slowly", 1, FunctionFlags::default(), |context| {
@@ -55,9 +55,9 @@ fn rusqlite(place: &Place) -> Result<Opener> {
     }))
 }
 
-fn rusqlite_one_file(place: &Place) -> Result<Opener> {
+fn rusqlite_one_file(setup: &Setup) -> Result<Opener> {
     use rusqlite::{Connection, TransactionBehavior};
-    let path = place.folder.join("one");
+    let path = setup.folder.join("one");
     Connection::open(&path)?.execute_batch("CREATE TABLE numbers (number INTEGER)")?;
     Ok(Box::new(move |number| {
         let mut connection = Connection::open(&path)?;
@@ -76,10 +76,10 @@ fn rusqlite_one_file(place: &Place) -> Result<Opener> {
     }))
 }
 
-fn redb(place: &Place) -> Result<Opener> {
+fn redb(setup: &Setup) -> Result<Opener> {
     use redb::{Database, ReadableDatabase as _, TableDefinition};
     const TABLE: TableDefinition<'_, u64, u64> = TableDefinition::new("numbers");
-    let database = Arc::new(Database::create(place.folder.join("redb"))?);
+    let database = Arc::new(Database::create(setup.folder.join("redb"))?);
     requests(move |number| {
         let number = number as u64;
         let writing = database.begin_write()?;
@@ -95,9 +95,9 @@ fn redb(place: &Place) -> Result<Opener> {
     })
 }
 
-fn notify(place: &Place) -> Result<Opener> {
+fn notify(setup: &Setup) -> Result<Opener> {
     use notify::{RecursiveMode, Watcher as _};
-    let folder = place.folder.clone();
+    let folder = setup.folder.clone();
     Ok(Box::new(move |number| {
         let folder = folder.join(number.to_string());
         fs::create_dir(&folder)?;

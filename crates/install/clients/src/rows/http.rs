@@ -1,6 +1,7 @@
 //! Clients of HTTP.
 
-use super::{Row, requests, same};
+use crate::request::{requests, same};
+use crate::row::Row;
 use crate::servers::{Server, body};
 
 pub(super) fn rows() -> Vec<Row> {
@@ -12,24 +13,24 @@ pub(super) fn rows() -> Vec<Row> {
         start,
     };
     vec![
-        row("ureq", |place| {
-            let address = place.address;
+        row("ureq", |setup| {
+            let address = setup.address;
             requests(move |number| {
                 let path = format!("/{number}");
                 let mut answer = ureq::get(format!("http://{address}{path}")).call()?;
                 same(answer.body_mut().read_to_string()?, body(&path))
             })
         }),
-        row("minreq", |place| {
-            let address = place.address;
+        row("minreq", |setup| {
+            let address = setup.address;
             requests(move |number| {
                 let path = format!("/{number}");
                 let answer = minreq::get(format!("http://{address}{path}")).send()?;
                 same(answer.as_str()?, &body(&path))
             })
         }),
-        row("attohttpc", |place| {
-            let address = place.address;
+        row("attohttpc", |setup| {
+            let address = setup.address;
             requests(move |number| {
                 let path = format!("/{number}");
                 let answer = attohttpc::get(format!("http://{address}{path}")).send()?;

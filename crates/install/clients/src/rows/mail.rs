@@ -3,8 +3,8 @@
 use std::io::Read as _;
 use std::net::TcpStream;
 
-use super::{Opener, Place, Row, requests, same};
-use crate::Result;
+use crate::request::{Opener, Result, requests, same};
+use crate::row::{Row, Setup};
 use crate::servers::{FTP_FILE_SIZE, IMAP_MESSAGE, Server, messages};
 
 pub(super) fn rows() -> Vec<Row> {
@@ -31,9 +31,9 @@ pub(super) fn rows() -> Vec<Row> {
     ]
 }
 
-fn lettre(place: &Place) -> Result<Opener> {
+fn lettre(setup: &Setup) -> Result<Opener> {
     use lettre::{Message, SmtpTransport, Transport as _};
-    let (address, server) = (place.address, place.server.clone());
+    let (address, server) = (setup.address, setup.server.clone());
     requests(move |number| {
         let message = Message::builder()
             .from("from@localhost".parse()?)
@@ -51,8 +51,8 @@ fn lettre(place: &Place) -> Result<Opener> {
     })
 }
 
-fn imap(place: &Place) -> Result<Opener> {
-    let address = place.address;
+fn imap(setup: &Setup) -> Result<Opener> {
+    let address = setup.address;
     Ok(Box::new(move |_| {
         let mut client = imap::Client::new(TcpStream::connect(address)?);
         client.read_greeting()?;
@@ -66,8 +66,8 @@ fn imap(place: &Place) -> Result<Opener> {
     }))
 }
 
-fn suppaftp(place: &Place) -> Result<Opener> {
-    let address = place.address;
+fn suppaftp(setup: &Setup) -> Result<Opener> {
+    let address = setup.address;
     Ok(Box::new(move |number| {
         let mut client = suppaftp::FtpStream::connect(address)?;
         client.login("anonymous", "reader")?;

@@ -3,8 +3,8 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use super::{Opener, Place, Row, same};
-use crate::Result;
+use crate::request::{Opener, Result, same};
+use crate::row::{Row, Setup};
 use crate::servers::{Server, body};
 
 pub(super) fn rows() -> Vec<Row> {
@@ -26,9 +26,9 @@ pub(super) fn rows() -> Vec<Row> {
     ]
 }
 
-fn rumqttc(place: &Place) -> Result<Opener> {
+fn rumqttc(setup: &Setup) -> Result<Opener> {
     use rumqttc::{Client, Event, MqttOptions, Packet, QoS};
-    let address = place.address;
+    let address = setup.address;
     Ok(Box::new(move |number| {
         let host = address.ip().to_string();
         let mut options = MqttOptions::new(format!("client-{number}"), host, address.port());
@@ -57,8 +57,8 @@ fn rumqttc(place: &Place) -> Result<Opener> {
     }))
 }
 
-fn tokio(place: &Place) -> Result<Opener> {
-    let address = place.address;
+fn tokio(setup: &Setup) -> Result<Opener> {
+    let address = setup.address;
     Ok(Box::new(move |number| {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         Ok(Box::new(move || runtime.block_on(get(address, format!("/{number}")))))

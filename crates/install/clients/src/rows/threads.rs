@@ -4,9 +4,8 @@ use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
-use super::{Opener, Place, Row, requests, same};
-use crate::Result;
-use crate::measure::REQUESTS;
+use crate::request::{REQUESTS, Opener, Result, requests, same};
+use crate::row::{Row, Setup};
 use crate::servers::Server;
 
 const WORK: Duration = Duration::from_millis(100);
@@ -29,7 +28,7 @@ pub(super) fn rows() -> Vec<Row> {
     ]
 }
 
-fn crossbeam(_: &Place) -> Result<Opener> {
+fn crossbeam(_: &Setup) -> Result<Opener> {
     use crossbeam_channel::{bounded, never, select};
     let (ask, asked) = bounded::<(usize, crossbeam_channel::Sender<usize>)>(0);
     for _ in 0..REQUESTS {
@@ -53,7 +52,7 @@ fn crossbeam(_: &Place) -> Result<Opener> {
     })
 }
 
-fn flume(_: &Place) -> Result<Opener> {
+fn flume(_: &Setup) -> Result<Opener> {
     let (ask, asked) = flume::bounded::<(usize, flume::Sender<usize>)>(0);
     for _ in 0..REQUESTS {
         let asked = asked.clone();
@@ -71,7 +70,7 @@ fn flume(_: &Place) -> Result<Opener> {
     })
 }
 
-fn parking_lot(_: &Place) -> Result<Opener> {
+fn parking_lot(_: &Setup) -> Result<Opener> {
     use parking_lot::{Condvar, Mutex};
     let count = Arc::new(Mutex::new(0));
     requests(move |_| {
@@ -92,7 +91,7 @@ fn parking_lot(_: &Place) -> Result<Opener> {
     })
 }
 
-fn rayon(_: &Place) -> Result<Opener> {
+fn rayon(_: &Setup) -> Result<Opener> {
     let pool = Arc::new(rayon::ThreadPoolBuilder::new().num_threads(REQUESTS).build()?);
     requests(move |number| {
         let found = pool.install(|| {

@@ -3,8 +3,8 @@
 use std::net::TcpStream;
 use std::sync::Arc;
 
-use super::{Opener, Place, Row, same};
-use crate::Result;
+use crate::request::{Opener, Result, same};
+use crate::row::{Row, Setup};
 use crate::servers::{NAME, Server, body, certificate};
 
 pub(super) fn rows() -> Vec<Row> {
@@ -16,7 +16,7 @@ pub(super) fn rows() -> Vec<Row> {
         start,
     };
     vec![
-        row("rustls", Server::SlowHttps, rustls as fn(&Place) -> _),
+        row("rustls", Server::SlowHttps, rustls as fn(&Setup) -> _),
         row("native-tls", Server::SlowHttpsForNative, native_tls),
     ]
 }
@@ -31,10 +31,10 @@ fn ask(mut stream: impl std::io::Read + std::io::Write, number: usize) -> Result
     same(found, &body(&path))
 }
 
-fn rustls(place: &Place) -> Result<Opener> {
-    let address = place.address;
+fn rustls(setup: &Setup) -> Result<Opener> {
+    let address = setup.address;
     let mut roots = rustls::RootCertStore::empty();
-    roots.add(certificate(&place.server)?)?;
+    roots.add(certificate(&setup.server)?)?;
     let config = rustls::ClientConfig::builder().with_root_certificates(roots);
     let config = Arc::new(config.with_no_client_auth());
     Ok(Box::new(move |number| {
@@ -48,9 +48,9 @@ fn rustls(place: &Place) -> Result<Opener> {
 }
 
 #[cfg(feature = "native-tls")]
-fn native_tls(place: &Place) -> Result<Opener> {
-    let address = place.address;
-    let root = native_tls::Certificate::from_der(&certificate(&place.server)?)?;
+fn native_tls(setup: &Setup) -> Result<Opener> {
+    let address = setup.address;
+    let root = native_tls::Certificate::from_der(&certificate(&setup.server)?)?;
     let connector = native_tls::TlsConnector::builder().add_root_certificate(root).build()?;
     Ok(Box::new(move |number| {
         let stream = connector.connect(NAME, TcpStream::connect(address)?)?;
@@ -59,6 +59,6 @@ fn native_tls(place: &Place) -> Result<Opener> {
 }
 
 #[cfg(not(feature = "native-tls"))]
-fn native_tls(_: &Place) -> Result<Opener> {
+fn native_tls(_: &Setup) -> Result<Opener> {
     Err("built without native-tls".into())
 }

@@ -6,8 +6,8 @@ use std::sync::{Arc, mpsc};
 use std::thread;
 use std::time::Duration;
 
-use super::{Opener, Place, Row, requests, same};
-use crate::Result;
+use crate::request::{Opener, Result, requests, same};
+use crate::row::{Row, Setup};
 use crate::servers::Server;
 
 pub(super) fn rows() -> Vec<Row> {
@@ -45,7 +45,7 @@ fn check(answer: &str, number: usize) -> Result {
     same(body, &text(&format!("/{number}")))
 }
 
-fn tiny_http(_: &Place) -> Result<Opener> {
+fn tiny_http(_: &Setup) -> Result<Opener> {
     let server = Arc::new(tiny_http::Server::http("127.0.0.1:0").map_err(|e| e.to_string())?);
     let address = server.server_addr().to_ip().ok_or("no address")?;
     requests(move |number| {
@@ -59,7 +59,7 @@ fn tiny_http(_: &Place) -> Result<Opener> {
     })
 }
 
-fn rouille(_: &Place) -> Result<Opener> {
+fn rouille(_: &Setup) -> Result<Opener> {
     let server = rouille::Server::new("127.0.0.1:0", |request| {
         thread::sleep(Duration::from_millis(100));
         rouille::Response::text(text(&request.raw_url()))

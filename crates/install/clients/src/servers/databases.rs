@@ -2,9 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
-use super::process::{Program, User};
-use super::{NotStarted, Running, find, free_port, wait_for};
-use crate::Result;
+use super::process::{Program, User, find};
+use super::running::{NotStarted, Running, free_port, wait_for};
 
 /// Debian has a folder for each version.
 fn find_postgres(name: &str) -> Option<PathBuf> {

@@ -2,10 +2,9 @@
 
 use std::path::Path;
 
-use super::process::{Program, User};
-use super::{NotStarted, Running, find, find_python, free_port, wait_for};
-use crate::Result;
-use crate::measure::REQUESTS;
+use super::process::{Program, User, find, find_python};
+use super::running::{NotStarted, Running, free_port, wait_for};
+use crate::request::REQUESTS;
 
 /// The size of each file of the FTP server.
 pub(crate) const FTP_FILE_SIZE: usize = 1 << 16;

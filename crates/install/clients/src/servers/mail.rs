@@ -2,9 +2,8 @@
 
 use std::path::Path;
 
-use super::process::{Program, User};
-use super::{NotStarted, Running, find, find_python, free_port, wait_for};
-use crate::Result;
+use super::process::{Program, User, find, find_python};
+use super::running::{NotStarted, Running, free_port, wait_for};
 
 /// The package's path in Debian.
 const AIOSMTPD: &str = "/usr/lib/python3/dist-packages/aiosmtpd";

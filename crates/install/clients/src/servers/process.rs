@@ -1,4 +1,4 @@
-//! A server's process, which does not outlive this one.
+//! A server's program, and its process, which does not outlive this one.
 
 use std::ffi::OsStr;
 use std::fs::File;
@@ -156,4 +156,17 @@ fn last_lines(log: &Path) -> String {
     let text = String::from_utf8_lossy(&text);
     let lines: Vec<_> = text.lines().rev().take(5).collect();
     lines.into_iter().rev().collect::<Vec<_>>().join(" | ")
+}
+
+/// Finds a program, also in the folders in which Debian has servers.
+pub(super) fn find(name: &str) -> Option<PathBuf> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let folders =
+        std::env::split_paths(&path).chain(["/usr/sbin".into(), "/usr/lib/dovecot".into()]);
+    folders.map(|folder| folder.join(name)).find(|path| path.is_file())
+}
+
+/// Debian's own interpreter; another one in PATH does not find Debian's packages.
+pub(super) fn find_python() -> Option<PathBuf> {
+    Some(PathBuf::from("/usr/bin/python3")).filter(|path| path.is_file())
 }

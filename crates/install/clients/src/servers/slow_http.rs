@@ -11,7 +11,7 @@ use std::time::Duration;
 use rustls::pki_types::{CertificateDer, PrivatePkcs8KeyDer};
 use rustls::{ServerConfig, ServerConnection, StreamOwned};
 
-use crate::Result;
+use crate::request::Result;
 
 /// The name in the certificate.
 pub(crate) const NAME: &str = "localhost";

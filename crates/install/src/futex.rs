@@ -18,11 +18,11 @@ use std::sync::atomic::Ordering::{Relaxed, SeqCst};
 use std::time::Duration;
 
 use crate::caller::{Call, blocks_neighbours};
-use crate::hooks::{duration, until};
 use crate::pool;
 use crate::raw::{AGAIN, INVALID, Outcome, TIMED_OUT, call};
 use crate::symbols::Symbol;
 use crate::table::{Waiter, WakeSource, has_waiters, wake};
+use crate::timespec::{duration, until};
 
 /// Performs futex(2), with its six arguments, for tasklets and all other callers.
 ///

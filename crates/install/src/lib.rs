@@ -60,10 +60,7 @@
 //!
 //! **Calls that cannot be tried** (getaddrinfo, system, pthread_join) go to a thread of the
 //! library's pool, with copies of what they work on. So do connect and accept if the port is not
-//! io_uring, and other calls that may wait for ever: these run on threads that a kill interrupts.**
-//! (getaddrinfo, system, pthread_join) goes to a thread of the library's pool, with copies of what
-//! it works on. So do connect and accept where the port is not io_uring, and other calls that may
-//! wait for ever, to threads that a kill interrupts.
+//! io_uring, and other calls that may wait for ever: these run on threads that a kill interrupts.
 //!
 //! **Signal handlers** of the program end calls with EINTR if they would have done so in a thread:
 //! see signal(7). A handler runs on a thread, and ends the calls of all tasklets of that thread,
@@ -81,9 +78,7 @@
 //! following in full:
 //!
 //! **Loops that ignore errors** go on after a kill, a thousand times a second at most. End such a
-//! loop by passing the error on, or by asking [`is_killed`](overlapped::task::is_killed):** go on
-//! after a kill, a thousand times a second at most. Such a loop ends where it passes the error on,
-//! or asks [`is_killed`](overlapped::task::is_killed):
+//! loop by passing the error on, or by asking [`is_killed`](overlapped::task::is_killed):
 //!
 //! ```
 //! use std::{net::TcpListener, thread::sleep, time::Duration};
@@ -138,10 +133,7 @@
 //!
 //! **Some calls of std panic** at an error that they consider impossible: `Command::output` while
 //! it reads, a `Command::spawn` that forks, `println!` on a full pipe. A
-//! [`shield`](overlapped::task::shield) keeps kills from them, but no deadlines:** at an error
-//! which they take for impossible: `Command::output` while it reads, a `Command::spawn` that forks,
-//! `println!` on a full pipe. A [`shield`](overlapped::task::shield) keeps kills from them, but no
-//! deadlines:
+//! [`shield`](overlapped::task::shield) keeps kills from them, but no deadlines:
 //!
 //! ```
 //! use std::{process::Command, thread::sleep, time::Duration};
@@ -204,14 +196,18 @@ mod query;
 mod raw;
 mod remainder;
 mod report;
+mod self_test;
 mod slices;
 mod spawn;
 mod symbols;
 mod table;
+mod takeover;
+mod timespec;
 mod trap;
 mod wait;
+mod why_not;
 
-pub use install::{Installed, WhyNot, install, install_with};
+pub use install::{Installed, install, install_with};
 pub use options::Options;
 pub use overlapped::task::{JoinError, Placed, ScopedTasklet};
 pub use overlapped::{Config, RunError, SpawnError, Tasklet};
@@ -219,3 +215,4 @@ pub use report::{ObjectReport, Pinned, Report, SymbolReport, report};
 pub use spawn::{Builder, Scope, scope, spawn};
 pub use spawn::{place, place_on, run, run_until, run_until_with, run_with};
 pub use trap::RawCall;
+pub use why_not::WhyNot;

@@ -7,9 +7,10 @@ use std::time::Duration;
 
 use overlapped::Config;
 
-use crate::install::WhyNot;
+use crate::raw::write_stderr;
 use crate::report::{QUIET, record_stall};
 use crate::trap;
+use crate::why_not::WhyNot;
 
 /// The diagnoses that [`install_with`](crate::install_with) was asked for.
 ///
@@ -82,7 +83,7 @@ impl Options {
             trap::start().map_err(WhyNot::Trap)?;
         }
         if !self.traps && trap::is_on() {
-            trap::write_stderr(
+            write_stderr(
                 "overlapped-install: OVERLAPPED_TRAP is on, which is for debugging: each system \
                  call that may wait takes tens of microseconds more\n",
             );

@@ -8,7 +8,7 @@ use std::time::Duration;
 use libc::{clockid_t, pthread_t, timespec};
 
 use crate::caller::{self, Unmarked};
-use crate::hooks;
+use crate::timespec::{duration, until};
 
 /// A function that joins a thread that is a tasklet, up to a limit if there is one, and returns its
 /// value or the number of the error. It returns `None` for a thread.
@@ -76,6 +76,6 @@ pub unsafe fn time_until(
 ) -> Result<Option<Duration>, c_int> {
     // SAFETY: the caller's promise.
     let Some(moment) = (unsafe { moment.as_ref() }) else { return Ok(None) };
-    let moment = hooks::duration(moment).ok_or(libc::EINVAL)?;
-    Ok(Some(hooks::until(clock, moment)))
+    let moment = duration(moment).ok_or(libc::EINVAL)?;
+    Ok(Some(until(clock, moment)))
 }

@@ -1,4 +1,5 @@
-//! Queries of a descriptor, none of which waits: its flags, its limits, its options, its readiness.
+//! Queries of a descriptor, none of which waits: its file's type, its flags, its limits, its
+//! options, its readiness.
 
 use std::ffi::c_int;
 use std::time::Duration;
@@ -10,6 +11,22 @@ use crate::raw::{Outcome, call};
 pub(crate) enum Direction {
     In,
     Out,
+}
+
+/// Returns the type of a descriptor's file, as in `st_mode`; 0 if it is none of them (an eventfd).
+pub(crate) fn file_type(fd: c_int) -> u32 {
+    let mut stat = std::mem::MaybeUninit::<libc::stat>::zeroed();
+    // SAFETY: the kernel fills it, or leaves zeros.
+    let stat = unsafe {
+        call!(fstat, fd, stat.as_mut_ptr());
+        stat.assume_init()
+    };
+    stat.st_mode & libc::S_IFMT
+}
+
+/// Tells whether a file of this type waits for the disk only.
+pub(crate) fn is_on_disk(file_type: u32) -> bool {
+    matches!(file_type, libc::S_IFREG | libc::S_IFBLK | libc::S_IFDIR)
 }
 
 /// Tells whether the program has asked for EAGAIN.

@@ -50,3 +50,16 @@ pub(crate) fn set_errno(number: c_int) {
     // SAFETY: the location is the calling thread's own.
     unsafe { *libc::__errno_location() = number };
 }
+
+/// Writes to standard error, past std's lock, which a stopped thread may hold.
+pub(crate) fn write_stderr(text: &str) {
+    let mut rest = text.as_bytes();
+    while !rest.is_empty() {
+        // SAFETY: the bytes are borrowed for the call.
+        let written = unsafe { call!(write, 2, rest.as_ptr(), rest.len()) };
+        match usize::try_from(written) {
+            Ok(written) if written > 0 => rest = &rest[written.min(rest.len())..],
+            _ => return,
+        }
+    }
+}

@@ -1,13 +1,15 @@
 //! Tasklets whose libc calls block them alone.
 
 use std::panic::{Location, resume_unwind};
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering::Relaxed;
 
 use overlapped::task::{JoinError, Placed, ScopedTasklet, kill_as_error};
 use overlapped::{Config, RunError, SpawnError, Tasklet};
 
 use crate::caller::run_marked;
-use crate::install::warn_if_not_installed;
 use crate::options;
+use crate::raw::write_stderr;
 use crate::trap;
 
 /// The default size, that of a thread: code that is written for threads expects it. Memory is
@@ -88,6 +90,35 @@ impl Builder {
     {
         warn_if_not_installed();
         self.inner.spawn_scoped(scope.0, move || run_body(self.stack_size, f))
+    }
+}
+
+/// Set by the first call of [`install`](crate::install), for good, whether or not it succeeds.
+static IS_INSTALL_CALLED: AtomicBool = AtomicBool::new(false);
+
+/// Records that [`install`](crate::install) has been called.
+pub(crate) fn record_install_call() {
+    IS_INSTALL_CALLED.store(true, Relaxed);
+}
+
+/// Writes once to standard error that a tasklet of this crate starts although
+/// [`install`](crate::install) has not been called: its calls block the thread, which nothing else
+/// would reveal.
+#[inline]
+fn warn_if_not_installed() {
+    if !IS_INSTALL_CALLED.load(Relaxed) {
+        warn_not_installed();
+    }
+}
+
+#[cold]
+fn warn_not_installed() {
+    static IS_SAID: AtomicBool = AtomicBool::new(false);
+    if !IS_SAID.swap(true, Relaxed) {
+        write_stderr(
+            "overlapped-install: install() has not been called, so calls that wait block the \
+             thread and all its tasklets; call overlapped_install::install() first\n",
+        );
     }
 }
 

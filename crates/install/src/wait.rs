@@ -28,10 +28,9 @@ use overlapped::signal::interruptible;
 use overlapped::task::is_killed;
 use overlapped::time::{expired, sleep};
 
-use crate::caller::Call;
+use crate::caller::{Call, has_locked_stream};
 use crate::duplicates::CallFile;
 use crate::errors::{count_or_error, error_number};
-use crate::hooks::has_locked_stream;
 use crate::query::{Direction, is_nonblocking, is_shut_down, socket_limit, socket_option};
 use crate::raw::{AGAIN, BAD_DESCRIPTOR, Outcome};
 

@@ -12,6 +12,7 @@
 //! library uses underneath.
 
 mod mark;
+mod streams;
 
 use std::cell::Cell;
 use std::sync::atomic::AtomicBool;
@@ -27,6 +28,7 @@ pub(crate) use mark::{
     Mark, Unmarked, begin_handler, end_handler, is_in_handler, is_marked, is_ours, leave_handlers,
     mark, observe_jump, run_marked,
 };
+pub(crate) use streams::{adjust_locked_streams, has_locked_stream};
 
 /// Set by [`install`](crate::install), for good.
 pub(crate) static ON: AtomicBool = AtomicBool::new(false);
@@ -138,7 +140,7 @@ impl Call {
 /// Tells whether other tasklets may run although the caller does not wait. Not while it holds a
 /// stream of C's: if another tasklet wrote to the stream, libc would block the thread.
 fn may_yield() -> bool {
-    may_wait() && !crate::hooks::has_locked_stream()
+    may_wait() && !has_locked_stream()
 }
 
 /// Lets other tasklets run. A tasklet whose calls find everything ready would keep them waiting.

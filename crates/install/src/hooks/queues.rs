@@ -6,11 +6,11 @@ use std::time::Duration;
 
 use libc::{mqd_t, timespec};
 
-use super::time::{duration, until};
 use crate::caller::Call;
 use crate::query::Direction;
 use crate::raw::{AGAIN, INVALID, Outcome, TIMED_OUT, call, give, give_int};
 use crate::symbols::Symbol;
+use crate::timespec::{duration, until};
 use crate::wait::{Limit, ready};
 
 /// Makes the call `kernel` with the caller's limit. A tasklet tries, and waits between tries.

@@ -13,22 +13,7 @@ use crate::caller::Call;
 use crate::errors::error_number;
 use crate::raw::{INTERRUPTED, Outcome, call, give_int};
 use crate::symbols::Symbol;
-
-const NANOSECONDS: i64 = 1_000_000_000;
-
-/// Converts a time; `None` if the kernel refuses it.
-pub(crate) fn duration(time: &timespec) -> Option<Duration> {
-    let nanoseconds = (0..NANOSECONDS).contains(&time.tv_nsec).then_some(time.tv_nsec as u32)?;
-    Some(Duration::new(u64::try_from(time.tv_sec).ok()?, nanoseconds))
-}
-
-/// Returns the time until a moment of a clock.
-pub(crate) fn until(clock: libc::clockid_t, moment: Duration) -> Duration {
-    let mut now = timespec { tv_sec: 0, tv_nsec: 0 };
-    // SAFETY: writes to `now`.
-    unsafe { libc::clock_gettime(clock, &mut now) };
-    moment.saturating_sub(duration(&now).unwrap_or_default())
-}
+use crate::timespec::{NANOSECONDS, duration, until};
 
 /// Sleeps, and returns the remaining time if a signal handler has run. A kill or a deadline ends
 /// the sleep early without an error: std, and most C code, treat every error but EINTR as a fault
@@ -126,7 +111,7 @@ pub(crate) extern "C" fn usleep(microseconds: c_uint) -> c_int {
 pub(crate) extern "C" fn sleep(seconds: c_uint) -> c_uint {
     let time = timespec { tv_sec: i64::from(seconds), tv_nsec: 0 };
     let mut left = timespec { tv_sec: 0, tv_nsec: 0 };
-    // SAFETY: lent for the call.
+    // SAFETY: borrowed for the call.
     match unsafe { sleep_by(Symbol::sleep, &time, &mut left) } {
         0 => 0,
         _ => left.tv_sec as c_uint + c_uint::from(left.tv_nsec >= NANOSECONDS / 2),

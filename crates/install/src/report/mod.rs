@@ -13,6 +13,7 @@ pub(crate) use objects::locate;
 pub(crate) use pinned::{QUIET, record_stall};
 
 use crate::symbols::Symbol;
+use crate::takeover;
 use crate::trap::{self, RawCall};
 
 /// The state of the takeover so far, by [`report`].
@@ -62,10 +63,10 @@ impl SymbolReport {
 /// ```
 pub fn report() -> Report {
     let symbol_report = |symbol: &Symbol| {
-        let found = symbol.found();
+        let found = takeover::found(*symbol);
         SymbolReport {
             name: symbol.name(),
-            is_ours: symbol.is_ours(),
+            is_ours: takeover::is_ours(*symbol),
             owner: (found != 0).then(|| locate(found)).flatten().map(|(name, _)| name),
             waits: symbol.waits(),
             could_not_wait: symbol.could_not_wait(),

@@ -15,50 +15,27 @@ mod loom_tests;
 mod posts;
 mod protocol;
 mod rt;
+mod waiters;
 
 use std::io;
-use std::sync::atomic::Ordering::{Relaxed, SeqCst};
 use std::time::Duration;
 
 use overlapped::sync::Event;
 use overlapped::task::shield;
 
-use crate::caller::{Call, Unmarked};
+use crate::caller::Call;
 
 use posts::PostWaiter;
 pub(crate) use posts::record_post;
-use protocol::{Entry, List, Table, bucket_of};
-use rt::{AtomicUsize, BUCKETS, Lock};
-
-/// The source of a wake, with its description for a dump.
-#[derive(Clone, Copy)]
-pub(crate) enum WakeSource {
-    /// Tasklets and threads of this process. If none of them could wake the waiter, the run ends
-    /// with a deadlock report.
-    Threads(&'static str),
-    /// Signal handlers and other processes, too.
-    Anywhere(&'static str),
-}
-
-/// The part of a waiter that does not concern the protocol.
-struct Tasklet {
-    from: WakeSource,
-    /// True if it waits for a post.
-    is_posted: bool,
-    event: Event,
-}
-
-static TABLE: Table<Tasklet> =
-    Table { buckets: [const { Lock::new(List::EMPTY) }; BUCKETS], waiting: AtomicUsize::new(0) };
+use protocol::Entry;
+use waiters::{TABLE, Tasklet};
+pub(crate) use waiters::{WakeSource, has_waiters, wake};
 
 /// Empties the table, in a child of fork(2): the waiters are the parent's, and the holder of a lock
 /// does not exist here. Async-signal-safe.
 pub(crate) fn forget_all() {
-    for bucket in &TABLE.buckets {
-        // SAFETY: this is the only thread of the process.
-        unsafe { bucket.reset(List::EMPTY) };
-    }
-    TABLE.waiting.store(0, SeqCst);
+    // SAFETY: this is the only thread of the process.
+    unsafe { waiters::forget_all() };
     posts::forget_all();
 }
 
@@ -147,30 +124,4 @@ impl Waiter {
     pub(crate) fn leave(&self) -> bool {
         self.entry.leave()
     }
-}
-
-/// Returns the lowest address above `before` in a bucket where a tasklet waits for a post.
-fn next_posted(bucket: usize, before: usize) -> Option<usize> {
-    TABLE.buckets[bucket].with(|list| {
-        // SAFETY: under the bucket's lock; linked nodes are alive.
-        let nodes = list.iter().map(|node| unsafe { node.as_ref() });
-        let posted = nodes.filter(|node| node.payload.is_posted && node.address > before);
-        posted.map(|node| node.address).min()
-    })
-}
-
-/// Tells whether any tasklet waits, or is about to. The answer is a hint, unless a fence precedes
-/// it.
-pub(crate) fn has_waiters() -> bool {
-    TABLE.waiting.load(Relaxed) > 0
-}
-
-/// Wakes at most `most` tasklets that wait for the address, and returns their number. Call it after
-/// the change that they wait for.
-pub(crate) fn wake(address: usize, most: usize, bits: u32) -> usize {
-    TABLE.wake(address, most, bits, |tasklet| {
-        // The library's own locks, taken to wake a tasklet of another thread, go to libc.
-        let _unmarked = Unmarked::begin();
-        tasklet.event.set();
-    })
 }

@@ -36,7 +36,9 @@ use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, fence};
 
 use overlapped::signal::{answer_requests, request, scheduler_number};
 
-use super::{BUCKETS, bucket_of, next_posted, wake};
+use super::protocol::bucket_of;
+use super::rt::BUCKETS;
+use super::waiters::{next_posted, wake};
 use crate::caller::Unmarked;
 use crate::pool::with_signals_blocked;
 use crate::raw::call;

@@ -5,8 +5,8 @@ use std::ffi::c_long;
 
 use libc::{iovec, seccomp_data};
 
-use crate::hooks::{file_type, is_on_disk};
-use crate::query::is_nonblocking;
+use super::running::is_of_marked;
+use crate::query::{file_type, is_nonblocking, is_on_disk};
 use crate::raw::call;
 
 /// Tells whether a stopped call is made by a marked tasklet's own code, and may wait.
@@ -26,16 +26,6 @@ fn stack_pointer_in(text: &str) -> Option<usize> {
     let mut words = text.split_whitespace().rev();
     let hexadecimal = words.nth(1)?.strip_prefix("0x")?;
     usize::from_str_radix(hexadecimal, 16).ok()
-}
-
-/// Tells whether an address is on the stack of a tasklet that runs its own code. While the list is
-/// being changed the answer is no: the thread that changes it may itself have been stopped.
-fn is_of_marked(address: usize) -> bool {
-    let Ok(running) = super::RUNNING.try_lock() else { return false };
-    let is_its = |one: &&super::RunningTasklet| address <= one.top && one.top - address < one.size;
-    let tasklet = running.iter().find(is_its);
-    // SAFETY: the mark is in the tasklet's own thread-locals, which exist while it is in the list.
-    tasklet.is_some_and(|one| unsafe { &*one.mark }.is_set())
 }
 
 /// Tells whether the call has something to wait for. In doubt it has.

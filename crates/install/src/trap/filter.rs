@@ -5,6 +5,7 @@ use libc::{sock_filter, sock_fprog};
 use std::ffi::c_long;
 use std::os::fd::{FromRawFd, OwnedFd};
 
+use super::message::ROOM;
 use crate::raw::{Outcome, call};
 
 /// The first kernel that lets a stopped call go on.
@@ -145,10 +146,7 @@ fn program() -> Vec<sock_filter> {
     program
 }
 
-/// Checks that the kernel has what is needed.
-///
-/// # Errors
-/// Looks for what the filter needs.
+/// Checks that the kernel has what the filter needs.
 ///
 /// # Errors
 /// The text names what the kernel lacks, and the remedy.
@@ -159,7 +157,7 @@ pub(super) fn available() -> Result<(), String> {
     if outcome != 0 {
         let error = std::io::Error::from_raw_os_error(-outcome as i32);
         return Err(format!(
-            "seccomp cannot report calls to another thread here ({error}): {SINCE}, and where a \
+            "seccomp cannot report calls to another thread here ({error}): {SINCE}, and if a \
              container refuses seccomp(2), a profile that allows it (`--security-opt \
              seccomp=unconfined`)"
         ));
@@ -168,8 +166,8 @@ pub(super) fn available() -> Result<(), String> {
         libc::seccomp_notif_sizes { seccomp_notif: 0, seccomp_notif_resp: 0, seccomp_data: 0 };
     // SAFETY: the kernel fills the structure.
     let outcome = unsafe { call!(seccomp, libc::SECCOMP_GET_NOTIF_SIZES, 0, &raw mut sizes) };
-    let fits = usize::from(sizes.seccomp_notif) <= super::supervisor::ROOM
-        && usize::from(sizes.seccomp_notif_resp) <= super::supervisor::ROOM;
+    let fits =
+        usize::from(sizes.seccomp_notif) <= ROOM && usize::from(sizes.seccomp_notif_resp) <= ROOM;
     if outcome != 0 || !fits {
         return Err(format!("seccomp's messages have an unknown layout here: {SINCE}"));
     }

@@ -32,19 +32,20 @@
 
 mod classify;
 mod filter;
+mod message;
 mod reporter;
+mod running;
 mod supervisor;
 
 use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, PoisonError};
 use std::thread;
 
-use crate::caller::{self, Mark};
 use crate::raw::call;
 
 pub use reporter::RawCall;
-pub(crate) use reporter::{raw_calls, write_stderr};
+pub(crate) use reporter::raw_calls;
 
 /// True once the supervisor works, for good.
 static ON: AtomicBool = AtomicBool::new(false);
@@ -60,45 +61,17 @@ pub(crate) fn forget() {
     ON.store(false, Release);
 }
 
-/// A tasklet of this crate that has begun, and has not ended.
-struct RunningTasklet {
-    /// An address near the beginning of its stack; it uses those below.
-    top: usize,
-    /// The size of its stack, at most.
-    size: usize,
-    mark: *const Mark,
-}
-
-// SAFETY: the mark is atomic. It is in the tasklet's thread-locals, which outlive this value.
-unsafe impl Send for RunningTasklet {}
-
-static RUNNING: Mutex<Vec<RunningTasklet>> = Mutex::new(Vec::new());
-
-fn running() -> MutexGuard<'static, Vec<RunningTasklet>> {
-    RUNNING.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// Puts the calling tasklet's thread under the filter, and the tasklet on the list, until the
-/// result is dropped. Call it before the tasklet is marked.
+/// Puts the calling tasklet's thread under the filter, and the tasklet on the list of those that
+/// run, until the result is dropped. Call it before the tasklet is marked.
 pub(crate) fn enter(stack_size: usize) -> Option<impl Drop> {
-    struct Entered(usize);
-
-    impl Drop for Entered {
-        fn drop(&mut self) {
-            running().retain(|one| one.top != self.0);
-        }
-    }
-
     if !ON.load(Acquire) {
         return None;
     }
-    let mark = caller::mark();
     let here = 0u8;
-    let top = (&raw const here).addr();
     // The list comes first, since the filter stops the calls that follow.
-    running().push(RunningTasklet { top, size: stack_size, mark });
+    let entered = running::enter((&raw const here).addr(), stack_size);
     supervisor::attach_filter();
-    Some(Entered(top))
+    Some(entered)
 }
 
 /// Begins to trap raw calls, in tasklets that begin from now on.

@@ -1,17 +1,18 @@
 //! The thread that asks where a raw call was made, records the answer and prints it.
 
+use std::collections::HashMap;
 use std::ffi::c_int;
 use std::fmt;
 use std::io;
 use std::sync::mpsc::{self, Receiver, Sender};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread;
 
 use overlapped::task::running_on;
 use syscalls::Sysno;
 
-use super::supervisor::{continue_call, forget};
-use crate::raw::call;
+use super::message::continue_call;
+use crate::raw::write_stderr;
 use crate::report::locate;
 
 /// A place in the code from which tasklets have made waiting calls past libc's functions.
@@ -55,6 +56,38 @@ pub(super) struct StoppedCall {
     pub(super) thread: u32,
     pub(super) place: u64,
     pub(super) number: c_int,
+}
+
+/// Threads whose calls have been interrupted to ask where they are, with the places of these calls:
+/// the same call comes again.
+static ASKED: Mutex<Option<HashMap<u32, u64>>> = Mutex::new(None);
+
+fn asked() -> MutexGuard<'static, Option<HashMap<u32, u64>>> {
+    ASKED.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Records that a thread's call was not interrupted.
+fn forget(thread: u32) {
+    asked().get_or_insert_default().remove(&thread);
+}
+
+/// Tells whether a call from that place is one that was interrupted to ask where it is. The next
+/// call of the thread is not.
+pub(super) fn comes_again(thread: u32, place: u64) -> bool {
+    asked().get_or_insert_default().remove(&thread) == Some(place)
+}
+
+/// Has the reporter ask where a stopped call is, and let it go on; returns false if there is no
+/// reporter any more.
+pub(super) fn ask(stopped_calls: &Sender<StoppedCall>, stopped: StoppedCall) -> bool {
+    let (thread, place) = (stopped.thread, stopped.place);
+    // Recorded first, since the call may come again at once.
+    asked().get_or_insert_default().insert(thread, place);
+    let is_sent = stopped_calls.send(stopped).is_ok();
+    if !is_sent {
+        forget(thread);
+    }
+    is_sent
 }
 
 struct Place {
@@ -125,19 +158,6 @@ fn report_calls(stopped_calls: &Receiver<StoppedCall>) {
         let mut places = PLACES.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(place) = places.iter_mut().find(|place| place.address == stopped.place) {
             place.reported = Some(reported);
-        }
-    }
-}
-
-/// Writes to standard error, past std's lock, which a stopped thread may hold.
-pub(crate) fn write_stderr(text: &str) {
-    let mut rest = text.as_bytes();
-    while !rest.is_empty() {
-        // SAFETY: the bytes are borrowed for the call.
-        let written = unsafe { call!(write, 2, rest.as_ptr(), rest.len()) };
-        match usize::try_from(written) {
-            Ok(written) if written > 0 => rest = &rest[written.min(rest.len())..],
-            _ => return,
         }
     }
 }

@@ -1,24 +1,19 @@
 //! The thread to which the kernel reports stopped calls, and which lets each of them go on.
 
-use std::collections::HashMap;
 use std::ffi::c_int;
-use std::mem::MaybeUninit;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::sync::atomic::Ordering::SeqCst;
 use std::sync::atomic::{AtomicI32, AtomicU64};
 use std::sync::mpsc::Sender;
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread;
 
-use libc::{epoll_event, seccomp_notif, seccomp_notif_resp};
+use libc::epoll_event;
 
 use super::classify::is_raw_and_waits;
 use super::filter::{AttachError, attach};
-use super::reporter::{self, StoppedCall};
+use super::message::{continue_call, receive};
+use super::reporter::{self, StoppedCall, ask, comes_again};
 use crate::raw::{INTERRUPTED, call};
-
-/// Bytes for a message of the kernel, whose size may grow.
-pub(super) const ROOM: usize = 256;
 
 /// The epoll instance on which the supervisor waits. Each thread adds the descriptor of its own
 /// filter, since no filter stops the call that adds it.
@@ -29,19 +24,6 @@ static STOPPED: AtomicU64 = AtomicU64::new(0);
 
 pub(super) fn stopped_count() -> u64 {
     STOPPED.load(SeqCst)
-}
-
-/// Threads whose calls have been interrupted to ask where they are, with the places of these calls:
-/// the same call comes again.
-static ASKED: Mutex<Option<HashMap<u32, u64>>> = Mutex::new(None);
-
-fn asked() -> MutexGuard<'static, Option<HashMap<u32, u64>>> {
-    ASKED.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// Records that a thread's call was not interrupted.
-pub(super) fn forget(thread: u32) {
-    asked().get_or_insert_default().remove(&thread);
 }
 
 /// Starts the supervisor and the reporter.
@@ -142,42 +124,15 @@ fn supervise(epoll: &OwnedFd, stopped_calls: &Sender<StoppedCall>) {
 
 /// Examines one stopped call, and lets it go on, or has the reporter do that.
 fn serve(fd: c_int, stopped_calls: &Sender<StoppedCall>) {
-    let mut room = MaybeUninit::<[u64; ROOM / 8]>::zeroed();
-    // SAFETY: the kernel fills the message, for which there is room.
-    let received = unsafe { call!(ioctl, fd, libc::SECCOMP_IOCTL_NOTIF_RECV, room.as_mut_ptr()) };
-    if received != 0 {
-        return; // A signal has interrupted the call.
-    }
+    let Some(message) = receive(fd) else { return };
     STOPPED.fetch_add(1, SeqCst);
-    // SAFETY: the room is aligned for it, and zeros are a valid message.
-    let message = unsafe { room.as_ptr().cast::<seccomp_notif>().read() };
     let (thread, place) = (message.pid, message.data.instruction_pointer);
-    let comes_again = {
-        let mut asked = asked();
-        let asked = asked.get_or_insert_default();
-        asked.remove(&thread) == Some(place)
-    };
-    let is_raw = !comes_again && is_raw_and_waits(thread, &message.data);
+    let is_raw = !comes_again(thread, place) && is_raw_and_waits(thread, &message.data);
     if is_raw && reporter::count(place) {
-        asked().get_or_insert_default().insert(thread, place);
         let stopped = StoppedCall { fd, id: message.id, thread, place, number: message.data.nr };
-        if stopped_calls.send(stopped).is_ok() {
+        if ask(stopped_calls, stopped) {
             return;
         }
-        forget(thread);
     }
     continue_call(fd, message.id);
-}
-
-/// Lets a stopped call go on.
-pub(super) fn continue_call(fd: c_int, id: u64) {
-    let mut room = MaybeUninit::<[u64; ROOM / 8]>::zeroed();
-    let flags = libc::SECCOMP_USER_NOTIF_FLAG_CONTINUE as u32;
-    let answer = seccomp_notif_resp { id, val: 0, error: 0, flags };
-    // SAFETY: the room is aligned for it, and as large as the kernel demands.
-    unsafe {
-        room.as_mut_ptr().cast::<seccomp_notif_resp>().write(answer);
-        // An error means that a signal has interrupted the call, or that its thread has ended.
-        call!(ioctl, fd, libc::SECCOMP_IOCTL_NOTIF_SEND, room.as_mut_ptr());
-    }
 }

@@ -16,7 +16,7 @@ use overlapped::io::{PipeReader, PipeWriter};
 use crate::caller::Call;
 use crate::duplicates::CallFile;
 use crate::errors::file_count_or_error;
-use crate::query::{Direction, is_nonblocking, socket_limit};
+use crate::query::{Direction, file_type, is_nonblocking, is_on_disk, socket_limit};
 use crate::raw::{AGAIN, FAULT, INVALID, NOT_SUPPORTED, Outcome, call, give};
 use crate::remainder::transfer_more;
 use crate::slices::{slice_mut, slices_of, transfer_slices};
@@ -25,22 +25,6 @@ use crate::wait::{Limit, ready, wait_then_try};
 
 /// The offset that means the descriptor's own position.
 const HERE: i64 = -1;
-
-/// Returns the type of a descriptor's file, as in `st_mode`; 0 if it is none of them (an eventfd).
-pub(crate) fn file_type(fd: c_int) -> u32 {
-    let mut stat = std::mem::MaybeUninit::<libc::stat>::zeroed();
-    // SAFETY: the kernel fills it, or leaves zeros.
-    let stat = unsafe {
-        call!(fstat, fd, stat.as_mut_ptr());
-        stat.assume_init()
-    };
-    stat.st_mode & libc::S_IFMT
-}
-
-/// Tells whether a file of this type waits for the disk only.
-pub(crate) fn is_on_disk(file_type: u32) -> bool {
-    matches!(file_type, libc::S_IFREG | libc::S_IFBLK | libc::S_IFDIR)
-}
 
 /// read(2).
 #[cfg_attr(not(target_feature = "crt-static"), unsafe(no_mangle))]

@@ -13,10 +13,9 @@ use std::os::fd::OwnedFd;
 
 use libc::{loff_t, size_t};
 
-use super::descriptors::{file_type, is_on_disk};
 use crate::caller::Call;
 use crate::pool;
-use crate::query::is_nonblocking;
+use crate::query::{file_type, is_nonblocking, is_on_disk};
 use crate::raw::{AGAIN, INVALID, Outcome, PIPE, call, give};
 use crate::symbols::Symbol;
 

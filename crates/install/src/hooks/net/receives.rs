@@ -17,6 +17,7 @@ use crate::raw::{AGAIN, Outcome, call, give, give_int};
 use crate::remainder::transfer_more;
 use crate::slices::{slices_of, transfer_slices};
 use crate::symbols::Symbol;
+use crate::timespec::duration;
 use crate::wait::{Limit, transfer_by_port, try_then_wait, wait_then_try};
 
 /// recv(2).
@@ -258,7 +259,7 @@ pub(crate) unsafe extern "C" fn recvmmsg(
         return give_int(first);
     }
     // SAFETY: the caller's promise: null, or a time.
-    let end = Limit::new(unsafe { limit.as_ref() }.and_then(crate::hooks::time::duration));
+    let end = Limit::new(unsafe { limit.as_ref() }.and_then(duration));
     let (file, own) = (CallFile::new(fd), Limit::new(socket_limit(fd, Direction::In)));
     let mut done = first as libc::c_uint;
     while done < count && !end.is_over() {

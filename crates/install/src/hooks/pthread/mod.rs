@@ -30,8 +30,8 @@ pub(crate) use semaphore::*;
 pub(crate) use threads::*;
 
 use crate::caller::Call;
-use crate::hooks::time::{duration, until};
 use crate::table::{Waiter, wake};
+use crate::timespec::{duration, until};
 use crate::wait::Limit;
 
 /// The bits that match every waiter for an address.

@@ -9,27 +9,24 @@
 //! thread blocks, and the mask does not, makes the call poll, and is so delivered. (A signal that
 //! the thread does not block is not blocked by the mask while the call waits.)
 
+mod mask;
 mod waiting;
 
 use std::ffi::{c_int, c_void};
-use std::os::fd::{FromRawFd, OwnedFd};
 use std::time::Duration;
 
 use libc::{epoll_event, fd_set, nfds_t, pollfd, sigset_t, timespec, timeval};
 use overlapped::signal::{Restart, interruptible};
 
-use super::time::duration;
 use crate::caller::Call;
 use crate::query::Direction;
 use crate::raw::{AGAIN, INVALID, Outcome, call, give_int};
 use crate::symbols::Symbol;
+use crate::timespec::{duration, from_duration};
 use crate::wait::{Limit, ready};
+use mask::unblocked_by;
+pub(crate) use mask::{MASK_SIZE, NO_MASK, signal_descriptor};
 use waiting::WaitStrategy;
-
-/// The kernel's size of a signal mask.
-pub(crate) const MASK_SIZE: usize = 8;
-
-pub(crate) const NO_MASK: *const sigset_t = std::ptr::null();
 
 unsafe fn poll_kernel(
     asked: *mut pollfd,
@@ -37,17 +34,10 @@ unsafe fn poll_kernel(
     limit: Option<Duration>,
     mask: *const sigset_t,
 ) -> Outcome {
-    let mut time = limit.map(time_of);
+    let mut time = limit.map(from_duration);
     let time = time.as_mut().map_or(std::ptr::null_mut(), |time| time as *mut timespec);
     // SAFETY: the caller's promise, handed on.
     unsafe { call!(ppoll, asked, count, time, mask, MASK_SIZE) }
-}
-
-fn time_of(span: Duration) -> timespec {
-    timespec {
-        tv_sec: i64::try_from(span.as_secs()).unwrap_or(i64::MAX),
-        tv_nsec: i64::from(span.subsec_nanos()),
-    }
 }
 
 /// poll(2).
@@ -132,30 +122,6 @@ pub(crate) unsafe fn poll_by(
             asked.iter().map(|one| (one.fd, one.events as u32)).collect()
         },
     )
-}
-
-/// Returns the signals that the thread blocks and a mask does not; `None` if there are none. (The
-/// others are delivered anyway, and would count as blocked while they are.)
-unsafe fn unblocked_by(mask: *const sigset_t) -> Option<u64> {
-    // SAFETY: the caller's promise: null, or a mask, of the kernel's size at least.
-    let mask = unsafe { mask.cast::<u64>().as_ref() }?;
-    let mut blocked = 0u64;
-    // SAFETY: the call changes nothing; the place has the kernel's size.
-    unsafe { call!(rt_sigprocmask, libc::SIG_BLOCK, 0, &raw mut blocked, MASK_SIZE) };
-    let signals = blocked & !mask;
-    (signals != 0).then_some(signals)
-}
-
-/// Makes a descriptor that is readable while one of these signals is pending and blocked.
-pub(crate) fn signal_descriptor(signals: u64) -> Result<OwnedFd, Outcome> {
-    let flags = libc::SFD_CLOEXEC | libc::SFD_NONBLOCK;
-    // SAFETY: the set is borrowed for the call, which returns a new descriptor, or an error.
-    let made = unsafe { call!(signalfd4, -1i32, &raw const signals, MASK_SIZE, flags) };
-    if made < 0 {
-        return Err(made);
-    }
-    // SAFETY: the call above has made it.
-    Ok(unsafe { OwnedFd::from_raw_fd(made as c_int) })
 }
 
 /// Polls until something is ready, or an error, or the limit is reached.
@@ -250,7 +216,7 @@ const SET_SIZE: usize = libc::FD_SETSIZE;
 
 impl Sets {
     unsafe fn kernel(self, limit: Option<Duration>, mask: *const sigset_t) -> Outcome {
-        let mut time = limit.map(time_of);
+        let mut time = limit.map(from_duration);
         let time = time.as_mut().map_or(std::ptr::null_mut(), |time| time as *mut timespec);
         let mask = [mask.cast::<c_void>().addr(), MASK_SIZE];
         // SAFETY: the caller's promise, handed on.

@@ -7,7 +7,7 @@ use std::time::Duration;
 use libc::epoll_event;
 use overlapped::time::{sleep, try_sleep};
 
-use super::signal_descriptor;
+use super::mask::signal_descriptor;
 use crate::caller::Call;
 use crate::errors::error_number;
 use crate::query::Direction;

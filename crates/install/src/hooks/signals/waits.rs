@@ -12,11 +12,11 @@ use overlapped::signal::{Restart, interruptible};
 
 use crate::caller::Call;
 use crate::hooks::readiness::{MASK_SIZE, NO_MASK, poll_by, signal_descriptor};
-use crate::hooks::time::duration;
 use crate::next::next;
 use crate::query::Direction;
 use crate::raw::{AGAIN, INTERRUPTED, INVALID, Outcome, call, give_int};
 use crate::symbols::Symbol;
+use crate::timespec::duration;
 use crate::wait::{Limit, ready};
 
 type Pause = unsafe extern "C" fn() -> c_int;

@@ -21,38 +21,25 @@
 
 mod stream;
 
-use std::cell::Cell;
 use std::ffi::{c_char, c_int, c_void};
 
 use libc::FILE;
 
 use super::must_fit;
 use super::pthread::ALL;
-use crate::caller::{Call, is_ours};
+use crate::caller::{Call, adjust_locked_streams};
 use crate::next::next;
 use crate::symbols::Symbol;
 use crate::table::wake;
 
-use stream::{Fill, Locked, Reading, begin};
+use stream::{Fill, Locked, OfStream, Reading, Unlock, begin};
 
-type OfStream = unsafe extern "C" fn(*mut FILE) -> c_int;
-type Unlock = unsafe extern "C" fn(*mut FILE);
 type Read = unsafe extern "C" fn(*mut c_void, usize, usize, *mut FILE) -> usize;
 type Gets = unsafe extern "C" fn(*mut c_char, c_int, *mut FILE) -> *mut c_char;
 type GetDelim = unsafe extern "C" fn(*mut *mut c_char, *mut usize, c_int, *mut FILE) -> isize;
 
 unsafe extern "C" {
     static stdin: *mut FILE;
-}
-
-thread_local! {
-    /// The number of streams that the calling tasklet has locked by flockfile.
-    static LOCKED_STREAMS: Cell<usize> = const { Cell::new(0) };
-}
-
-/// Tells whether the caller has locked a stream by flockfile(3).
-pub(crate) fn has_locked_stream() -> bool {
-    LOCKED_STREAMS.get() > 0
 }
 
 /// fread(3).
@@ -276,13 +263,6 @@ pub(crate) unsafe extern "C" fn getchar() -> c_int {
     unsafe { fgetc(stdin) }
 }
 
-/// Adjusts the number of streams that a tasklet has locked.
-fn adjust_locked(by: isize) {
-    if is_ours() {
-        LOCKED_STREAMS.set(LOCKED_STREAMS.get().saturating_add_signed(by));
-    }
-}
-
 /// flockfile(3).
 #[cfg_attr(not(target_feature = "crt-static"), unsafe(no_mangle))]
 pub(crate) unsafe extern "C" fn flockfile(stream: *mut FILE) {
@@ -293,7 +273,7 @@ pub(crate) unsafe extern "C" fn flockfile(stream: *mut FILE) {
         // SAFETY: as above.
         None => unsafe { real(stream) },
     }
-    adjust_locked(1);
+    adjust_locked_streams(1);
 }
 
 /// ftrylockfile(3).
@@ -303,7 +283,7 @@ pub(crate) unsafe extern "C" fn ftrylockfile(stream: *mut FILE) -> c_int {
     // SAFETY: the caller's promise, handed on.
     let outcome = unsafe { real(stream) };
     if outcome == 0 {
-        adjust_locked(1);
+        adjust_locked_streams(1);
     }
     outcome
 }
@@ -313,7 +293,7 @@ pub(crate) unsafe extern "C" fn ftrylockfile(stream: *mut FILE) -> c_int {
 pub(crate) unsafe extern "C" fn funlockfile(stream: *mut FILE) {
     let real: Unlock = next!(funlockfile);
     let address = stream.addr();
-    adjust_locked(-1);
+    adjust_locked_streams(-1);
     // SAFETY: the caller's promise, handed on.
     unsafe { real(stream) };
     wake(address, 1, ALL);

@@ -7,8 +7,7 @@ use std::sync::{Mutex, PoisonError};
 
 use libc::FILE;
 
-use super::{LOCKED_STREAMS, OfStream, Unlock};
-use crate::caller::{Call, ON, is_marked};
+use crate::caller::{Call, ON, has_locked_stream, is_marked};
 use crate::hooks::pthread::{ALL, LockWait, RECHECK_INTERVAL};
 use crate::next::next;
 use crate::query::{Direction, is_nonblocking, socket_limit};
@@ -16,6 +15,10 @@ use crate::raw::{call, give_int};
 use crate::symbols::Symbol;
 use crate::table::{Waiter, WakeSource, wake};
 use crate::wait::{Limit, ready};
+
+/// A function of libc that takes a stream.
+pub(super) type OfStream = unsafe extern "C" fn(*mut FILE) -> c_int;
+pub(super) type Unlock = unsafe extern "C" fn(*mut FILE);
 
 unsafe extern "C" {
     static stdout: *mut FILE;
@@ -193,7 +196,7 @@ pub(super) unsafe fn begin(
     stream: *mut FILE,
     is_enough: impl FnOnce(&[u8]) -> bool,
 ) -> (Option<Reading>, Option<Locked>) {
-    if !(ON.load(Relaxed) && is_marked()) || LOCKED_STREAMS.get() > 0 {
+    if !(ON.load(Relaxed) && is_marked()) || has_locked_stream() {
         return (None, None);
     }
     // Other tasklets may run in here, and never while the stream is locked.

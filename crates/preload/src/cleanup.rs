@@ -10,9 +10,9 @@ use std::cell::Cell;
 use std::ffi::{c_int, c_void};
 use std::ptr::null_mut;
 
-use crate::end::current_record;
 use crate::enter::leave;
 use crate::next::real;
+use crate::own::current_record;
 
 /// `__pthread_unwind_buf_t`: the registers that `sigsetjmp` has saved, without a signal mask; then
 /// libc's words.

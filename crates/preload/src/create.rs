@@ -145,7 +145,7 @@ unsafe extern "C" {
 fn begin(host: &Spawner, requested: Attributes, body: Body) -> Result<Arc<Record>, c_int> {
     let _inside = LibraryCall::begin();
     let state = state();
-    let record = Arc::new(Record::new(state, requested.is_detached, inherited()));
+    let record = Arc::new(Record::new(requested.is_detached, inherited()));
     let theirs = Arc::clone(&record);
     let builder = move || {
         let size = requested.stack_size.max(STACK_MIN).saturating_add(STACK_BESIDE);
@@ -156,7 +156,11 @@ fn begin(host: &Spawner, requested: Attributes, body: Body) -> Result<Arc<Record
         let (start, argument) = body.take();
         let shown = Arc::clone(&theirs);
         // SAFETY: pthread_create's caller's promise.
-        unsafe { run_as_thread(theirs, start, argument, move || unmarked(|| register(&shown))) };
+        unsafe {
+            run_as_thread(theirs, state, start, argument, move || {
+                unmarked(|| register(state, &shown));
+            });
+        };
     };
     let is_begun = if in_tasklet() && may_wait() {
         builder().spawn(run).is_ok()
@@ -178,11 +182,10 @@ fn begin(host: &Spawner, requested: Attributes, body: Body) -> Result<Arc<Record
 }
 
 /// Registers the calling tasklet by the name that others have for it.
-fn register(record: &Arc<Record>) {
+fn register(state: &State, record: &Arc<Record>) {
     // SAFETY: the call has no conditions.
     let id = unsafe { libc::pthread_self() } as usize;
     record.id.store(id, Release);
-    let state: &State = record.state;
     state.records().insert(id, Arc::clone(record));
     record.begun.set();
 }

@@ -16,15 +16,16 @@ use std::cell::Cell;
 use std::ffi::{c_int, c_void};
 use std::ptr::null_mut;
 use std::sync::Arc;
-use std::sync::OnceLock;
 use std::sync::atomic::Ordering::Relaxed;
 
 use overlapped::task::shield;
 use overlapped_install::preload::{leave_handlers, unmarked};
 
 use crate::cleanup;
-use crate::enter::enter;
+use crate::enter::{Start, enter};
+use crate::key::Key;
 use crate::next::real;
+use crate::own::{OWN, Own, own};
 use crate::program::{is_main_thread, is_program_code};
 use crate::record::Record;
 use crate::state::{State, existing_state};
@@ -32,78 +33,27 @@ use crate::state::{State, existing_state};
 /// The rounds of destructors, as `PTHREAD_DESTRUCTOR_ITERATIONS`, to which the library keeps.
 const ROUNDS: u32 = 4;
 
-/// The part of a tasklet's state that only it uses: the value of the key.
-struct Own {
-    record: Arc<Record>,
-    /// The stack pointer for [`leave`](crate::enter::leave); 0 outside of `enter`.
-    bottom: Cell<usize>,
-    rounds: Cell<u32>,
-}
-
-/// A thread of the program that has stayed one: the value of the other key.
+/// A thread of the program that has stayed one: the value of [`THREAD`].
 struct Thread {
     /// The process in which it was started.
     state: &'static State,
     rounds: Cell<u32>,
 }
 
-/// A key of pthread_key_create(3), made when it is first needed, with its values' destructor.
-struct Key(OnceLock<Option<libc::pthread_key_t>>, unsafe extern "C" fn(*mut c_void));
-
-static OWN: Key = Key(OnceLock::new(), destroy);
-static THREAD: Key = Key(OnceLock::new(), destroy_thread);
-
-impl Key {
-    /// Makes the key; returns whether it exists.
-    fn make(&self) -> bool {
-        let made = self.0.get_or_init(|| {
-            let mut key = 0;
-            // SAFETY: the function has the right type and stays loaded.
-            let outcome = unsafe { libc::pthread_key_create(&mut key, Some(self.1)) };
-            (outcome == 0).then_some(key)
-        });
-        made.is_some()
-    }
-
-    fn number(&self) -> Option<libc::pthread_key_t> {
-        self.0.get().copied().flatten()
-    }
-
-    /// The caller's value.
-    fn get(&self) -> *mut c_void {
-        // SAFETY: the key is never deleted.
-        self.number().map_or(null_mut(), |key| unsafe { libc::pthread_getspecific(key) })
-    }
-
-    /// Stores a value for the destructor; returns whether there was room.
-    fn keep(&self, value: *mut c_void) -> bool {
-        // SAFETY: the key is never deleted.
-        self.number().is_some_and(|key| unsafe { libc::pthread_setspecific(key, value) } == 0)
-    }
-}
+static THREAD: Key = Key::new();
 
 /// Makes the key of tasklets.
 pub(crate) fn prepare() -> Result<(), String> {
-    match OWN.make() {
+    match OWN.make(destroy) {
         true => Ok(()),
         false => Err("no key of pthread_key_create is free".into()),
     }
 }
 
-fn own() -> *mut Own {
-    OWN.get().cast()
-}
-
-/// Returns the calling tasklet's record.
-pub(crate) fn current_record() -> Option<Arc<Record>> {
-    // SAFETY: null, or the value below, which only this tasklet frees, at its end.
-    unsafe { own().as_ref() }.map(|own| Arc::clone(&own.record))
-}
-
 /// Has the calling thread, which its creator has counted in `state`, uncounted at its end.
 pub(crate) fn count_until_end(state: &'static State) {
     let thread = Box::into_raw(Box::new(Thread { state, rounds: Cell::new(0) }));
-    if !(THREAD.make() && THREAD.keep(thread.cast())) {
+    if !(THREAD.make(destroy_thread) && THREAD.keep(thread.cast())) {
         // SAFETY: no other code has the box.
         drop(unsafe { Box::from_raw(thread) });
         // Its end would be missed, so no thread waits for it.
@@ -136,11 +86,12 @@ unsafe extern "C" fn destroy_thread(value: *mut c_void) {
 /// The caller meets the conditions of `start`.
 pub(crate) unsafe fn run_as_thread(
     record: Arc<Record>,
-    start: crate::enter::Start,
+    state: &'static State,
+    start: Start,
     argument: *mut c_void,
     begun: impl FnOnce(),
 ) {
-    let own = Box::new(Own { record, bottom: Cell::new(0), rounds: Cell::new(0) });
+    let own = Box::new(Own { record, state, bottom: Cell::new(0), rounds: Cell::new(0) });
     let own = Box::into_raw(own);
     if !OWN.keep(own.cast()) {
         // Its joiner would wait for ever.
@@ -165,25 +116,25 @@ unsafe extern "C" fn destroy(value: *mut c_void) {
     if own.rounds.get() < ROUNDS && OWN.keep(place.cast()) {
         return;
     }
-    let record = Arc::clone(&own.record);
+    let (record, state) = (Arc::clone(&own.record), own.state);
     // SAFETY: the key no longer has the value.
     drop(unsafe { Box::from_raw(place) });
-    if !record.state.is_current() {
+    if !state.is_current() {
         // This is the first thread of a child of fork(2).
         exit_after_last_thread();
     }
-    unmarked(|| finish(&record));
+    unmarked(|| finish(state, &record));
 }
 
-fn finish(record: &Record) {
-    record.state.live.fetch_sub(1, Relaxed);
+fn finish(state: &State, record: &Record) {
+    state.live.fetch_sub(1, Relaxed);
     let is_detached = {
         let mut life = record.life();
         life.is_over = true;
         life.is_detached
     };
     if is_detached {
-        record.state.records().remove(&record.id.load(Relaxed));
+        state.records().remove(&record.id.load(Relaxed));
         return;
     }
     record.ended.set();

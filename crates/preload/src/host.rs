@@ -10,18 +10,7 @@ use overlapped::{Config, RunError};
 use crate::end;
 use crate::program::LibraryCall;
 use crate::report;
-use crate::state::state;
-
-/// The host of a process.
-#[derive(Default)]
-pub(crate) enum Host {
-    /// No thread has been started.
-    #[default]
-    Absent,
-    Runs(Spawner),
-    /// No scheduler can run here, so threads stay threads.
-    Refused,
-}
+use crate::state::{Host, state};
 
 /// Returns the spawner of the host, which the first call starts; `None` if there can be none.
 pub(crate) fn host() -> Option<Spawner> {

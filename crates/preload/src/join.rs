@@ -7,11 +7,11 @@ use std::time::Duration;
 
 use libc::{clockid_t, pthread_t, timespec};
 use overlapped::task::shield;
-use overlapped_install::preload::write_join_result;
+use overlapped_install::preload::{time_until, unmarked, write_join_result};
 
 use crate::next::real;
 use crate::record::Record;
-use crate::state::record;
+use crate::state::{State, existing_state};
 
 /// Waits for a tasklet's end; returns its value, or the number of the error. `None`: it is a
 /// thread.
@@ -19,11 +19,12 @@ pub(crate) fn join_tasklet(
     thread: pthread_t,
     limit: Option<Duration>,
 ) -> Option<Result<usize, c_int>> {
-    let record = record(thread)?;
-    Some(overlapped_install::preload::unmarked(|| join(&record, limit)))
+    let state = existing_state()?;
+    let record = state.record(thread)?;
+    Some(unmarked(|| join(state, &record, limit)))
 }
 
-fn join(record: &Arc<Record>, limit: Option<Duration>) -> Result<usize, c_int> {
+fn join(state: &State, record: &Arc<Record>, limit: Option<Duration>) -> Result<usize, c_int> {
     // SAFETY: the call has no conditions.
     if record.id.load(Relaxed) == unsafe { libc::pthread_self() } as usize {
         return Err(libc::EDEADLK);
@@ -49,13 +50,13 @@ fn join(record: &Arc<Record>, limit: Option<Duration>) -> Result<usize, c_int> {
     }
     let value = life.value;
     drop(life);
-    release(record);
+    release(state, record);
     Ok(value)
 }
 
 /// Releases a tasklet that no call will join any more, whether or not it has ended.
-fn release(record: &Arc<Record>) {
-    record.state.records().remove(&record.id.load(Relaxed));
+fn release(state: &State, record: &Arc<Record>) {
+    state.records().remove(&record.id.load(Relaxed));
     record.released.set();
 }
 
@@ -87,7 +88,7 @@ pub(crate) unsafe extern "C" fn pthread_clockjoin_np(
     moment: *const timespec,
 ) -> c_int {
     // SAFETY: the caller's promise: null, or a time.
-    let limit = match unsafe { overlapped_install::preload::time_until(clock, moment) } {
+    let limit = match unsafe { time_until(clock, moment) } {
         Ok(limit) => limit,
         Err(error) => return error,
     };
@@ -111,12 +112,13 @@ pub(crate) unsafe extern "C" fn pthread_clockjoin_np(
 /// pthread_detach(3).
 #[unsafe(no_mangle)]
 pub(crate) unsafe extern "C" fn pthread_detach(thread: pthread_t) -> c_int {
-    let Some(record) = record(thread) else {
+    let found = existing_state().and_then(|state| Some((state, state.record(thread)?)));
+    let Some((state, record)) = found else {
         let detach: unsafe extern "C" fn(pthread_t) -> c_int = real!(pthread_detach);
         // SAFETY: the caller's promise, handed on.
         return unsafe { detach(thread) };
     };
-    overlapped_install::preload::unmarked(|| {
+    unmarked(|| {
         let mut life = record.life();
         if life.is_detached {
             return libc::EINVAL;
@@ -125,7 +127,7 @@ pub(crate) unsafe extern "C" fn pthread_detach(thread: pthread_t) -> c_int {
         let is_over = life.is_over;
         drop(life);
         if is_over {
-            release(&record);
+            release(state, &record);
         }
         0
     })

@@ -5,8 +5,8 @@ use std::ffi::{CStr, c_char, c_int};
 
 use libc::{pthread_attr_t, pthread_t};
 
-use crate::end::current_record;
 use crate::next::real;
+use crate::own::current_record;
 use crate::record::{NAME_LEN, Name};
 use crate::state::record;
 

@@ -6,15 +6,11 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use overlapped::sync::Event;
 
-use crate::state::State;
-
 /// The `pthread_t` of a tasklet that has not begun.
 pub(crate) const NOBODY: usize = 0;
 
 /// The state that a tasklet shares with its joiners.
 pub(crate) struct Record {
-    /// The process in which it was started.
-    pub(crate) state: &'static State,
     /// Its `pthread_t`, set before `begun`.
     pub(crate) id: AtomicUsize,
     pub(crate) begun: Event,
@@ -44,9 +40,8 @@ pub(crate) struct Life {
 }
 
 impl Record {
-    pub(crate) fn new(state: &'static State, is_detached: bool, name: Name) -> Record {
+    pub(crate) fn new(is_detached: bool, name: Name) -> Record {
         Record {
-            state,
             id: AtomicUsize::new(NOBODY),
             begun: Event::new(),
             ended: Event::new(),

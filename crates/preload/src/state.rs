@@ -9,8 +9,20 @@ use std::sync::atomic::Ordering::{AcqRel, Acquire, Release};
 use std::sync::atomic::{AtomicPtr, AtomicUsize};
 use std::sync::{Arc, Mutex, MutexGuard, Once, PoisonError};
 
-use crate::host::Host;
+use overlapped::task::Spawner;
+
 use crate::record::Record;
+
+/// The host of a process.
+#[derive(Default)]
+pub(crate) enum Host {
+    /// No thread has been started.
+    #[default]
+    Absent,
+    Runs(Spawner),
+    /// No scheduler can run here, so threads stay threads.
+    Refused,
+}
 
 /// The state of a process.
 #[derive(Default)]
@@ -77,6 +89,11 @@ impl State {
         matches!(*host, Host::Runs(_))
     }
 
+    /// Returns the tasklet that a `pthread_t` names, if it names one.
+    pub(crate) fn record(&self, thread: libc::pthread_t) -> Option<Arc<Record>> {
+        self.records().get(&(thread as usize)).cloned()
+    }
+
     pub(crate) fn records(&self) -> MutexGuard<'_, HashMap<usize, Arc<Record>>> {
         self.records.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -84,5 +101,5 @@ impl State {
 
 /// Returns the tasklet that a `pthread_t` names, if it names one.
 pub(crate) fn record(thread: libc::pthread_t) -> Option<Arc<Record>> {
-    existing_state()?.records().get(&(thread as usize)).cloned()
+    existing_state()?.record(thread)
 }

@@ -6,13 +6,14 @@ use std::cell::Cell;
 use std::ffi::{c_int, c_void};
 use std::mem::MaybeUninit;
 use std::ptr::null_mut;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering::SeqCst};
 use std::thread;
 
 use overlapped_install::{scope, spawn};
 use support::c::{Attributes, CMutex, Shared};
-use support::{ms, run_in_tasklet};
+use support::{eventually, ms, run_in_tasklet, until_waits};
 
 const NORMAL: c_int = libc::PTHREAD_MUTEX_NORMAL;
 const RECURSIVE: c_int = libc::PTHREAD_MUTEX_RECURSIVE;
@@ -39,14 +40,19 @@ fn what_the_thread_has_locked_its_tasklets_have_not() {
             assert_eq!((theirs.try_lock(), theirs.unlock()), (libc::EBUSY, libc::EPERM));
             // A tasklet of the library alone.
             let mutex = Arc::new(CMutex::with_attributes(kind, Attributes::default()));
-            let native = mutex.clone();
+            let (native, is_tried) = (mutex.clone(), Rc::new(Cell::new(false)));
+            let tried = is_tried.clone();
             let holder = overlapped::spawn(move || {
                 assert_eq!(native.lock(), 0);
-                overlapped::time::sleep(ms(5));
+                while !tried.get() {
+                    overlapped::yield_now();
+                }
                 assert_eq!(native.unlock(), 0);
             });
             overlapped::yield_now();
             assert_eq!(mutex.try_lock(), libc::EBUSY);
+            is_tried.set(true);
+            // It waits before the holder runs again.
             assert_eq!((mutex.lock(), mutex.unlock()), (0, 0));
             holder.join().unwrap();
         });
@@ -71,8 +77,7 @@ fn a_writer_is_told_that_it_waits_for_itself_and_its_neighbours_wait_for_it() {
             let locked = libc::pthread_rwlock_rdlock(theirs.get());
             (locked, libc::pthread_rwlock_unlock(theirs.get()))
         });
-        thread::sleep(ms(5));
-        assert!(!reader.is_finished());
+        until_waits(reader.id());
         // SAFETY: as above.
         assert_eq!(unsafe { libc::pthread_rwlock_unlock(lock.get()) }, 0);
         assert_eq!(reader.join().unwrap(), (0, 0));
@@ -110,7 +115,7 @@ fn mutexes_that_inherit_or_are_shared_let_one_in() {
                     s.spawn(|| {
                         assert_eq!(mutex.lock(), 0);
                         let before = count.get();
-                        thread::sleep(ms(1));
+                        thread::yield_now();
                         count.set(before + 1);
                         assert_eq!(mutex.unlock(), 0);
                     });
@@ -156,9 +161,7 @@ fn an_owner_is_its_thread_to_everything_else() {
             assert_eq!(status, 0);
         }
         assert_eq!(mutex.unlock(), 0);
-        while NOTED.load(SeqCst) < 3 {
-            thread::sleep(ms(1));
-        }
+        eventually("both timers and the signal are noted", || NOTED.load(SeqCst) >= 3);
     });
 }
 
@@ -201,7 +204,7 @@ fn a_routine_that_unwinds_is_run_again_by_the_next() {
     static ONCE: Shared<c_int> = Shared::new(0);
     static RUNS: AtomicU32 = AtomicU32::new(0);
     extern "C-unwind" fn routine() {
-        thread::sleep(ms(5));
+        thread::yield_now();
         if RUNS.fetch_add(1, SeqCst) == 0 {
             panic!("as it should");
         }
@@ -325,7 +328,7 @@ fn a_static_of_cpps_is_made_once_although_making_waits() {
                 for _ in 0..5 {
                     s.spawn(|| {
                         if acquire(guard.get()) == 1 {
-                            thread::sleep(ms(20));
+                            thread::yield_now();
                             made.set(made.get() + 1);
                             release(guard.get());
                         }

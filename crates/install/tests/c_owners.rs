@@ -15,7 +15,7 @@ use std::thread;
 
 use overlapped_install::{scope, spawn};
 use support::c::{Attributes, CMutex, Shared};
-use support::{ms, run_in_tasklet};
+use support::{ms, run_in_tasklet, until_waits};
 
 const NORMAL: c_int = libc::PTHREAD_MUTEX_NORMAL;
 const RECURSIVE: c_int = libc::PTHREAD_MUTEX_RECURSIVE;
@@ -143,7 +143,7 @@ fn a_killed_owner_is_a_dead_one() {
         assert_eq!(mutex.try_lock(), libc::EBUSY);
         let theirs = mutex.clone();
         let waiter = spawn(move || (theirs.lock(), consistent(&theirs), theirs.unlock()));
-        thread::sleep(ms(5));
+        until_waits(waiter.id());
         holder.kill();
         // The tasklet ended with the kill pending.
         drop(holder.join());
@@ -237,7 +237,7 @@ fn a_process_that_is_killed_while_a_tasklet_has_a_mutex_leaves_it_to_others() {
     file.write_all(&[0; size_of::<CMutex>()]).unwrap();
     let mutex = map(&file);
     let made = CMutex::with_attributes(NORMAL, Attributes { shared: true, ..ROBUST });
-    // SAFETY: nobody uses it yet; its bytes are all there is to it.
+    // SAFETY: no other code uses it yet; it consists of its bytes.
     unsafe { mutex.get().copy_from(made.get(), 1) };
     let mut child = Command::new(std::env::current_exe().unwrap())
         .args([thread::current().name().unwrap(), "--exact", "--nocapture", "--test-threads=1"])
@@ -251,8 +251,7 @@ fn a_process_that_is_killed_while_a_tasklet_has_a_mutex_leaves_it_to_others() {
     assert_eq!(mutex.try_lock(), libc::EBUSY);
     run_in_tasklet(|| {
         let waiter = spawn(|| (mutex.lock(), consistent(mutex), mutex.unlock()));
-        thread::sleep(ms(20));
-        assert!(!waiter.is_finished());
+        until_waits(waiter.id());
         child.kill().unwrap();
         child.wait().unwrap();
         assert_eq!(waiter.join().unwrap(), (libc::EOWNERDEAD, 0, 0));

@@ -14,7 +14,7 @@ use std::thread;
 
 use libc::FILE;
 use overlapped_install::spawn;
-use support::{ms, run_in_tasklet};
+use support::{ms, run_in_tasklet, until_waits};
 
 unsafe extern "C" {
     fn getline(text: *mut *mut c_char, room: *mut usize, stream: *mut FILE) -> isize;
@@ -273,7 +273,7 @@ fn a_stream_that_a_thread_or_a_neighbour_has_locked_blocks_the_tasklet_alone() {
                     has_read.set(true);
                     line
                 });
-                thread::sleep(ms(10));
+                thread::yield_now(); // It waits for the lock.
                 assert!(!has_read.get());
                 // SAFETY: as above.
                 unsafe { funlockfile(stream.0) };
@@ -284,7 +284,7 @@ fn a_stream_that_a_thread_or_a_neighbour_has_locked_blocks_the_tasklet_alone() {
 }
 
 #[test]
-fn a_neighbour_has_its_turn_while_nobody_holds_the_stream() {
+fn a_neighbour_has_its_turn_while_the_stream_is_free() {
     let (mut ours, stream) = Stream::pair();
     ours.write_all(&[b'x'; 2000]).unwrap();
     run_in_tasklet(|| {
@@ -330,7 +330,7 @@ fn a_kill_is_an_error_of_the_stream() {
             let read = stream.fread(1, 1);
             (read, std::io::Error::last_os_error().raw_os_error())
         });
-        thread::sleep(ms(5));
+        until_waits(reader.id());
         reader.kill();
         let killed = reader.join().unwrap();
         assert_eq!(killed.1, Some(libc::ECANCELED));

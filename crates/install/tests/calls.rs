@@ -8,7 +8,7 @@ use std::os::unix::fs::FileExt;
 use std::os::unix::net::UnixStream;
 
 use overlapped_install::spawn;
-use support::{ms, overlap, path, run_in_tasklet};
+use support::{ms, overlap, path, run_in_tasklet, until_a_thread_is_in, until_waits};
 
 fn pollfd(stream: &impl AsRawFd, events: i16) -> libc::pollfd {
     libc::pollfd { fd: stream.as_raw_fd(), events, revents: 0 }
@@ -19,10 +19,10 @@ fn poll_waits_for_one_of_several() {
     run_in_tasklet(|| {
         let (mut a, b) = UnixStream::pair().unwrap();
         let (_c, d) = UnixStream::pair().unwrap();
-        spawn(move || {
-            std::thread::sleep(ms(20));
+        // It first runs when the poll waits; `a` stays open as long as the handle is there.
+        let _writer = spawn(move || {
             a.write_all(b"x").unwrap();
-            std::thread::sleep(ms(20));
+            a
         });
         // One descriptor occurs twice, and one is invalid.
         let mut asked =
@@ -45,10 +45,8 @@ fn poll_waits_for_one_of_several() {
 fn select_waits_and_says_how_much_time_is_left() {
     run_in_tasklet(|| {
         let (mut a, b) = UnixStream::pair().unwrap();
-        spawn(move || {
-            std::thread::sleep(ms(20));
-            a.write_all(b"x").unwrap();
-        });
+        // It first runs when the select waits.
+        spawn(move || a.write_all(b"x").unwrap());
         let fd = b.as_raw_fd();
         // SAFETY: a set of one, and a time.
         unsafe {
@@ -99,7 +97,7 @@ fn a_fifo_is_opened_when_its_other_end_is() {
         assert_eq!(unsafe { libc::mkfifo(name.as_ptr(), 0o600) }, 0);
         let theirs = path.clone();
         let reader = spawn(move || std::fs::read(theirs).unwrap());
-        std::thread::sleep(ms(20));
+        until_waits(reader.id());
         std::fs::write(&path, b"through").unwrap();
         assert_eq!(reader.join().unwrap(), b"through");
         std::fs::remove_file(path).unwrap();
@@ -145,7 +143,8 @@ fn locks_of_files_wait_for_a_neighbour() {
         first.lock().unwrap();
         let second = std::fs::File::open(&path).unwrap();
         let waiting = spawn(move || second.lock().unwrap());
-        std::thread::sleep(ms(20));
+        until_waits(waiting.id());
+        until_a_thread_is_in(libc::SYS_flock);
         assert!(!waiting.is_finished());
         first.unlock().unwrap();
         waiting.join().unwrap();
@@ -159,7 +158,7 @@ fn locks_of_records_wait_for_a_neighbour() {
         // SAFETY: zeros are a whole file.
         let mut record: libc::flock = unsafe { std::mem::zeroed() };
         record.l_type = kind as libc::c_short;
-        // SAFETY: a record, lent for the call.
+        // SAFETY: a record, borrowed for the call.
         match unsafe { libc::fcntl(file.as_raw_fd(), libc::F_OFD_SETLKW, &raw mut record) } {
             -1 => Err(io::Error::last_os_error()),
             _ => Ok(()),
@@ -174,7 +173,7 @@ fn locks_of_records_wait_for_a_neighbour() {
         let (first, second) = (open(), open());
         lock(&first, libc::F_WRLCK).unwrap();
         let waiting = spawn(move || lock(&second, libc::F_WRLCK).unwrap());
-        std::thread::sleep(ms(20));
+        until_waits(waiting.id());
         assert!(!waiting.is_finished());
         lock(&first, libc::F_UNLCK).unwrap();
         waiting.join().unwrap();
@@ -278,7 +277,7 @@ fn recv_with_waitall_fills_the_buffer() {
             }
         });
         let mut bytes = [0u8; 10];
-        // SAFETY: the buffer is lent for the call.
+        // SAFETY: the buffer is borrowed for the call.
         let count =
             unsafe { libc::recv(b.as_raw_fd(), bytes.as_mut_ptr().cast(), 10, libc::MSG_WAITALL) };
         assert_eq!((count, bytes), (10, [0, 1, 2, 3, 4, 5, 6, 7, 8, 9]));
@@ -350,7 +349,7 @@ fn what_a_file_or_a_pipe_has_is_moved_to_who_waits_for_it() {
         assert_eq!(splice(libc::SPLICE_F_NONBLOCK), -1);
         assert_eq!(io::Error::last_os_error().raw_os_error(), Some(libc::EAGAIN));
         let writer = spawn(move || {
-            std::thread::sleep(ms(20));
+            until_a_thread_is_in(libc::SYS_splice);
             tx.write_all(b"hello").unwrap();
             tx
         });
@@ -411,7 +410,7 @@ fn message_queues_wait_and_their_limits_are_moments() {
     run_in_tasklet(|| {
         let name = std::ffi::CString::new(format!("/overlapped-calls-{}", std::process::id()));
         let name = name.unwrap();
-        // SAFETY: a name, attributes and buffers, lent for the calls.
+        // SAFETY: a name, attributes and buffers, borrowed for the calls.
         unsafe {
             let mut attributes: libc::mq_attr = std::mem::zeroed();
             (attributes.mq_maxmsg, attributes.mq_msgsize) = (1, 8);
@@ -437,7 +436,7 @@ fn message_queues_wait_and_their_limits_are_moments() {
             let malformed = libc::timespec { tv_sec: 1, tv_nsec: -1 };
             assert_eq!(receive(&malformed), Err(Some(libc::EINVAL)));
             let receiver = spawn(move || [receive(std::ptr::null()), receive(std::ptr::null())]);
-            std::thread::sleep(ms(20));
+            until_waits(receiver.id());
             for byte in [b"a", b"b"] {
                 assert_eq!(libc::mq_send(queue, byte.as_ptr().cast(), 1, 0), 0);
             }
@@ -516,12 +515,12 @@ fn many_wait_for_one_descriptor_by_poll() {
                     // Among many: an epoll instance of its own, of which a port's takes 500.
                     let mut two = [pollfd(&*b, libc::POLLIN), pollfd(&*b, libc::POLLIN)];
                     let count = if number % 2 == 0 { 1 } else { 2 };
-                    // SAFETY: so many entries.
+                    // SAFETY: `count` entries.
                     unsafe { libc::poll(two.as_mut_ptr(), count, 60_000) }
                 })
             })
             .collect();
-        std::thread::sleep(ms(20));
+        waiters.iter().for_each(|waiter| until_waits(waiter.id()));
         a.write_all(b"x").unwrap();
         for (number, waiter) in waiters.into_iter().enumerate() {
             assert_eq!(waiter.join().unwrap(), if number % 2 == 0 { 1 } else { 2 });

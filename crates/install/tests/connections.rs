@@ -47,7 +47,7 @@ fn unix_bytes(path: &std::path::Path) -> Vec<u8> {
 
 fn connect(fd: &impl AsRawFd, address: &[u8]) -> Result<c_int, Option<c_int>> {
     let len = address.len() as libc::socklen_t;
-    // SAFETY: an address, lent for the call.
+    // SAFETY: an address, borrowed for the call.
     result(unsafe { libc::connect(fd.as_raw_fd(), address.as_ptr().cast(), len) })
 }
 
@@ -82,7 +82,7 @@ fn is_nonblocking(fd: &impl AsRawFd) -> bool {
 
 fn set_nonblocking(fd: &impl AsRawFd, on: bool) {
     let mut on = c_int::from(on);
-    // SAFETY: a number, lent for the call.
+    // SAFETY: a number, borrowed for the call.
     assert_eq!(unsafe { libc::ioctl(fd.as_raw_fd(), libc::FIONBIO, &mut on) }, 0);
 }
 
@@ -139,9 +139,11 @@ fn full_unix() -> (UnixListener, Vec<u8>, Vec<OwnedFd>) {
     }
 }
 
+/// Calls `f` once the calling thread waits.
 fn soon(f: impl FnOnce() + Send + 'static) {
+    let thread = support::thread_number();
     thread::spawn(move || {
-        thread::sleep(ms(50));
+        support::until_blocked(thread, support::WAITS);
         f();
     });
 }
@@ -151,16 +153,16 @@ type Say<'a> = &'a mut dyn FnMut(&str, String);
 fn connects(say: Say<'_>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = bytes(listener.local_addr().unwrap());
-    let nobody = {
+    let closed = {
         let closed = TcpListener::bind("127.0.0.1:0").unwrap();
         bytes(closed.local_addr().unwrap())
     };
     let client = tcp();
-    say("refused", format!("{:?}", connect(&client, &nobody)));
-    say("refused again", format!("{:?}", connect(&client, &nobody)));
+    say("refused", format!("{:?}", connect(&client, &closed)));
+    say("refused again", format!("{:?}", connect(&client, &closed)));
     say("after a refusal", format!("{:?}", connect(&client, &address)));
     let other = tcp();
-    say("refused", format!("{:?}", connect(&other, &nobody)));
+    say("refused", format!("{:?}", connect(&other, &closed)));
     set_nonblocking(&other, true);
     say("nonblocking after a refusal", format!("{:?}", connect(&other, &address)));
     say("connected already", format!("{:?}", connect(&client, &address)));
@@ -354,11 +356,7 @@ fn a_plain_thread_that_is_quicker_does_not_make_the_listeners_tasklets_block_the
             drop(TcpStream::connect(address).unwrap());
             thread::sleep(ms(1));
         }
-        let late = Instant::now() + Duration::from_secs(30);
-        while TAKEN.load(Relaxed) < CLIENTS as u32 {
-            assert!(Instant::now() < late, "{} of {CLIENTS}", TAKEN.load(Relaxed));
-            thread::sleep(ms(1));
-        }
+        support::eventually("all clients are taken", || TAKEN.load(Relaxed) >= CLIENTS as u32);
         // SAFETY: a descriptor's number.
         unsafe { libc::shutdown(listener.as_raw_fd(), libc::SHUT_RD) };
         acceptors.into_iter().for_each(|acceptor| acceptor.join().unwrap());
@@ -380,7 +378,8 @@ fn a_kill_ends_an_accept_and_a_connect_and_loses_no_connection() {
             let connector = overlapped_install::spawn(move || {
                 connect(&socket(libc::AF_UNIX, libc::SOCK_STREAM), &full)
             });
-            thread::sleep(ms(1));
+            support::until_waits(acceptor.id());
+            support::until_waits(connector.id());
             let client = TcpStream::connect(address).unwrap();
             acceptor.kill();
             connector.kill();

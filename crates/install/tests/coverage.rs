@@ -15,9 +15,10 @@ use std::os::unix::net::UnixStream;
 use std::sync::atomic::{AtomicBool, AtomicPtr, Ordering::SeqCst};
 use std::sync::{Arc, Barrier, Condvar, Mutex, Once, RwLock, mpsc};
 use std::thread;
+use std::time::{Duration, Instant};
 
 use support::c::{CMutex, CSemaphore, Shared};
-use support::{ms, run_in_tasklet};
+use support::{TICKS, ms, run_in_tasklet};
 
 unsafe extern "C-unwind" {
     fn pthread_once(control: *mut c_int, routine: extern "C-unwind" fn()) -> c_int;
@@ -25,10 +26,20 @@ unsafe extern "C-unwind" {
     fn mtx_unlock(mutex: *mut libc::pthread_mutex_t) -> c_int;
 }
 
+/// Waits until the second tasklet has run, or for as long as suffices to find that it does not.
+fn let_tick(before: u32) {
+    const LIMIT: Duration = ms(300);
+    let begin = Instant::now();
+    while TICKS.load(SeqCst) == before && begin.elapsed() < LIMIT {
+        thread::sleep(ms(1));
+    }
+}
+
 /// Ends a wait from outside.
 fn soon(f: impl FnOnce() + Send + 'static) {
+    let before = TICKS.load(SeqCst);
     thread::spawn(move || {
-        thread::sleep(ms(60));
+        let_tick(before);
         f();
     });
 }
@@ -46,8 +57,9 @@ fn held(hold: impl FnOnce(&AtomicBool) + Send + 'static) {
 
 /// Reports that the object is held, and goes on holding it.
 fn go_on(holds: &AtomicBool) {
+    let before = TICKS.load(SeqCst);
     holds.store(true, SeqCst);
-    thread::sleep(ms(300));
+    let_tick(before);
 }
 
 struct Row {
@@ -218,7 +230,7 @@ fn c() -> Vec<Row> {
             }
         }),
         // libc makes its inner calls by no name.
-        waits("C: stdio that writes (`fputs`, `printf`, `fflush`), where the pipe is full", || {
+        waits("C: stdio that writes (`fputs`, `printf`, `fflush`), if the pipe is full", || {
             let (mut rx, tx) = std::io::pipe().unwrap();
             soon(move || drop(rx.read_exact(&mut vec![0; 1 << 20])));
             let bytes = vec![0u8; 1 << 20];
@@ -230,7 +242,7 @@ fn c() -> Vec<Row> {
             }
         }),
         // As above.
-        waits("C: `scanf`, `getwc`, `getc_unlocked` and their like, where they wait", || {
+        waits("C: `scanf`, `getwc`, `getc_unlocked` and similar calls, if they wait", || {
             let b = readable();
             // SAFETY: an open descriptor, which the stream closes.
             unsafe {
@@ -315,7 +327,7 @@ fn threads_of_c() -> Vec<Row> {
             soon(move || assert_eq!(theirs.post(), 0));
             assert_eq!(semaphore.wait(), 0);
         }),
-        waits("C: `pthread_once`, `call_once`, while another one is at work", || {
+        waits("C: `pthread_once`, `call_once`, while another tasklet runs it", || {
             static ONCE: Shared<c_int> = Shared::new(0);
             held(|holds| {
                 HOLDS.store((&raw const *holds).cast_mut(), SeqCst);
@@ -366,7 +378,7 @@ unsafe extern "C" {
 fn queue() {
     let name = std::ffi::CString::new(format!("/overlapped-{}", std::process::id())).unwrap();
     let mut byte = [0u8; 8];
-    // SAFETY: a name, attributes and a buffer, lent for the calls.
+    // SAFETY: a name, attributes and a buffer, borrowed for the calls.
     unsafe {
         let mut attributes: libc::mq_attr = std::mem::zeroed();
         (attributes.mq_maxmsg, attributes.mq_msgsize) = (1, 8);
@@ -374,7 +386,7 @@ fn queue() {
         let queue = libc::mq_open(name.as_ptr(), flags, 0o600, &raw mut attributes);
         if queue < 0 {
             println!("SKIPPED: no message queues: {}", std::io::Error::last_os_error());
-            return thread::sleep(ms(1)); // The row is what it is where there are some.
+            return thread::sleep(ms(1)); // The row is what it would be with queues.
         }
         libc::mq_unlink(name.as_ptr());
         soon(move || assert_eq!(libc::mq_send(queue, c"x".as_ptr(), 1, 0), 0));

@@ -26,7 +26,8 @@ fn crosswise(lock: impl Fn(usize)) {
             let lock = &lock;
             s.spawn(move || {
                 lock(order[0]);
-                thread::sleep(ms(5));
+                // The other one takes its first lock.
+                thread::yield_now();
                 lock(order[1]);
             });
         }
@@ -127,7 +128,7 @@ const OTHERS: &[Case] = &[
         // SAFETY: a handler that posts only.
         unsafe {
             libc::signal(libc::SIGALRM, post as *const () as usize);
-            let soon = [0_i64, 0, 0, 100_000]; // Once, in so many microseconds.
+            let soon = [0_i64, 0, 0, 100_000]; // Once, after 100,000 µs.
             libc::syscall(libc::SYS_setitimer, libc::ITIMER_REAL, soon.as_ptr(), 0);
         }
         assert_eq!(SEMAPHORE.get().unwrap().wait(), 0);
@@ -222,7 +223,7 @@ fn a_deadlock_on_locks_of_std_or_c_ends_the_run_with_a_report_that_names_them() 
                 let locks = locks.clone();
                 spawn(move || {
                     let _first = locks[order[0]].lock().unwrap();
-                    thread::sleep(ms(5));
+                    thread::yield_now();
                     let _second = locks[order[1]].lock().unwrap();
                 });
             }

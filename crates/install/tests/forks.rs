@@ -62,7 +62,7 @@ fn a_child_of_fork_keeps_no_pipe_open_that_a_tasklet_writes_to() {
             tx.write_all(&[1; 1 << 20]).unwrap_err();
         });
         // It waits for room.
-        std::thread::sleep(support::ms(20));
+        support::until_waits(writer.id());
         // SAFETY: the child makes system calls only, and ends.
         let child = unsafe { libc::fork() };
         if child == 0 {

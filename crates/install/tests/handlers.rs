@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicU32, Ordering::SeqCst};
 use std::thread;
 
 use libc::sighandler_t;
-use support::{ms, run_in_tasklet};
+use support::{WAITS, ms, run_in_tasklet, thread_number, until_blocked};
 
 type Installer = unsafe extern "C" fn(c_int, sighandler_t) -> sighandler_t;
 
@@ -79,12 +79,12 @@ fn now(signal: c_int) -> (sighandler_t, c_int) {
     (now.sa_sigaction, now.sa_flags & (libc::SA_RESTART | libc::SA_RESETHAND))
 }
 
-/// Sends the calling thread a signal soon, and calls `then` later.
+/// Sends the calling thread a signal once it waits. Calls `then` later: a call that the signal ends
+/// has ended by then.
 fn send_soon(signal: c_int, then: impl FnOnce() + Send + 'static) {
-    // SAFETY: no conditions.
-    let thread = unsafe { libc::syscall(libc::SYS_gettid) };
+    let thread = thread_number();
     thread::spawn(move || {
-        thread::sleep(ms(60));
+        until_blocked(thread, WAITS);
         let process = std::process::id() as libc::c_long;
         // SAFETY: a thread of this process that waits.
         assert_eq!(unsafe { libc::syscall(libc::SYS_tgkill, process, thread, signal) }, 0);

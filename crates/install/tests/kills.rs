@@ -9,14 +9,13 @@ use std::time::Instant;
 
 use overlapped::time::timeout;
 use overlapped_install::{Tasklet, spawn};
-use support::{ms, run_in_tasklet};
+use support::{ms, run_in_tasklet, until_waits};
 
 /// Kills a tasklet that waits in `f`, and returns the error's number.
 fn killed(f: impl FnOnce() -> io::Result<usize> + 'static) -> Option<i32> {
     let tasklet: Tasklet<Option<i32>> =
         spawn(move || f().expect_err("it was killed").raw_os_error());
-    std::thread::sleep(ms(30));
-    assert!(!tasklet.is_finished());
+    until_waits(tasklet.id());
     tasklet.kill();
     tasklet.join().unwrap()
 }

@@ -9,7 +9,7 @@ use std::thread;
 use std::time::Instant;
 
 use overlapped_install::{scope, spawn};
-use support::{everywhere, ms, run_in_tasklet};
+use support::{eventually, everywhere, ms, run_in_tasklet};
 
 #[test]
 fn a_mutex_held_across_a_sleep_lets_one_in_at_a_time() {
@@ -60,19 +60,21 @@ fn a_condvar_wakes_tasklets_and_threads() {
 
 #[test]
 fn a_thread_notifies_twenty_tasklets() {
-    let pair = Arc::new((Mutex::new(false), Condvar::new()));
+    let pair = Arc::new((Mutex::new((0, false)), Condvar::new()));
     let theirs = pair.clone();
     let thread = thread::spawn(move || {
-        thread::sleep(ms(30));
-        *theirs.0.lock().unwrap() = true;
+        eventually("all wait", || theirs.0.lock().unwrap().0 == 20);
+        theirs.0.lock().unwrap().1 = true;
         theirs.1.notify_all();
     });
     run_in_tasklet(|| {
         scope(|s| {
             for _ in 0..20 {
                 s.spawn(|| {
-                    let ready = pair.0.lock().unwrap();
-                    assert!(*pair.1.wait_while(ready, |ready| !*ready).unwrap());
+                    let mut state = pair.0.lock().unwrap();
+                    // The wait unlocks it.
+                    state.0 += 1;
+                    assert!(pair.1.wait_while(state, |(_, ready)| !*ready).unwrap().1);
                 });
             }
         });
@@ -134,7 +136,7 @@ fn an_mpsc_channel_waits_for_a_neighbour() {
             for number in 0..100 {
                 sender.send(number).unwrap();
                 if number % 10 == 0 {
-                    thread::sleep(ms(1));
+                    thread::yield_now(); // The receiver finds nothing more, and waits.
                 }
             }
         });

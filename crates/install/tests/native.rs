@@ -201,8 +201,8 @@ fn destructors_at_the_end_of_a_killed_tasklet_wait_for_a_neighbours_lock() {
         });
         overlapped::yield_now(); // It sleeps.
         ends.kill();
-        thread::sleep(ms(5));
-        assert!(!ends.is_finished());
+        // Its destructor does.
+        support::until_waits_for(ends.id(), "a futex");
         drop(held);
         drop(ends.join());
         assert_eq!(*count.lock().unwrap(), 1);
@@ -248,8 +248,12 @@ fn tasklets_are_placed_on_other_schedulers() {
         assert_eq!(*lock.lock().unwrap(), 10);
         let panics = overlapped_install::place(|| panic!("as it should"));
         assert!(matches!(panics.join(), Err(overlapped_install::JoinError::Panicked(_))));
-        let sleeps = overlapped_install::place(|| thread::sleep(ms(60_000)));
-        thread::sleep(ms(5));
+        let (begun, has_begun) = std::sync::mpsc::channel();
+        let sleeps = overlapped_install::place(move || {
+            begun.send(()).unwrap();
+            thread::sleep(ms(60_000));
+        });
+        has_begun.recv().unwrap();
         sleeps.kill();
         drop(sleeps.join());
     })

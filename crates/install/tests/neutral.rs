@@ -26,10 +26,10 @@ fn results() -> Vec<String> {
     say("read nonblocking", b.read(&mut [0]));
     drop(a);
     say("read at the end", b.read(&mut [0]));
-    say("write to nobody", b.write(b"x"));
+    say("write without a reader", b.write(b"x"));
     let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
     let own = socket.local_addr().unwrap();
-    say("send to nobody", socket.send(b"x"));
+    say("send without a receiver", socket.send(b"x"));
     say("send_to", socket.send_to(b"abc", own));
     say("peek", socket.peek(&mut [0; 2]));
     say("recv", socket.recv(&mut [0; 9]));
@@ -41,7 +41,7 @@ fn results() -> Vec<String> {
     listener.set_nonblocking(true).unwrap();
     say("accept nonblocking", listener.accept().map(|_| 1));
     drop(listener);
-    say("connect to nobody", TcpStream::connect(address).map(|_| 1));
+    say("connect without a listener", TcpStream::connect(address).map(|_| 1));
     say("lookup", std::net::ToSocketAddrs::to_socket_addrs("localhost:7").map(Iterator::count));
     let path = support::path("file");
     let file = std::fs::File::create(&path).unwrap();

@@ -14,7 +14,7 @@ fn asked(fd: &impl AsRawFd) -> libc::pollfd {
 }
 
 #[test]
-fn poll_and_select_wait_where_no_descriptor_is_left() {
+fn poll_and_select_wait_if_no_descriptor_is_left() {
     // SAFETY: a limit that the process may have.
     unsafe {
         let few = libc::rlimit { rlim_cur: 64, rlim_max: 64 };

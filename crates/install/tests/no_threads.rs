@@ -9,9 +9,10 @@ use std::thread;
 
 use overlapped::task::{UnblockError, unblock};
 use overlapped::time::timeout;
-use support::{ms, run_in_tasklet};
+use support::{eventually, ms, run_in_tasklet};
 
 static REFUSES: AtomicBool = AtomicBool::new(false);
+static IS_STARTING: AtomicBool = AtomicBool::new(false);
 static IS_OVER: AtomicBool = AtomicBool::new(false);
 
 thread_local! {
@@ -34,6 +35,7 @@ unsafe extern "C" fn pthread_create(
     ) -> c_int;
     if REFUSES.load(SeqCst) {
         if IS_SLOW.get() {
+            IS_STARTING.store(true, SeqCst);
             thread::sleep(ms(300));
         }
         return libc::EAGAIN;
@@ -48,7 +50,7 @@ unsafe extern "C" fn pthread_create(
 /// The pool accepts the job, since another thread is about to be started. After that has failed,
 /// past the caller's deadline, the job runs in place.
 #[test]
-fn a_call_ends_after_its_deadline_where_the_pool_finds_no_thread() {
+fn a_call_ends_after_its_deadline_if_the_pool_finds_no_thread() {
     support::install();
     thread::spawn(|| {
         thread::sleep(ms(20_000));
@@ -70,8 +72,8 @@ fn a_call_ends_after_its_deadline_where_the_pool_finds_no_thread() {
         assert!(!stream.is_null());
         REFUSES.store(true, SeqCst);
         go.send(()).unwrap();
-        // By then the start is about to fail.
-        thread::sleep(ms(100));
+        // From then on the start is about to fail.
+        eventually("a thread is being started", || IS_STARTING.load(SeqCst));
         // SAFETY: opened above, and closed once.
         let status = timeout(ms(10), || unsafe { libc::pclose(stream) });
         assert_eq!(libc::WEXITSTATUS(status), 3);

@@ -41,7 +41,7 @@ fn a_tasklet_without_install_is_told_of_once() {
     if let Ok(role) = std::env::var(ROLE) {
         return play(&role);
     }
-    support::install(); // Skips where there can be no such tasklets.
+    support::install(); // Skips the test if there can be no such tasklets.
     let lines_of = |role| lines_of("a_tasklet_without_install_is_told_of_once", role);
     for role in ["run", "run_until", "spawn", "place"] {
         let lines = lines_of(role);

@@ -357,8 +357,9 @@ fn reused() -> Vec<(String, Seen)> {
 
         let ((ours, theirs), (other, _other_end)) = (pair(is_tcp), pair(is_tcp));
         let (fd, new) = (ours.as_raw_fd(), other.as_raw_fd());
+        let receiver = support::thread_number();
         let actor = thread::spawn(move || {
-            thread::sleep(ms(100));
+            support::until_blocked(receiver, support::WAITS);
             // SAFETY: descriptors.
             assert_eq!(unsafe { libc::dup2(new, fd) }, fd);
             send_byte(&theirs);

@@ -11,7 +11,7 @@ use std::thread;
 use std::time::Instant;
 
 use overlapped_install::{scope, spawn};
-use support::{ms, run_in_tasklet};
+use support::{ms, run_in_tasklet, until_waits};
 
 struct CMutex(UnsafeCell<libc::pthread_mutex_t>);
 
@@ -63,7 +63,7 @@ fn every_kind_of_mutex_keeps_tasklets_of_one_thread_apart() {
                     s.spawn(|| {
                         assert_eq!(mutex.lock(), 0);
                         let before = count.get();
-                        thread::sleep(ms(1));
+                        thread::yield_now();
                         count.set(before + 1);
                         assert_eq!(mutex.unlock(), 0);
                     });
@@ -105,8 +105,9 @@ fn a_recursive_mutex_lets_its_owner_in_again_and_nobody_else() {
             let first = theirs.try_lock();
             (first, theirs.lock(), theirs.unlock())
         });
+        until_waits(other.id());
         for _ in 0..3 {
-            thread::sleep(ms(1));
+            thread::yield_now();
             assert!(!other.is_finished());
             assert_eq!(mutex.unlock(), 0);
         }
@@ -280,7 +281,7 @@ fn a_lock_for_readers_and_writers_and_a_barrier() {
                         false => libc::pthread_rwlock_rdlock(lock.0.get()),
                     };
                     let before = count.get();
-                    thread::sleep(ms(1));
+                    thread::yield_now();
                     assert_eq!(count.get(), before);
                     count.set(before + u32::from(is_writer));
                     assert_eq!(libc::pthread_rwlock_unlock(lock.0.get()), 0);

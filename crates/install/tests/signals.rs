@@ -239,7 +239,7 @@ fn set_lock(file: &std::fs::File, kind: c_int) -> isize {
     // SAFETY: zeros are a whole file.
     let mut record: libc::flock = unsafe { std::mem::zeroed() };
     record.l_type = kind as libc::c_short;
-    // SAFETY: a record, lent for the call.
+    // SAFETY: a record, borrowed for the call.
     unsafe { libc::fcntl(file.as_raw_fd(), libc::F_OFD_SETLKW, &raw mut record) as isize }
 }
 
@@ -315,7 +315,7 @@ fn never_restarted() -> Vec<Case> {
             "nanosleep",
             move || {
                 let mut left = libc::timespec { tv_sec: -1, tv_nsec: 0 };
-                // SAFETY: times, lent for the call.
+                // SAFETY: times, borrowed for the call.
                 let slept = unsafe { libc::nanosleep(&minute, &mut left) };
                 format!("{} {}", result(slept as isize), (1..=60).contains(&(left.tv_sec + 1)))
             },
@@ -325,7 +325,7 @@ fn never_restarted() -> Vec<Case> {
             "clock_nanosleep",
             move || {
                 let null = std::ptr::null_mut();
-                // SAFETY: a time, lent for the call.
+                // SAFETY: a time, borrowed for the call.
                 let slept =
                     unsafe { libc::clock_nanosleep(libc::CLOCK_MONOTONIC, 0, &minute, null) };
                 format!("{slept}")
@@ -519,12 +519,13 @@ fn a_handler_interrupts_every_tasklet_of_its_thread_and_no_other() {
         })
     };
     let (to_main, main) = std::sync::mpsc::channel();
+    let (all_end, all_ended) = std::sync::mpsc::channel();
     let elsewhere = thread::spawn(move || {
         support::run_in_tasklet(move || {
             let waiter = wait();
-            thread::sleep(ms(5));
+            support::until_waits(waiter.id());
             to_main.send(()).unwrap();
-            thread::sleep(ms(300));
+            all_ended.recv().unwrap();
             let went_on = !waiter.is_finished();
             Target::me().send(libc::SIGUSR1);
             (went_on, waiter.join().unwrap())
@@ -533,12 +534,13 @@ fn a_handler_interrupts_every_tasklet_of_its_thread_and_no_other() {
     main.recv().unwrap();
     support::run_in_tasklet(|| {
         let waiters: Vec<_> = (0..10).map(|_| wait()).collect();
-        thread::sleep(ms(5));
+        waiters.iter().for_each(|waiter| support::until_waits(waiter.id()));
         Target::me().send(libc::SIGUSR1);
         for waiter in waiters {
             assert!(waiter.join().unwrap().contains("os error 4"));
         }
     });
+    all_end.send(()).unwrap();
     let (went_on, ended) = elsewhere.join().unwrap();
     assert!(went_on, "another thread's tasklet");
     assert!(ended.contains("os error 4"));

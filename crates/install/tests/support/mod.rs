@@ -3,6 +3,7 @@
 
 pub(crate) mod c;
 mod temp;
+mod waits;
 
 use std::cell::Cell;
 use std::io::{self, Write as _};
@@ -10,11 +11,16 @@ use std::net::SocketAddr;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::process::Command;
 use std::rc::Rc;
+use std::sync::atomic::AtomicU32;
+use std::sync::atomic::Ordering::SeqCst;
 use std::time::{Duration, Instant};
 
 pub(crate) use temp::path;
 pub(crate) use testkit::{
     Rng, again, is_emulated, ms, report, rounds, wait_until, wait_until_with,
+};
+pub(crate) use waits::{
+    WAITS, thread_number, until_a_thread_is_in, until_blocked, until_waits, until_waits_for,
 };
 
 /// Installs; skips the test program, with a line, if there can be no such tasklets.
@@ -56,6 +62,9 @@ pub(crate) fn overlap(f: impl Fn(usize) + Copy + 'static) {
     });
 }
 
+/// The number of turns that the other tasklets of [`ticks`] have had.
+pub(crate) static TICKS: AtomicU32 = AtomicU32::new(0);
+
 /// Counts how often another tasklet ran while `f` did.
 pub(crate) fn ticks(f: impl FnOnce()) -> u32 {
     let (count, end) = (Rc::new(Cell::new(0)), Rc::new(Cell::new(false)));
@@ -63,6 +72,7 @@ pub(crate) fn ticks(f: impl FnOnce()) -> u32 {
     let ticker = overlapped::spawn(move || {
         while !ended.get() {
             theirs.set(theirs.get() + 1);
+            TICKS.fetch_add(1, SeqCst);
             overlapped::time::sleep(ms(1));
         }
     });
@@ -88,7 +98,7 @@ pub(crate) fn connect(fd: &OwnedFd, address: SocketAddr) -> io::Result<()> {
         sin_addr: libc::in_addr { s_addr: u32::from(*address.ip()).to_be() },
         sin_zero: [0; 8],
     };
-    // SAFETY: an address, lent for the call.
+    // SAFETY: an address, borrowed for the call.
     let outcome = unsafe {
         libc::connect(fd.as_raw_fd(), (&raw const name).cast(), size_of_val(&name) as u32)
     };

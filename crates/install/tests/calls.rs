@@ -520,7 +520,8 @@ fn many_wait_for_one_descriptor_by_poll() {
                 })
             })
             .collect();
-        waiters.iter().for_each(|waiter| until_waits(waiter.id()));
+        // They begin in their order.
+        until_waits(waiters.last().unwrap().id());
         a.write_all(b"x").unwrap();
         for (number, waiter) in waiters.into_iter().enumerate() {
             assert_eq!(waiter.join().unwrap(), if number % 2 == 0 { 1 } else { 2 });

@@ -13,7 +13,7 @@ use std::thread;
 
 use overlapped_install::{scope, spawn};
 use support::c::{Attributes, CMutex, Shared};
-use support::{eventually, ms, run_in_tasklet, until_waits};
+use support::{ms, run_in_tasklet, until_waits, wait_until};
 
 const NORMAL: c_int = libc::PTHREAD_MUTEX_NORMAL;
 const RECURSIVE: c_int = libc::PTHREAD_MUTEX_RECURSIVE;
@@ -161,7 +161,7 @@ fn an_owner_is_its_thread_to_everything_else() {
             assert_eq!(status, 0);
         }
         assert_eq!(mutex.unlock(), 0);
-        eventually("both timers and the signal are noted", || NOTED.load(SeqCst) >= 3);
+        wait_until("both timers and the signal are noted", || NOTED.load(SeqCst) >= 3);
     });
 }
 

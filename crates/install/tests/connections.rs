@@ -356,7 +356,7 @@ fn a_plain_thread_that_is_quicker_does_not_make_the_listeners_tasklets_block_the
             drop(TcpStream::connect(address).unwrap());
             thread::sleep(ms(1));
         }
-        support::eventually("all clients are taken", || TAKEN.load(Relaxed) >= CLIENTS as u32);
+        support::wait_until("all clients are taken", || TAKEN.load(Relaxed) >= CLIENTS as u32);
         // SAFETY: a descriptor's number.
         unsafe { libc::shutdown(listener.as_raw_fd(), libc::SHUT_RD) };
         acceptors.into_iter().for_each(|acceptor| acceptor.join().unwrap());

@@ -9,7 +9,7 @@ use std::thread;
 use std::time::Instant;
 
 use overlapped_install::{scope, spawn};
-use support::{eventually, everywhere, ms, run_in_tasklet};
+use support::{everywhere, ms, run_in_tasklet, wait_until};
 
 #[test]
 fn a_mutex_held_across_a_sleep_lets_one_in_at_a_time() {
@@ -63,7 +63,7 @@ fn a_thread_notifies_twenty_tasklets() {
     let pair = Arc::new((Mutex::new((0, false)), Condvar::new()));
     let theirs = pair.clone();
     let thread = thread::spawn(move || {
-        eventually("all wait", || theirs.0.lock().unwrap().0 == 20);
+        wait_until("all wait", || theirs.0.lock().unwrap().0 == 20);
         theirs.0.lock().unwrap().1 = true;
         theirs.1.notify_all();
     });

@@ -9,7 +9,7 @@ use std::thread;
 
 use overlapped::task::{UnblockError, unblock};
 use overlapped::time::timeout;
-use support::{eventually, ms, run_in_tasklet};
+use support::{ms, run_in_tasklet, wait_until};
 
 static REFUSES: AtomicBool = AtomicBool::new(false);
 static IS_STARTING: AtomicBool = AtomicBool::new(false);
@@ -73,7 +73,7 @@ fn a_call_ends_after_its_deadline_if_the_pool_finds_no_thread() {
         REFUSES.store(true, SeqCst);
         go.send(()).unwrap();
         // From then on the start is about to fail.
-        eventually("a thread is being started", || IS_STARTING.load(SeqCst));
+        wait_until("a thread is being started", || IS_STARTING.load(SeqCst));
         // SAFETY: opened above, and closed once.
         let status = timeout(ms(10), || unsafe { libc::pclose(stream) });
         assert_eq!(libc::WEXITSTATUS(status), 3);

@@ -5,7 +5,7 @@ use std::fs;
 
 use overlapped::task::{TaskletId, dump};
 
-use super::{eventually, is_emulated, ms};
+use super::{is_emulated, ms, wait_until};
 
 /// Waits until a tasklet of the calling scheduler waits. Other tasklets run meanwhile.
 #[track_caller]
@@ -19,7 +19,7 @@ pub(crate) fn until_waits(tasklet: TaskletId) {
 pub(crate) fn until_waits_for(tasklet: TaskletId, object: &str) {
     const STATES: [&str; 5] = ["not started", "ready", "running", "done", "waking up"];
     let id = tasklet.to_string();
-    eventually("the tasklet waits", || {
+    wait_until("the tasklet waits", || {
         let dump = dump();
         let mut tasklets = dump.lines().iter().map(|line| &line.tasklet);
         let found = tasklets.find(|tasklet| tasklet.id.to_string() == id);
@@ -79,7 +79,7 @@ fn until_some(what: &str, is_so: impl Fn() -> Option<bool>) {
         return std::thread::sleep(ms(20));
     }
     // A thread may end between two questions.
-    eventually(what, || is_so().unwrap_or(false));
+    wait_until(what, || is_so().unwrap_or(false));
 }
 
 /// Returns the number of the system call in which a thread waits, if it does; `None` if the system

@@ -8,10 +8,11 @@ use clap::ValueEnum;
 
 use crate::counted::Counted;
 use crate::exec::{self, Invocation};
+use crate::folders;
 use crate::new_op;
-use crate::suite::{self, Failures};
 use crate::systems::{self, Systems};
 use crate::tidy;
+use crate::workspace_tests::{self, Failures};
 
 /// A step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -186,7 +187,7 @@ fn perform(root: &Path, step: Step) -> anyhow::Result<Verdict> {
             }
         },
         Step::Loom => {
-            let target = crate::target(root).join("loom");
+            let target = folders::target(root).join("loom");
             let loom =
                 Invocation::cargo("test -p overlapped -p overlapped-install --lib --release loom_")
                     .env("RUSTFLAGS", LOOM_CFG)
@@ -231,12 +232,12 @@ fn tests_of_ports() -> Invocation {
 /// Builds and runs test programs, several at once, on `port` if it is given, or on the port that
 /// the machine chooses.
 fn tests(root: &Path, cargo: &Invocation, port: Option<&str>) -> anyhow::Result<Verdict> {
-    let programs = match suite::build(root, cargo, LIMIT)? {
+    let programs = match workspace_tests::build(root, cargo, LIMIT)? {
         Ok(programs) => programs,
         Err(reason) => return Ok(Verdict::Failed(reason, Failures::default())),
     };
-    let outcome = suite::run(&programs, |path, _| {
-        let program = suite::shown(path);
+    let outcome = workspace_tests::run(&programs, |path, _| {
+        let program = workspace_tests::shown(path);
         port.iter().fold(program, |program, port| program.env("OVERLAPPED_PORT", port))
     })?;
     let (skipped, passed) = (outcome.counted.skipped, outcome.counted.passed);
@@ -268,7 +269,7 @@ pub enum Refused {
 
 /// Runs the tests of packages that depend on the port while io_uring_setup(2) fails with `errno`.
 pub fn refused(root: &Path, errno: &str) -> anyhow::Result<Refused> {
-    let logs = crate::target(root).join(format!("refused-{errno}"));
+    let logs = folders::target(root).join(format!("refused-{errno}"));
     // Removed, so that the refusals of an earlier run are not counted again.
     let _ = std::fs::remove_dir_all(&logs);
     std::fs::create_dir_all(&logs)?;
@@ -283,13 +284,13 @@ pub fn refused(root: &Path, errno: &str) -> anyhow::Result<Refused> {
     if !Invocation::new("true", "").under(strace("probe")).probe() {
         return Ok(Refused::Impossible("strace is missing or may not trace here".to_owned()));
     }
-    let programs = match suite::build(root, &tests_of_ports(), LIMIT)? {
+    let programs = match workspace_tests::build(root, &tests_of_ports(), LIMIT)? {
         Ok(programs) => programs,
         Err(reason) => return Ok(Refused::Failed(reason, Failures::default())),
     };
     println!("$ {}", Invocation::new("PROGRAM", "").under(strace("NUMBER")));
-    let outcome = suite::run(&programs, |path, number| {
-        suite::shown(path).under(strace(&number.to_string()))
+    let outcome = workspace_tests::run(&programs, |path, number| {
+        workspace_tests::shown(path).under(strace(&number.to_string()))
     })?;
     let mut refusals = 0;
     for entry in std::fs::read_dir(&logs)? {

@@ -8,7 +8,7 @@ use std::process::Command;
 use anyhow::{Context as _, bail};
 
 use crate::exec::Invocation;
-use crate::torture::Port;
+use crate::port::Port;
 
 /// The folder of the program, from the root.
 const FOLDER: &str = "crates/install/clients";

@@ -5,6 +5,7 @@
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+use xtask::port::Port;
 use xtask::{ci, clients, exec, new_op, std_items, std_tests, suites, tidy, torture};
 
 #[derive(Parser)]
@@ -39,7 +40,7 @@ enum Program {
         source: Option<std::path::PathBuf>,
         /// One port instead of the one that the machine chooses.
         #[arg(long, value_enum)]
-        port: Option<torture::Port>,
+        port: Option<Port>,
     },
     /// Runs crates from the registry, unmodified, in tasklets against real servers, and writes the
     /// table in docs/install.md.
@@ -48,7 +49,7 @@ enum Program {
         names: Vec<String>,
         /// One port instead of the one that the machine chooses.
         #[arg(long, value_enum)]
-        port: Option<torture::Port>,
+        port: Option<Port>,
     },
     /// Runs others' test-suites with tasklets in the place of threads, and prints a table.
     Suites {
@@ -56,7 +57,7 @@ enum Program {
         names: Vec<String>,
         /// One port instead of the one that the machine chooses.
         #[arg(long, value_enum)]
-        port: Option<torture::Port>,
+        port: Option<Port>,
         /// Prints the suites and runs nothing.
         #[arg(long)]
         list: bool,
@@ -67,7 +68,7 @@ enum Program {
         cases: Vec<String>,
         /// One port instead of all that the case names.
         #[arg(long, value_enum)]
-        port: Option<torture::Port>,
+        port: Option<Port>,
         /// Prints the cases and runs nothing.
         #[arg(long)]
         list: bool,

@@ -13,6 +13,7 @@ use std::time::Duration;
 use anyhow::{Context as _, bail};
 
 use crate::exec::{self, Invocation};
+use crate::folders;
 use crate::tidy::table::{LIBRARY, OPERATIONS};
 
 /// The document that has the list.
@@ -38,7 +39,7 @@ type Lists = BTreeMap<String, BTreeSet<String>>;
 ///
 /// The copy cannot be made, the compiler lists nothing, or the document has no list.
 pub fn run(root: &Path) -> anyhow::Result<bool> {
-    let copy = crate::target(root).join("new-op");
+    let copy = folders::target(root).join("new-op");
     copy_parts(root, &copy)?;
     let mut found = Lists::new();
     for (name, _) in OPERATIONS {
@@ -113,7 +114,7 @@ fn lacking(root: &Path, copy: &Path, name: &str) -> anyhow::Result<BTreeSet<Stri
     let (path, text) = definition(&copy.join(LIBRARY).join("op"), name)?
         .with_context(|| format!("no file of op/ defines `enum {name}`"))?;
     fs::write(&path, with_variant(&text, name))?;
-    let target = crate::target(root);
+    let target = folders::target(root);
     let check = Invocation::cargo("check -p overlapped --lib --message-format short")
         .env("CARGO_TARGET_DIR", &target.to_string_lossy());
     println!("$ {check} # with `{name}::{VARIANT}`");

@@ -12,6 +12,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use crate::exec::{self, Invocation};
+use crate::folders;
 
 /// Debian's compiler.
 const RUSTC: &str = "/usr/bin/rustc";
@@ -53,7 +54,7 @@ pub(crate) fn check(root: &Path) -> anyhow::Result<Systems> {
                       `apt install rustc-web rust-web-src binutils-mingw-w64-x86-64`";
         return Ok(Systems::Missing(remedy.to_owned()));
     }
-    let folder = crate::target(root).join("systems");
+    let folder = folders::target(root).join("systems");
     for (packages, targets) in CHECKED {
         let mut cargo = Invocation::cargo("check -Zbuild-std=std,panic_unwind")
             .env("RUSTC", RUSTC)

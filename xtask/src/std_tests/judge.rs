@@ -9,7 +9,7 @@ use super::allowed::allowed;
 use super::scratch::Program;
 use crate::exec::Progress;
 use crate::libtest::{self, End, Environment};
-use crate::torture::Port;
+use crate::port::Port;
 
 /// The limit of all tests together.
 const LIMIT: Duration = Duration::from_secs(30 * 60);

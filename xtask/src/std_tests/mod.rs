@@ -21,7 +21,7 @@ pub(crate) mod source;
 
 use std::path::{Path, PathBuf};
 
-use crate::torture::Port;
+use crate::port::Port;
 
 pub use judge::Figures;
 

@@ -28,7 +28,8 @@ use std::time::Duration;
 use anyhow::{Context as _, bail};
 
 use crate::exec::{Progress, is_hung, is_over};
-use crate::torture::Port;
+use crate::folders;
+use crate::port::Port;
 use excluded::{excluded, not_on_threads};
 use suite::{Found, Suite, Verdict, Verdicts};
 use world::World;
@@ -144,7 +145,7 @@ pub fn run(root: &Path, wanted: &[String], port: Option<Port>) -> anyhow::Result
     if let Some(unknown) = wanted.iter().find(|name| !names().contains(&name.as_str())) {
         bail!("no suite {unknown}; there are {}", names().join(", "));
     }
-    claim(&crate::target(root).join("suites"))?;
+    claim(&folders::target(root).join("suites"))?;
     let tasklets = World::tasklets(root, port)?;
     let mut rows = Vec::new();
     for finder in FINDERS {

@@ -10,6 +10,7 @@ use anyhow::Context as _;
 use super::suite::{Found, Suite, Verdict, Verdicts};
 use super::world::World;
 use crate::exec::{Mark, Progress, Scratch, no_end, spawn, wait_out_interrupt};
+use crate::folders;
 
 /// The limit of one test.
 const LIMIT: Duration = Duration::from_secs(120);
@@ -32,7 +33,7 @@ struct Python {
 
 /// Finds a suite.
 pub(super) fn find(root: &Path, name: &'static str) -> anyhow::Result<Found> {
-    let folder = crate::target(root).join("suites/python").join(name);
+    let folder = folders::target(root).join("suites/python").join(name);
     std::fs::create_dir_all(&folder)?;
     let runner = folder.join("run.py");
     std::fs::write(&runner, RUNNER)?;

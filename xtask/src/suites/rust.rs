@@ -125,9 +125,9 @@ fn fetch(folder: &Path, name: &str, version: &str) -> anyhow::Result<PathBuf> {
 /// Builds the programs with its tests.
 fn build(folder: &Path) -> anyhow::Result<Vec<(String, PathBuf)>> {
     let arguments = ["test", "--lib", "--tests", "--no-run", "--message-format", "json"];
-    let said = cargo(folder, &arguments)?;
+    let messages = cargo(folder, &arguments)?;
     let mut programs = Vec::new();
-    for line in said.lines().filter(|line| line.contains("\"executable\":\"")) {
+    for line in messages.lines().filter(|line| line.contains("\"executable\":\"")) {
         let of = |key: &str| Some(line.split_once(key)?.1.split('"').next()?.to_owned());
         let path = of("\"executable\":\"").context("a path has no end")?;
         let name = of("\"target\":{\"kind\":[").and_then(|_| line.split_once("\"name\":\""));

@@ -6,8 +6,9 @@ use std::time::Duration;
 use anyhow::bail;
 
 use crate::exec::{self, Invocation};
+use crate::folders;
 use crate::libtest::Environment;
-use crate::torture::Port;
+use crate::port::Port;
 
 /// The limit for the build of the library that is preloaded.
 const LIMIT: Duration = Duration::from_secs(15 * 60);
@@ -36,7 +37,7 @@ impl World {
         if let Some(reason) = exec::run(root, &build, LIMIT)?.failure {
             bail!("overlapped-preload cannot be built: {reason}");
         }
-        let target = crate::target(root);
+        let target = folders::target(root);
         let folder = target.join("suites");
         std::fs::create_dir_all(&folder)?;
         let library = target.join("debug/liboverlapped_preload.so");

@@ -51,6 +51,8 @@ pub const CRATES: &[Crate] = &[
     Crate { folder: WIRE, rooms: ROOMS_OF_WIRE, root: true },
     Crate { folder: "crates/serve/src/", rooms: ROOMS_OF_SERVE, root: true },
     Crate { folder: "crates/cli/src/", rooms: ROOMS_OF_CLI, root: true },
+    Crate { folder: "crates/bench/src/", rooms: ROOMS_OF_BENCH, root: false },
+    Crate { folder: "xtask/src/", rooms: ROOMS_OF_XTASK, root: false },
 ];
 
 /// The rooms of the library.
@@ -140,6 +142,39 @@ const ROOMS_OF_CLI: &[(&str, &[&str])] = &[
     ("stdout", &[]),
     ("tour", &["stdout"]),
     ("zen", &["stdout"]),
+];
+
+/// The rooms of the benchmarks.
+const ROOMS_OF_BENCH: &[(&str, &[&str])] = &[
+    ("bin", &[]), // a program of its own
+    ("rounds", &["harness", "names", "options", "suites"]),
+    ("suites", &["error", "harness", "material", "names", "subjects", "traits"]),
+    ("subjects", &["error", "harness", "material", "names", "traits"]),
+    ("traits", &["error", "harness", "material"]),
+    ("material", &["error"]),
+    ("harness", &["names"]),
+    ("options", &["names"]),
+    ("names", &[]),
+    ("error", &[]),
+];
+
+/// The rooms of `cargo xtask`.
+const ROOMS_OF_XTASK: &[(&str, &[&str])] = &[
+    ("torture", &["ci", "counted", "exec", "port", "std_tests", "suites"]),
+    ("ci", &["counted", "exec", "folders", "new_op", "systems", "tidy", "workspace_tests"]),
+    ("suites", &["exec", "folders", "libtest", "port", "std_tests"]),
+    ("std_tests", &["exec", "libtest", "port"]),
+    ("std_items", &[]),
+    ("clients", &["exec", "port"]),
+    ("new_op", &["exec", "folders", "tidy"]),
+    ("systems", &["exec", "folders"]),
+    ("workspace_tests", &["counted", "exec"]),
+    ("libtest", &["exec"]),
+    ("tidy", &[]),
+    ("counted", &[]),
+    ("exec", &[]),
+    ("port", &[]),
+    ("folders", &[]),
 ];
 
 /// The rooms that import each other both ways, directly or by others. The list only shrinks.

@@ -1,7 +1,7 @@
 //! The dangers that are tested, as data.
 
 use super::checked::Tool;
-use super::port::Port;
+use crate::port::Port;
 
 /// One danger.
 #[derive(Debug)]

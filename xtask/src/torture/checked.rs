@@ -9,9 +9,9 @@ use std::path::Path;
 use std::time::Duration;
 
 use super::figure::{measured, parted};
-use super::port::Port;
 use crate::counted::Counted;
 use crate::exec::{self, Invocation};
+use crate::port::Port;
 
 /// The tool that runs the tests.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -8,9 +8,9 @@ use std::path::Path;
 use std::time::Duration;
 
 use super::figure::parted;
-use super::port::Port;
 use crate::counted::Counted;
 use crate::exec::{self, Invocation};
+use crate::port::Port;
 
 const TARGET: &str = "aarch64-unknown-linux-gnu";
 const LINKER: &str = "aarch64-linux-gnu-gcc";

@@ -11,7 +11,6 @@ mod checked;
 mod emulated;
 mod figure;
 mod fuzz;
-mod port;
 mod programs;
 mod table;
 
@@ -22,9 +21,9 @@ use anyhow::Context as _;
 
 use crate::ci::{self, Refused};
 use crate::exec;
+use crate::port::Port;
 use crate::std_tests::{self, Outcome};
 use crate::suites;
-pub use port::Port;
 
 use cases::{Answer, CASES, Case};
 use figure::{measured, parted};

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use anyhow::{Context as _, bail};
 
 use super::cases::Case;
-use super::port::Port;
+use crate::port::Port;
 
 /// The line before the table.
 pub(crate) const BEGIN: &str = "<!-- torture: begin; written by `cargo xtask torture` -->";

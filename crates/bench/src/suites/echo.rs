@@ -86,16 +86,16 @@ fn parked(name: Name) -> Result<Report, String> {
         stream.read_exact(&mut echo)?;
         Ok(stream)
     };
-    let said = |error: std::io::Error| format!("a connection: {error}");
+    let failed = |error: std::io::Error| format!("a connection: {error}");
     // With the first connections come pools, slabs and rings, which are there once.
     let mut connections = Vec::with_capacity(2 * PARKED);
     for _ in 0..PARKED / 10 {
-        connections.push(connect().map_err(said)?);
+        connections.push(connect().map_err(failed)?);
     }
     let before = Memory::of(server.id());
     let more = PARKED - connections.len();
     for _ in 0..more {
-        connections.push(connect().map_err(said)?);
+        connections.push(connect().map_err(failed)?);
     }
     let added = Memory::of(server.id()).since(before);
     let mut report = Report::default();

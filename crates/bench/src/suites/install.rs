@@ -167,17 +167,17 @@ fn round_trips(
 fn memory(name: Name, quick: bool, report: &mut Report) -> Result<(), String> {
     let server = Server::start(name, ServerKind::Words, &[])?;
     let port = port(&server)?;
-    let said = |error: std::io::Error| format!("a client: {error}");
+    let failed = |error: std::io::Error| format!("a client: {error}");
     let most = if quick { 2_000 } else { 10_000 };
     // With the first clients comes what is there once.
     let mut clients = Vec::with_capacity(most);
     for _ in 0..most / 10 {
-        clients.push(connect(port).map_err(said)?);
+        clients.push(connect(port).map_err(failed)?);
     }
     let before = Memory::of(server.id());
     let more = most - clients.len();
     for _ in 0..more {
-        clients.push(connect(port).map_err(said)?);
+        clients.push(connect(port).map_err(failed)?);
     }
     let added = Memory::of(server.id()).since(before);
     let each = (added.rss_kib + added.page_tables_kib) / more as f64;

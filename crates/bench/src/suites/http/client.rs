@@ -46,16 +46,16 @@ impl Client {
 
     /// Requests a file, fails unless the answer has that body, and returns the answer's length.
     pub(crate) fn expect_body(&mut self, target: &str, body: &[u8]) -> Result<usize, String> {
-        let said = |error: io::Error| format!("a request for {target}: {error}");
-        self.stream.write_all(request(target).as_bytes()).map_err(said)?;
-        let head = self.head().map_err(said)?;
+        let failed = |error: io::Error| format!("a request for {target}: {error}");
+        self.stream.write_all(request(target).as_bytes()).map_err(failed)?;
+        let head = self.head().map_err(failed)?;
         let text = String::from_utf8_lossy(&self.answer[..head]).to_ascii_lowercase();
         let length = format!("\r\ncontent-length: {}\r\n", body.len());
         if !text.starts_with("http/1.1 200 ") || !text.contains(&length) {
             return Err(format!("the head is wrong: {text:?}"));
         }
         while self.answer.len() < head + body.len() {
-            self.more().map_err(said)?;
+            self.more().map_err(failed)?;
         }
         if self.answer[head..] != *body {
             return Err(format!("the body of {target} is wrong"));

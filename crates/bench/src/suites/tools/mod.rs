@@ -110,8 +110,8 @@ fn finish(
     let checked = match output.status.success() {
         true => check(),
         false => {
-            let said = String::from_utf8_lossy(&output.stderr);
-            Err(format!("{}: {}", output.status, said.lines().last().unwrap_or_default()))
+            let stderr = String::from_utf8_lossy(&output.stderr);
+            Err(format!("{}: {}", output.status, stderr.lines().last().unwrap_or_default()))
         }
     };
     let removed = match std::fs::symlink_metadata(made) {

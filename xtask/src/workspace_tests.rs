@@ -308,14 +308,14 @@ mod tests {
 
     #[test]
     fn failed_tests_are_named_once_and_their_output_is_kept() {
-        let said = lines(
+        let written = lines(
             "test one ... ok\ntest two::three ... FAILED\ntest four - should panic ... FAILED\n\
              successes:\ntest five ... FAILED\nfailures:\n---- two::three stdout ----\nno\n\
              test result: FAILED. 1 passed; 2 failed; 0 ignored",
         );
-        assert_eq!(names(&said), ["two::three", "four"]);
-        assert_eq!(output(&said)[0], "failures:");
-        assert!(is_complete(&said) && !is_complete(&said[..8]));
+        assert_eq!(names(&written), ["two::three", "four"]);
+        assert_eq!(output(&written)[0], "failures:");
+        assert!(is_complete(&written) && !is_complete(&written[..8]));
     }
 
     /// Runs programs that write the texts of `first` and end with its statuses. A second run of one

@@ -1,8 +1,8 @@
-//! The ports that cases run on.
+//! The ports on which tests run.
 
 use clap::ValueEnum;
 
-/// A backend that a case runs on.
+/// A backend on which tests run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Port {
     /// Completions by io_uring.

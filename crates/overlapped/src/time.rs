@@ -10,7 +10,7 @@ use std::io;
 
 use crate::sched::{NEVER, Waiting, Wake, here};
 use crate::sys::clock;
-use crate::task::wait::{checkpoint_without_error, deliver_kill, is_cancelled, park};
+use crate::task::suspension::{checkpoint_without_error, deliver_kill, is_cancelled, park};
 use crate::task::{CannotWait, cancelled_wait};
 
 /// A point on the port's monotonic clock; the counterpart of `std::time::Instant`.

@@ -16,7 +16,7 @@ use crate::sched::{
     Alternative, ChannelEvent, DeadlockReport, Here, NEVER, Registration, State, WaitNodePtr,
     WaitQueue, Waiting, Wake, here, node_of,
 };
-use crate::task::wait::{checkpoint, deliver_kill, leave, park};
+use crate::task::suspension::{checkpoint, deliver_kill, park, suspend};
 use crate::task::{CannotWait, take_deadlock_report};
 
 /// The time that a call may wait.
@@ -241,7 +241,7 @@ impl<T> Core<T> {
             let me = here.me();
             me.state.set(State::Ready);
             here.push_ready(here.me_ptr());
-            leave(here, me);
+            suspend(here, me);
         }
     }
 

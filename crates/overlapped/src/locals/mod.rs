@@ -8,7 +8,7 @@
 //! ```text
 //!   hub, other tasklets:  the thread's block ("home")
 //!   tasklet A:            home ─run──▶ A's block: its code, the library's calls in it
-//!                                      leave() ─at_home─▶ home: the switch, the others
+//!                                      depart ──at_home─▶ home: the switch, the others
 //!                                              ◀───────── A's block, after the switch back
 //!                         home ◀────── its last destructor has run
 //! ```
@@ -16,10 +16,9 @@
 //! **Where the register is switched.** Rejected: a switch home around each call of the library. The
 //! library has hundreds of functions, they call the user's code back, and a kill unwinds out of
 //! them, so the panic would be counted on one block and caught on the other. So the register is
-//! switched together with the stack: by the tasklet itself, around its departure (`at_home`, in
-//! `task/wait.rs`) and around its whole life (`Block::run`, in `sched/run/own.rs`). The hub, and
-//! tasklets without a block, only ever see the thread's pointer; they pay one branch at each
-//! departure.
+//! switched together with the stack: by the tasklet itself, around its departure (`at_home`) and
+//! around its whole life (`Block::run`), both in `sched/run/own.rs`. The hub, and tasklets without
+//! a block, only ever see the thread's pointer; they pay one branch at each departure.
 //!
 //! **The compiler may assume** that the pointer does not change while a function runs. That holds
 //! for every function but the two in `glibc/pointer.rs` that change it and put it back, and these

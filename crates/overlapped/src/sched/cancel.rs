@@ -8,7 +8,8 @@
 //! | a scope | none: a kill goes on to the scope's tasklets, and the wait ends after them |
 //! | anything else | the tasklet is unlinked, and woken with the reason |
 //!
-//! A kill is delivered by the killed tasklet itself, when it is back on its stack (`task/begin`).
+//! A kill is delivered by the killed tasklet itself, when it is back on its stack
+//! (`task/suspension/kill`).
 
 use super::idle::interrupts::{REQUEST, answer};
 use super::{Message, Sched, State, Tcb, TcbPtr, Waiting, Wake, drop_locals, node_of};

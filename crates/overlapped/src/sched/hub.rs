@@ -10,12 +10,12 @@
 //!
 //! | what | where |
 //! |---|---|
-//! | a tasklet's closure, or its captures where it never runs | `task/spawn`: `Task::run` |
+//! | a tasklet's closure, or its captures where it never runs | `task/spawn/task`: `Task::run` |
 //! | results and panic payloads that are not taken | [`drop_quietly`] |
 //! | tasklet-local values | [`drop_locals`]; made in `task/local` |
 //! | an executor's waker | `sched/cancel`: `wake_executor`; replaced in `task/future` |
 //! | observers | `sched/observer`: `observe`; dropped at the end by the caller of `run` |
-//! | a placed closure and its result | `task/spawn/place`: `Promise::keep` |
+//! | a placed closure and its result | `task/spawn/place`: `Promise::fulfil` |
 //! | a closure on its way through an inbox | moved on the hub, never called nor dropped |
 //! | jobs of the pool and their results | `task/blocking`: on a thread of the pool |
 //! | a select's closures | `chan/select`: by the caller, after the wait |

@@ -3,7 +3,7 @@
 //!
 //! ```text
 //!            spawn ──▶ ready queue ──▶ run (run/): one switch    ──▶ the tasklet
-//!                          ▲                                          │ park (task/wait.rs)
+//!                          ▲                                          │ park (task/suspension/)
 //!                          │ wake                                     ▼
 //!   port completions ──────┤                              waiting: op, channel, join, time …
 //!   due timers ────────────┤
@@ -17,10 +17,11 @@
 //!
 //! | file | what it has |
 //! |---|---|
-//! | `state` | the fields, and the steps that touch them: adopt, park, wake, count |
+//! | `state` | the fields, and what the rooms above read and count |
+//! | `living` | the list of living tasklets: adopt, visit, unlist |
+//! | `parking` | parking and waking, also for other threads; the ready queue |
 //! | `here` | the scheduler of the calling tasklet |
-//! | `tasklet/` | the control block, wait nodes, the state of a select, timers, holders of locks |
-//! | `wait_queue`, `scope` | what channels and scopes link tasklets into |
+//! | `tasklet/` | the control block; wait nodes, queues, selects; timers; holders of locks |
 //! | `select` | the completion of a wait: of one for one event, and of a select |
 //! | `run/` | the loop, the way off a stack and back, stacks, thread-locals of a tasklet's own |
 //! | `idle/` | polling and sleeping; the inbox; the group; requests of signal handlers |
@@ -42,13 +43,13 @@ mod enter;
 mod here;
 mod hub;
 mod idle;
+mod living;
 mod observer;
+mod parking;
 mod run;
-mod scope;
 mod select;
 mod state;
 mod tasklet;
-mod wait_queue;
 
 pub use deadlock::{DeadlockReport, Waiter};
 pub(crate) use enter::{AbortOnUnwind, RunEnd, Setup, open};
@@ -57,11 +58,9 @@ pub(crate) use hub::{assert_off_hub, drop_locals, drop_quietly, end_locals, is_o
 pub(crate) use idle::{Group, Inbox, Intake, Job, Message, Refused, RemoteLink, interrupts};
 pub(crate) use observer::report_overflows;
 pub use observer::{ChannelEvent, Observer};
-pub(crate) use scope::ScopeState;
 pub(crate) use state::{FIRST_ID, Sched, SchedConfig};
 pub(crate) use tasklet::{
     Alternative, Awaited, DEPTH_MAX, Ending, Holder, JoinWaiter, Locals, LockKind, LockWait, NEVER,
-    Origin, Queue, Registration, SelectState, Span, State, Tcb, TcbPtr, Trace, VTable, WaitNode,
-    WaitNodePtr, Waiting, Wake, node_of, release, retain, thread_number,
+    Origin, Queue, Registration, ScopeState, SelectState, Span, State, Tcb, TcbPtr, Trace, VTable,
+    WaitNodePtr, WaitQueue, Waiting, Wake, node_of, release, retain, thread_number,
 };
-pub(crate) use wait_queue::WaitQueue;

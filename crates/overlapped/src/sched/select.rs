@@ -9,16 +9,33 @@
 
 use std::ptr::NonNull;
 
-use super::tasklet::NodeOwner;
-use super::{Alternative, Registration, Sched, SelectState, TcbPtr, WaitNode, WaitNodePtr, Wake};
+use super::tasklet::tcb_of;
+use super::{Alternative, Registration, Sched, SelectState, TcbPtr, WaitNodePtr, Wake};
 use crate::op::Outcome;
+
+/// The owner of a wait node.
+enum NodeOwner {
+    Tasklet(TcbPtr),
+    Select(NonNull<Alternative>),
+}
+
+/// Returns the owner of a node that is, or was until now, in a queue.
+#[inline(always)]
+fn owner_of(node: WaitNodePtr) -> NodeOwner {
+    // SAFETY: a node that others can reach belongs to a waiting tasklet, so its owner lives.
+    if unsafe { node.as_ref() }.is_in_select() {
+        NodeOwner::Select(node.cast())
+    } else {
+        NodeOwner::Tasklet(tcb_of(node))
+    }
+}
 
 impl Sched {
     /// Completes the wait on `node`, which is already unlinked. Returns the tasklet, still parked,
     /// for the caller to wake with `why`; `None` if operations of its select must end first.
     #[inline(always)]
     pub(crate) fn claim(&self, node: WaitNodePtr, why: Wake) -> Option<TcbPtr> {
-        match WaitNode::owner(node) {
+        match owner_of(node) {
             NodeOwner::Tasklet(tcb) => Some(tcb),
             NodeOwner::Select(alternative) => {
                 // SAFETY: a node that others can reach belongs to a select that still waits, so
@@ -33,7 +50,7 @@ impl Sched {
         let select = alternative.select();
         alternative.registration.set(Registration::None);
         self.decide(select, Some(alternative), why);
-        (select.in_flight.get() == 0).then_some(select.owner)
+        (select.in_flight.get() == 0).then_some(tcb_of(select.owner))
     }
 
     /// Completes the wait on `node`, and wakes the tasklet.
@@ -48,7 +65,7 @@ impl Sched {
         if select.decided.get().is_none() {
             self.decide(select, None, why);
             if select.in_flight.get() == 0 {
-                self.wake(select.owner, why);
+                self.wake(tcb_of(select.owner), why);
             }
         }
     }
@@ -56,7 +73,7 @@ impl Sched {
     /// Completes the wait for an operation.
     #[inline(always)]
     pub(in crate::sched) fn complete(&self, node: WaitNodePtr, outcome: Outcome) {
-        match WaitNode::owner(node) {
+        match owner_of(node) {
             NodeOwner::Tasklet(tcb) => {
                 self.block(tcb).outcome.set(outcome);
                 self.wake(tcb, Wake::Done);
@@ -84,7 +101,7 @@ impl Sched {
         if select.in_flight.get() == 0
             && let Some(why) = select.decided.get()
         {
-            self.wake(select.owner, why);
+            self.wake(tcb_of(select.owner), why);
         }
     }
 
@@ -92,7 +109,7 @@ impl Sched {
     pub(crate) fn decide(&self, select: &SelectState, happened: Option<&Alternative>, why: Wake) {
         assert!(select.decided.replace(Some(why)).is_none(), "a select is decided once");
         select.happened.set(happened.map(NonNull::from));
-        self.forget_deadline(self.block(select.owner));
+        self.forget_deadline(self.block(tcb_of(select.owner)));
         self.deregister_all(select);
     }
 
@@ -110,9 +127,10 @@ impl Sched {
     pub(in crate::sched) fn unlink_alternatives(&self, select: &SelectState) {
         select.each(|alternative| match alternative.registration.get() {
             Registration::None | Registration::Op { .. } => {}
-            Registration::Join(target) => {
+            Registration::Join { joiner, .. } => {
                 alternative.registration.set(Registration::None);
-                self.block(target).joiner.set(None);
+                // SAFETY: the source of the alternative has a reference to the joined tasklet.
+                unsafe { joiner.as_ref() }.set(None);
             }
             Registration::Channel { queue, sending } => {
                 alternative.registration.set(Registration::None);

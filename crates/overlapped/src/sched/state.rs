@@ -1,4 +1,4 @@
-//! The state of one scheduler, and its smallest steps: adopt, park, make ready, wake, count.
+//! The state of one scheduler: its fields, its counts and clock, and the facts that others read.
 //!
 //! Every field belongs to the scheduler's thread alone; other threads reach the [`Inbox`] and the
 //! [`Group`]. Nothing outside of `sched` sees a field: the modules above park, wake and count by
@@ -19,10 +19,10 @@ use std::time::Duration;
 use super::deadlock::Candidates;
 use super::idle::interrupts::Interrupts;
 use super::run::Budget;
-use super::tasklet::{Timers, order_for_handler};
+use super::tasklet::Timers;
 use super::{
-    DeadlockReport, Ending, Group, Inbox, Intake, Job, Message, NEVER, Observer, Queue, RemoteLink,
-    State, Tcb, TcbPtr, WaitNodePtr, Waiter, Waiting, Wake, release,
+    DeadlockReport, Group, Inbox, Intake, Job, Message, Observer, Queue, RemoteLink, Tcb, TcbPtr,
+    WaitNodePtr, Waiter,
 };
 use crate::driver::Driver;
 use crate::locals::{self, Home};
@@ -107,8 +107,8 @@ pub(crate) struct Sched {
     pub(super) late: Cell<bool>,
     /// The closure of such a tasklet is being dropped, by the tasklet that spawned it.
     pub(super) drops_late: Cell<bool>,
-    /// The end of the grace time, on the port's clock; [`NEVER`] before the shutdown, 0 if nothing
-    /// is left that could end it.
+    /// The end of the grace time, on the port's clock; [`NEVER`](super::NEVER) before the shutdown,
+    /// 0 if nothing is left that could end it.
     pub(super) grace_until: Cell<u64>,
 
     // Time.
@@ -208,268 +208,7 @@ pub(crate) struct Sched {
     pub(super) blocks: RefCell<locals::Pool>,
 }
 
-/// Spawning, and the list of the living.
-impl Sched {
-    /// Takes in a new tasklet and queues it at the end, with the caller's reference. In a shutdown
-    /// it is killed before it starts.
-    #[inline]
-    pub(crate) fn adopt(&self, tcb: TcbPtr) {
-        let block = self.block(tcb);
-        #[cfg(debug_assertions)]
-        block.home.set(std::ptr::from_ref(self).addr());
-        block.killed.set(self.ending.get());
-        let old = self.all.get();
-        block.all_next.set(old);
-        if let Some(old) = old {
-            self.block(old).all_prev.set(Some(tcb));
-        }
-        order_for_handler();
-        self.all.set(Some(tcb));
-        self.live.set(self.live.get() + 1);
-        self.spawned.set(self.spawned.get() + 1);
-        self.ready.push_back(tcb);
-    }
-
-    /// Takes in a new tasklet after the grace time: the calling tasklet drops its closure at once.
-    /// If that spawns again, the next closure is leaked, so destructors that spawn for ever come to
-    /// an end.
-    #[cold]
-    pub(crate) fn adopt_late(&self, tcb: TcbPtr) {
-        let block = self.block(tcb);
-        if self.drops_late.replace(true) {
-            return block.ending.set(Ending::Abandoned);
-        }
-        block.killed.set(true);
-        // SAFETY: the tasklet has not run and is in no queue, so this is its only run.
-        unsafe { (block.vtable.run)(tcb) };
-        self.drops_late.set(false);
-        // SAFETY: this is the scheduler's reference; no queue or list names the block.
-        unsafe { release(tcb) };
-    }
-
-    /// Tells whether a tasklet that is spawned now comes too late to run.
-    #[inline]
-    pub(crate) fn is_late(&self) -> bool {
-        self.ending.get() && self.late.get()
-    }
-
-    /// Tells whether one more tasklet may be spawned.
-    #[inline(always)]
-    pub(crate) fn has_room(&self) -> bool {
-        self.live.get() < self.config.tasklets_max
-    }
-
-    /// Tells whether `block` is the tasklet that `run` was given.
-    pub(crate) fn is_first(&self, block: &Tcb) -> bool {
-        self.member == 0 && block.id == FIRST_ID
-    }
-
-    /// Returns the block of a living tasklet.
-    #[inline]
-    pub(crate) fn block(&self, tcb: TcbPtr) -> &Tcb {
-        // SAFETY: every pointer that the scheduler keeps is to a tasklet that it holds a reference
-        // to, and it forgets the pointer before it gives that reference back.
-        unsafe { &*tcb.as_ptr() }
-    }
-
-    /// Asserts, in debug builds, that a living tasklet which the caller has a handle to, or has met
-    /// in a queue, is this scheduler's. `hub.rs` says why it is.
-    #[inline(always)]
-    pub(crate) fn assert_ours(&self, block: &Tcb) {
-        #[cfg(debug_assertions)]
-        assert_eq!(block.home.get(), std::ptr::from_ref(self).addr(), "another scheduler's");
-        let _ = block;
-    }
-
-    /// Calls `f` for every living tasklet, the youngest first.
-    pub(crate) fn each(&self, mut f: impl FnMut(TcbPtr, &Tcb)) {
-        let mut at = self.all.get();
-        while let Some(tcb) = at {
-            let block = self.block(tcb);
-            at = block.all_next.get();
-            f(tcb, block);
-        }
-    }
-
-    /// Takes a tasklet out of the list of the living.
-    pub(super) fn unlist(&self, tcb: TcbPtr) {
-        let block = self.block(tcb);
-        let (prev, next) = (block.all_prev.take(), block.all_next.get());
-        match prev {
-            Some(prev) => self.block(prev).all_next.set(next),
-            None => self.all.set(next),
-        }
-        order_for_handler();
-        block.all_next.set(None);
-        if let Some(next) = next {
-            self.block(next).all_prev.set(prev);
-        }
-        self.live.set(self.live.get() - 1);
-    }
-}
-
-/// Parking and waking.
-impl Sched {
-    /// Records that the running tasklet `me` waits from now on, until the port's clock shows
-    /// `until` at the latest. The caller leaves the stack next.
-    #[inline(always)]
-    pub(crate) fn begin_wait(&self, me: &Tcb, tcb: TcbPtr, waiting: Waiting, until: u64) {
-        me.since.set(self.now.get());
-        me.wait_for(waiting);
-        me.parked_at.set(self.next_order());
-        if until != NEVER {
-            me.wait_until.set(until);
-            self.timed_waits.set(self.timed_waits.get() + 1);
-            self.timers.borrow_mut().arm(tcb, until);
-        }
-    }
-
-    /// Takes a ready tasklet out of the ready queue until it is resumed.
-    pub(crate) fn pause_ready(&self, block: &Tcb, tcb: TcbPtr) {
-        self.ready.remove(tcb);
-        block.wait_for(Waiting::PausedByOther);
-        block.parked_at.set(self.next_order());
-        block.since.set(self.now.get());
-    }
-
-    /// Makes a waiting tasklet ready, at the end of the queue. It must have been unlinked from what
-    /// it waited for.
-    #[inline]
-    pub(crate) fn wake(&self, tcb: TcbPtr, why: Wake) {
-        self.unpark(tcb, why);
-        self.ready.push_back(tcb);
-    }
-
-    /// Makes a waiting tasklet ready without queueing it: the caller does.
-    #[inline]
-    pub(crate) fn unpark(&self, tcb: TcbPtr, why: Wake) {
-        let block = self.block(tcb);
-        self.assert_ours(block);
-        assert!(block.state.get() == State::Waiting, "only a waiting tasklet can be woken");
-        // A tasklet that was ready before it was paused keeps the reason it was woken for.
-        if !matches!(block.waiting.get(), Waiting::PausedByOther) {
-            block.wake.set(why);
-        }
-        block.state.set(State::Ready);
-        order_for_handler();
-        block.waiting.set(Waiting::Nothing);
-        self.forget_deadline(block);
-    }
-
-    /// Forgets the deadline of the present wait. Its entry in the heap stays until it is due.
-    #[inline(always)]
-    pub(super) fn forget_deadline(&self, block: &Tcb) {
-        if block.wait_until.get() != NEVER {
-            block.wait_until.set(NEVER);
-            self.timed_waits.set(self.timed_waits.get() - 1);
-        }
-    }
-
-    /// Returns a number that grows with every park.
-    #[inline]
-    fn next_order(&self) -> u64 {
-        let order = self.order.get() + 1;
-        self.order.set(order);
-        order
-    }
-
-    /// Queues a ready tasklet at the end.
-    #[inline(always)]
-    pub(crate) fn push_ready(&self, tcb: TcbPtr) {
-        self.ready.push_back(tcb);
-    }
-
-    /// Queues a ready tasklet at the front: it runs next.
-    #[inline(always)]
-    pub(crate) fn push_ready_first(&self, tcb: TcbPtr) {
-        self.ready.push_front(tcb);
-    }
-
-    /// Moves a ready tasklet to the front by turning the ready queue, seen as a ring, and queues
-    /// `caller`: see [`Queue::rotate_out`].
-    pub(crate) fn rotate_ready(&self, tcb: TcbPtr, caller: TcbPtr) {
-        self.ready.rotate_out(tcb, caller);
-        self.ready.push_front(tcb);
-    }
-
-    /// Returns the number of ready tasklets, without the running one.
-    #[inline(always)]
-    pub(crate) fn ready_count(&self) -> usize {
-        self.ready.len()
-    }
-
-    /// Records the tasklet that runs from now on.
-    #[inline(always)]
-    pub(crate) fn set_running(&self, tcb: TcbPtr) {
-        self.running.set(Some(tcb));
-    }
-
-    /// Registers a tasklet for a wake from another thread.
-    pub(crate) fn add_remote_wait(&self, tcb: TcbPtr) -> Token {
-        match self.remote_waits.borrow_mut().insert(tcb) {
-            Ok(token) => token,
-            Err(_) => unreachable!("the table of remote waits has no limit of its own"),
-        }
-    }
-
-    /// Ends such a registration. Returns the tasklet, if it was still registered.
-    pub(crate) fn remove_remote_wait(&self, token: Token) -> Option<TcbPtr> {
-        self.remote_waits.borrow_mut().remove(token)
-    }
-
-    /// Returns the number of remote waits.
-    #[cfg(test)]
-    pub(crate) fn remote_wait_count(&self) -> usize {
-        self.remote_waits.borrow().len()
-    }
-
-    /// Wakes the tasklet that is registered under `token`. Returns false if it has not parked yet:
-    /// the caller wakes it through the inbox, which is read after it has.
-    pub(crate) fn wake_remote_wait(&self, token: Token) -> bool {
-        let waiter = self.remote_waits.borrow().get(token).copied();
-        let Some(waiter) = waiter else { return true };
-        if self.block(waiter).state.get() != State::Waiting {
-            return false;
-        }
-        self.remove_remote_wait(token);
-        self.wake(waiter, Wake::Done);
-        true
-    }
-
-    /// Counts a wait for a lock that begins (1) or ends (-1).
-    pub(crate) fn count_lock_wait(&self, by: isize) {
-        self.lock_waits.set(self.lock_waits.get().wrapping_add_signed(by));
-        self.lock_wait_began.set(self.lock_wait_began.get() || by > 0);
-    }
-
-    /// Counts a wait that a thread of this process must end, and that begins (1) or ends (-1).
-    /// `polls`: its timer only makes the caller check again, so it does not count as a way out of a
-    /// deadlock.
-    pub(crate) fn count_thread_wait(&self, by: isize, polls: bool) {
-        self.thread_waits.set(self.thread_waits.get().wrapping_add_signed(by));
-        let polls = if polls { by } else { 0 };
-        self.thread_polls.set(self.thread_polls.get().wrapping_add_signed(polls));
-    }
-
-    /// Returns what a living tasklet shares with its handles in other threads.
-    pub(crate) fn remote_link(&self, tcb: TcbPtr) -> Arc<RemoteLink> {
-        let block = self.block(tcb);
-        let mut remotes = self.remotes.borrow_mut();
-        let token = block.extra(|extra| extra?.remote);
-        let token = token.unwrap_or_else(|| match remotes.insert((tcb, None)) {
-            Ok(token) => {
-                block.extra_or_new(|extra| extra.remote = Some(token));
-                token
-            }
-            Err(_) => unreachable!("the table of remotes has no limit of its own"),
-        });
-        let (_, link) = remotes.get_mut(token).expect("a living tasklet's entry");
-        let new = || Arc::new(RemoteLink::new(Arc::clone(&self.inbox), token));
-        Arc::clone(link.get_or_insert_with(new))
-    }
-}
-
-/// Operations.
+/// Operations, traces, the clock.
 impl Sched {
     /// Returns the completion port.
     #[inline(always)]

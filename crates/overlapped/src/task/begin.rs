@@ -1,119 +1,21 @@
-//! The beginning of every call that may wait, and the delivery of kills.
+//! The beginning of an operation: the checkpoint and the limits, then the submission.
 //!
 //! ```text
-//! checkpoint         a kill is pending? may this tasklet wait at all?
-//! begin_operation    the same; a signal handler? the deadline? the call's own limit?
+//! begin_operation    the checkpoint; a signal handler? the deadline? the call's own limit?
 //!                       └──▶ may wait, or is tried once, or fails
 //! submit_operation   an entry in the table, a count, Driver::submit ──▶ pending, or done at once
 //! in_turn            a count, a call that never waits, and now and then a turn for the others
-//!
-//! a kill   before a wait: checkpoint ──▶ deliver_or_report_kill ─┐
-//!          after a wait:  deliver_kill ──────────────────────────┴──▶ exit_now (modes.rs): unwinds
 //! ```
-//!
-//! | the tasklet is | a call that returns errors | one that has none |
-//! |---|---|---|
-//! | unwinding, or in its last drops | one try, then an error | returns, or aborts |
-//! | unwinding, in `kill_as_error`, with thread-locals of its own | waits | waits |
-//! | inside `no_switch` | the same | panics |
-//! | to be killed | unwinds | unwinds |
-//! | to be killed, in `kill_as_error` | an error, at once | waits |
-//! | to be killed, in a `shield` | waits | waits |
 
 use std::io;
-use std::thread;
 
-use super::cannot_wait::{CannotWait, deadline_passed, interrupted, killed};
-use super::wait::yield_turn;
+use super::suspension::{CannotWait, checkpoint, deadline_passed, interrupted, killed, yield_turn};
 use crate::driver::Driver;
 use crate::op::{Full, Op, Outcome, Submitted, Token};
-use crate::sched::{Here, Locals, NEVER, Tcb, WaitNodePtr};
+use crate::sched::{Here, NEVER, WaitNodePtr};
 
 /// The operations that may end at once, one after another, before others get a turn.
 pub(super) const INLINE_MAX: u64 = 64;
-
-/// Tells whether a tasklet may not switch because it unwinds: its panic would count as a
-/// neighbour's. The panic of a tasklet with thread-locals of its own does not. Such a tasklet waits
-/// as ever inside `kill_as_error`, where no kill unwinds it a second time.
-#[cold]
-pub(crate) fn is_held_by_panic(me: &Tcb) -> bool {
-    me.locals.get() != Locals::Own || me.kill_errors.get() == 0
-}
-
-/// Begins a call that may wait and can return an error: delivers a pending kill, and returns
-/// whether the call may wait at all. Inside `kill_as_error` the kill is [`CannotWait::Killed`].
-#[inline(always)]
-pub(crate) fn checkpoint(here: Here) -> Result<(), CannotWait> {
-    let me = here.me();
-    if thread::panicking() && is_held_by_panic(me) {
-        return Err(CannotWait::Unwinding);
-    }
-    if is_doomed(here, me) {
-        return Err(deliver_or_report_kill(here));
-    }
-    if me.no_switch.get() > 0 {
-        return Err(CannotWait::NoSwitch);
-    }
-    Ok(())
-}
-
-/// Begins a call that may wait and cannot return an error. It differs from [`checkpoint`] in one
-/// point: `kill_as_error` holds kills off, as a shield does.
-#[inline(always)]
-pub(crate) fn checkpoint_without_error(here: Here) -> Result<(), CannotWait> {
-    let me = here.me();
-    if thread::panicking() && is_held_by_panic(me) {
-        return Err(CannotWait::Unwinding);
-    }
-    if is_doomed(here, me) && (me.kill_errors.get() == 0 || me.last_drops.get()) {
-        return Err(deliver_or_report_kill(here));
-    }
-    if me.no_switch.get() > 0 {
-        return Err(CannotWait::NoSwitch);
-    }
-    Ok(())
-}
-
-/// Delivers a kill: unwinds, unless the tasklet is in a state in which kills return errors.
-#[cold]
-fn deliver_or_report_kill(here: Here) -> CannotWait {
-    let me = here.me();
-    if me.last_drops.get() {
-        // A destructor at the tasklet's end finishes, as one that runs while unwinding does.
-        return CannotWait::Unwinding;
-    }
-    if me.kill_errors.get() == 0 {
-        super::exit_now(here);
-    }
-    if me.outlived_kill.replace(true) && me.no_switch.get() == 0 {
-        // The tasklet got this error before. If it goes on in a loop, others must get their turn.
-        yield_turn(here);
-    }
-    CannotWait::Killed
-}
-
-/// Tells whether a kill takes effect at the tasklet's next suspension point: it unwinds there, or
-/// the call returns an error, inside `kill_as_error`.
-#[inline(always)]
-pub(crate) fn is_doomed(here: Here, block: &Tcb) -> bool {
-    (block.killed.get() || here.is_ending()) && block.shields.get() == 0
-}
-
-/// Tells whether calls return errors because of a pending kill.
-#[inline]
-pub(crate) fn is_cancelled(here: Here) -> bool {
-    let me = here.me();
-    is_doomed(here, me) && me.kill_errors.get() > 0
-}
-
-/// Delivers a kill that came while the tasklet waited: unwinds, except inside `kill_as_error`.
-#[inline(always)]
-pub(crate) fn deliver_kill(here: Here) {
-    let me = here.me();
-    if is_doomed(here, me) && me.kill_errors.get() == 0 {
-        super::exit_now(here);
-    }
-}
 
 /// The way in which an operation may be performed.
 pub(super) enum Begin {

@@ -9,9 +9,9 @@ use core::time::Duration;
 use std::fmt;
 use std::ptr::NonNull;
 
-use super::wait::leave;
+use super::suspension::suspend;
 use crate::foreign::names;
-use crate::sched::{Here, State, Tcb, Trace, Waiter, here};
+use crate::sched::{Here, State, Trace, Waiter, here};
 use crate::stack;
 use crate::watchdog;
 use crate::watchdog::Stalled;
@@ -115,7 +115,7 @@ fn visit_everybody(here: Here) -> Vec<(u64, Vec<usize>)> {
             suspended.push(tcb);
         }
     });
-    let mut traces = vec![Trace { addresses: [0; Trace::DEPTH], len: 0 }; suspended.len()];
+    let mut traces = vec![Trace::default(); suspended.len()];
     let first = traces.as_mut_ptr();
     for (i, &tcb) in suspended.iter().enumerate() {
         // SAFETY: `i` is within the vector, which stays as it is until every visit is over.
@@ -125,20 +125,17 @@ fn visit_everybody(here: Here) -> Vec<(u64, Vec<usize>)> {
     here.request_traces();
     me.state.set(State::Ready);
     here.push_ready_first(here.me_ptr());
-    leave(here, me);
+    suspend(here, me);
     // SAFETY: the visits are over, so nothing writes any more.
     let written = unsafe { std::slice::from_raw_parts(first, suspended.len()) };
     let mut seen: Vec<_> = suspended
         .iter()
         .zip(written)
-        .map(|(&tcb, trace)| (here.block(tcb).id, trace.addresses[..trace.len].to_vec()))
+        .map(|(&tcb, trace)| (here.block(tcb).id, trace.addresses().to_vec()))
         .collect();
-    let mut own = Vec::new();
-    backtrace::trace(|frame| {
-        own.push(frame.ip().addr());
-        own.len() < Trace::DEPTH
-    });
-    seen.push((me.id, own));
+    let mut own = Trace::default();
+    own.record();
+    seen.push((me.id, own.addresses().to_vec()));
     seen
 }
 
@@ -159,28 +156,6 @@ impl fmt::Display for Dump {
         }
         Ok(())
     }
-}
-
-/// The bytes of stack that taking a backtrace may need.
-const TRACE_ROOM: usize = 16 * 1024;
-
-/// Writes down the addresses of this stack's frames for a dump. Allocates nothing.
-#[cold]
-pub(super) fn trace_myself(me: &Tcb) {
-    let Some(mut wanted) = me.extra(|extra| extra?.trace.take()) else {
-        return;
-    };
-    // SAFETY: the tasklet that requested it waits, with the trace alive, until every visit is over.
-    let trace: &mut Trace = unsafe { wanted.as_mut() };
-    let here = (&raw const trace).addr();
-    if here.saturating_sub(me.guard.get().end) < TRACE_ROOM {
-        return;
-    }
-    backtrace::trace(|frame| {
-        trace.addresses[trace.len] = frame.ip().addr();
-        trace.len += 1;
-        trace.len < Trace::DEPTH
-    });
 }
 
 /// Returns how much of its stack the calling tasklet has ever had in memory, in bytes, in whole

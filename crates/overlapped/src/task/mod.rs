@@ -19,19 +19,17 @@
 
 // | file | what it has |
 // |---|---|
-// | `wait` | the suspension point: `perform`, `park`, `leave` |
-// | `begin` | the beginning of a call that may wait; the delivery of kills |
-// | `modes` | yield, pause, shield, `no_switch`; `exit_now`, which unwinds a killed tasklet |
+// | `suspension/` | the suspension point: permission to wait, the switch, the delivery of kills |
+// | `begin`, `wait` | the beginning of an operation; `perform`, which waits for its end |
 // | `waiter` | one wait that any thread may end: the base of `sync` |
-// | `cannot_wait` | the errors of calls that may not wait, or wait no longer |
-// | `spawn/` | `spawn`, and in `handle` and `remote` what a handle can do: join, kill, pause |
+// | `modes` | yield, pause, shield, `no_switch` |
+// | `spawn/` | `spawn`, and what a handle can do: join, kill, pause |
 // | `runtime/`, `select/`, `blocking/` | `run`; waits for several events; calls on pool threads |
 // | `group/`, `future/`, `local` | groups and `map`; futures; tasklet-local values |
 // | `inspect`, `payload` | dumps and counts; the payload of a panic |
 
 mod begin;
 pub(crate) mod blocking;
-mod cannot_wait;
 mod future;
 mod group;
 mod inspect;
@@ -41,33 +39,36 @@ mod payload;
 mod runtime;
 pub(crate) mod select;
 mod spawn;
+pub(crate) mod suspension;
 pub(crate) mod wait;
 pub(crate) mod waiter;
 
 pub use blocking::{UnblockError, unblock, unblock_to_end};
-pub use cannot_wait::Cancelled;
-pub(crate) use cannot_wait::{CannotWait, cancelled_wait, would_wait_while_unwinding};
 pub use future::block_on;
 pub use group::{Map, MapUnordered, ParMap, TaskletGroup, map, map_unordered, par_map};
 pub use inspect::{Dump, DumpLine, Stats, dump, running_on, stack_used, stats};
 pub use local::Local;
 pub(crate) use local::{drop_locals, identity, is_first};
-pub use modes::{
-    TaskletExit, current, in_tasklet, is_killed, kill_as_error, may_wait, no_switch, pause, shield,
-    yield_now,
-};
 pub(crate) use modes::{
-    cooperative_yield, count_busy_call, ended_by_all_handlers, exit_now, interruptible, port_does,
-    request, scheduler_number,
+    cooperative_yield, count_busy_call, ended_by_all_handlers, interruptible, port_does, request,
+    scheduler_number,
+};
+pub use modes::{
+    in_tasklet, is_killed, kill_as_error, may_wait, no_switch, pause, shield, yield_now,
 };
 pub use payload::PanicPayload;
 pub use runtime::{Config, RunError, run, run_until};
 pub use select::{Joinable, WaitError, wait_all, wait_any};
+pub(crate) use spawn::scope_or_panic;
 pub use spawn::{
     Builder, Current, JoinError, PauseError, Placed, Remote, Scope, ScopedTasklet, SpawnError,
-    Spawner, Tasklet, TaskletId, place, place_on, place_on_each, schedulers, scope, spawn, spawner,
+    Spawner, Tasklet, TaskletId, current, place, place_on, place_on_each, schedulers, scope, spawn,
+    spawner,
 };
-pub(crate) use spawn::{scope_or_panic, take_deadlock_report};
+pub use suspension::{Cancelled, TaskletExit};
+pub(crate) use suspension::{
+    CannotWait, cancelled_wait, take_deadlock_report, would_wait_while_unwinding,
+};
 
 pub use crate::sched::{ChannelEvent, DeadlockReport, Observer, Waiter};
 pub use crate::stack::Guards;

@@ -2,43 +2,13 @@
 
 use std::cell::Cell;
 use std::io;
-use std::panic::resume_unwind;
 
-use super::Current;
-use super::cannot_wait::{CannotWait, deadline_passed, killed};
-use super::wait::{checkpoint, checkpoint_without_error, deliver_kill, yield_turn};
-use super::wait::{is_doomed, is_held_by_panic, park};
+use super::suspension::{
+    CannotWait, checkpoint, checkpoint_without_error, deadline_passed, deliver_kill, is_doomed,
+    is_held_by_panic, killed, park, yield_turn,
+};
 use crate::op::Op;
 use crate::sched::{DEPTH_MAX, Here, NEVER, Tcb, Waiting, here};
-
-/// The payload with which a killed tasklet unwinds. It prints no message and ends the tasklet
-/// silently.
-///
-/// A `catch_unwind` that catches it should resume it. A tasklet that goes on instead has survived
-/// that kill.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct TaskletExit;
-
-/// Delivers a kill: unwinds the calling tasklet.
-#[cold]
-pub(crate) fn exit_now(here: Here) -> ! {
-    let me = here.me();
-    if me.outlived_kill.replace(true) && me.no_switch.get() == 0 {
-        // The tasklet caught a kill before and went on. If it does so in a loop, others must get
-        // their turn.
-        yield_turn(here);
-    }
-    me.killed.set(false);
-    if cfg!(panic = "abort") {
-        eprintln!(
-            "overlapped: tasklet {} was killed, but this program is built with panic=abort, which \
-             leaves no way to unwind it; build with panic=unwind, or do not kill",
-            me.id
-        );
-        std::process::abort();
-    }
-    resume_unwind(Box::new(TaskletExit))
-}
 
 /// Lets every other ready tasklet run before the caller goes on. Outside a scheduler it yields the
 /// thread. This is a suspension point: a pending kill is delivered here.
@@ -125,19 +95,6 @@ pub fn pause() {
     }
     park(here, Waiting::Paused, NEVER);
     deliver_kill(here);
-}
-
-/// Returns the calling tasklet.
-///
-/// # Panics
-/// Outside a scheduler; check with [`in_tasklet`].
-pub fn current() -> Current {
-    match here() {
-        Some(here) => Current::new(here),
-        None => {
-            panic!("overlapped::current: not called by a tasklet; call this inside overlapped::run")
-        }
-    }
 }
 
 /// Tells whether the caller is a tasklet, so that a call that waits blocks it alone.

@@ -1,80 +1,24 @@
-//! The suspension point: a tasklet leaves its stack here and nowhere else.
+//! The wait for an operation.
 //!
 //! ```text
-//! perform(op)   an operation: submit, park until its terminal completion, read the outcome
-//! park(…)       anything else: a channel, a join, a deadline, a wake from another thread
-//! select(…)     the first of several (select/): registers everywhere, then parks
-//! yield_turn()  stays ready, lets the others run
-//!    └──▶ leave() ──▶ Here::depart ──▶ Sched::leave_stack (sched/run/): the next one in the
-//!                     queue, or the hub … ──▶ back in leave()
+//! perform(op)       begin_operation, submit_and_park, and what the outcome means for the caller
+//! submit_and_park   submit, park until the terminal completion, read the outcome
 //! ```
 //!
-//! Terminal completion first: `perform` has no way out between `submit` and the completion. A kill
-//! or a deadline that comes meanwhile makes the scheduler cancel the operation, and *the outcome*
+//! Terminal completion first: there is no way out between `submit` and the completion. A kill or a
+//! deadline that comes meanwhile makes the scheduler cancel the operation, and *the outcome*
 //! decides what the caller gets: a result is a result, and the kill stays pending for the next
 //! call.
 
 use std::io;
 
 use super::begin::{Begin, INLINE_MAX, Submission, begin_operation, in_turn, submit_operation};
-pub(crate) use super::begin::{
-    checkpoint, checkpoint_without_error, deliver_kill, is_cancelled, is_doomed, is_held_by_panic,
+use super::suspension::{
+    deliver_kill, interrupted, is_cancelled, killed, park, timed_out, too_many, yield_turn,
 };
-use super::blocking::pays_to_try;
-use super::cannot_wait::{interrupted, killed, timed_out, too_many};
-use super::inspect::trace_myself;
 use crate::driver::{self, Driver};
 use crate::op::{Full, Op, Outcome, Submitted, Token};
-use crate::sched::{AbortOnUnwind, Here, NEVER, State, Tcb, Waiting, Wake, here, node_of};
-use crate::switch::Suspender;
-
-/// Parks the calling tasklet until it is woken, or until the port's clock shows `until`. The caller
-/// has passed the [`checkpoint`], and has linked the tasklet to what wakes it.
-#[inline(always)]
-pub(crate) fn park(here: Here, waiting: Waiting, until: u64) -> Wake {
-    let me = here.me();
-    here.begin_wait(me, here.me_ptr(), waiting, until);
-    leave(here, me);
-    me.wake.get()
-}
-
-/// Lets all other ready tasklets run first.
-#[inline(always)]
-pub(crate) fn yield_turn(here: Here) {
-    let me = here.me();
-    me.state.set(State::Ready);
-    here.push_ready(here.me_ptr());
-    leave(here, me);
-}
-
-/// Leaves the stack; the caller has recorded in the control block what the tasklet waits for.
-/// Returns when the tasklet runs on. If the hub switches here only for a backtrace, makes it, and
-/// the wait goes on. errno belongs to the thread, so it is saved here for C code that reads it
-/// after a callback that waited.
-#[inline(always)]
-pub(crate) fn leave(here: Here, me: &Tcb) {
-    // SAFETY: the suspender was set when this tasklet's job began on this fiber, and lives on it.
-    let suspender = unsafe { &*me.suspender.get() };
-    let running = here.me_ptr();
-    here.depart(me, suspender);
-    if me.state.get() != State::Running {
-        answer_visits(here, me, suspender);
-    }
-    // Set after the switch, so that a fault during it is attributed to the stack on which it
-    // happened.
-    here.set_running(running);
-    here.observe_switch();
-}
-
-/// Answers the hub, which has switched here for a backtrace only, perhaps several times.
-#[cold]
-#[inline(never)]
-fn answer_visits(here: Here, me: &Tcb, suspender: &Suspender) {
-    while me.state.get() != State::Running {
-        trace_myself(me);
-        here.await_visit(me, suspender);
-    }
-}
+use crate::sched::{AbortOnUnwind, Here, NEVER, Waiting, Wake, here, node_of};
 
 /// Performs `op`, blocking the calling tasklet only; outside a scheduler, the thread. `limit` is
 /// the call's own limit (a read timeout), on the port's clock. A call that reaches it fails with
@@ -115,6 +59,18 @@ pub(crate) unsafe fn perform(op: &Op, limit: Option<u64>) -> io::Result<usize> {
         return unsafe { cancelled(here, op, limit) };
     }
     outcome.result()
+}
+
+/// Tells whether `op` is to be tried before it is submitted. This is an experiment
+/// (`--cfg overlapped_try_first`): it tries a transfer on a socket that would be alone in its
+/// batch, because no other tasklet is ready to run and nothing is queued. With many connections
+/// tries break the ring's batches up (docs/decisions/0033).
+#[inline(always)]
+fn pays_to_try(here: Here, op: &Op) -> bool {
+    cfg!(overlapped_try_first)
+        && op.is_transfer()
+        && here.ready_count() == 0
+        && !here.driver().borrow().has_work()
 }
 
 /// Gives the result of an operation that the scheduler cancelled before it had done anything:

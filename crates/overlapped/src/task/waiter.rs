@@ -21,8 +21,9 @@ use std::ptr::NonNull;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::cannot_wait::{CannotWait, interrupted};
-use super::wait::{checkpoint_without_error, deliver_kill, is_cancelled, park};
+use super::suspension::{
+    CannotWait, checkpoint_without_error, deliver_kill, interrupted, is_cancelled, park,
+};
 use crate::offload::Sleeper;
 use crate::op::Token;
 pub(crate) use crate::sched::NEVER;
@@ -131,9 +132,6 @@ pub(crate) fn take_interruption() -> Option<io::Error> {
 /// The limit of a wait that has no deadline, but that a kill or a signal handler ends.
 const UNTIL_KILLED: u64 = NEVER - 1;
 
-/// No deadline.
-pub(crate) const FOR_EVER: u64 = NEVER;
-
 /// The identity of a tasklet or a plain thread. It is never used again in this process, since what
 /// its owner holds may outlive the owner.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -152,8 +150,7 @@ pub(crate) fn caller() -> Caller {
     }
 }
 
-/// Delivers the kill that ended a wait: leaves the call by unwinding. (`wait::leave` is another
-/// thing: it leaves the stack, and comes back.)
+/// Delivers the kill that ended a wait: leaves the call by unwinding.
 pub(crate) fn leave() -> ! {
     if let Some(here) = here() {
         deliver_kill(here);

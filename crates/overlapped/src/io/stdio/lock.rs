@@ -16,7 +16,7 @@ use std::io;
 use std::marker::PhantomData;
 
 use crate::sys::lock::{Mutex, MutexGuard};
-use crate::task::waiter::{self, Caller, FOR_EVER, Waker, Woken};
+use crate::task::waiter::{self, Caller, NEVER, Waker, Woken};
 use crate::task::{CannotWait, would_wait_while_unwinding};
 
 /// A value behind the lock.
@@ -98,7 +98,7 @@ impl<T> Locked<T> {
         }
         turns.waiting.push_back((me, waker));
         drop(turns);
-        match waiter::with_cleanup(&|| self.quit(me), || wait.park(self.name, FOR_EVER)) {
+        match waiter::with_cleanup(&|| self.quit(me), || wait.park(self.name, NEVER)) {
             Woken::Yes => Ok(self.guard()),
             Woken::Killed => {
                 self.quit(me);

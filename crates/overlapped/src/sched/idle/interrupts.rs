@@ -201,7 +201,7 @@ mod tests {
     #[test]
     fn a_child_of_fork_has_none_of_its_parents_interrupt_slots() {
         let driver = Driver::open(&PortConfig::default()).unwrap();
-        let _line = Interrupts::for_thread(driver.notifier());
+        let _claimed = Interrupts::for_thread(driver.notifier());
         assert!(slots().count() > 0);
         // SAFETY: the child calls only what a child of a process with threads may.
         let child = unsafe { libc::fork() };

@@ -21,8 +21,8 @@ use std::sync::atomic::{Ordering, compiler_fence};
 
 use super::running::running_tasklet;
 use crate::sched::{
-    Awaited, Holder, LockKind, Registration, Sched, SelectState, State, Tcb, TcbPtr, WaitQueue,
-    Waiter, Waiting,
+    Awaited, Holder, LockKind, Registration, Sched, SelectState, State, Tcb, WaitQueue, Waiter,
+    Waiting,
 };
 use crate::sys::clock;
 use crate::watchdog::{Lookup, Page, Text, Watched};
@@ -130,7 +130,7 @@ impl Sched {
             Waiting::Nothing => text.push("waking up"),
             Waiting::Op { name, fd, .. } => write_op(name, fd, text),
             Waiting::Channel { queue, sending } => write_channel(queue, sending, text),
-            Waiting::Join(target) => self.write_join(target, text),
+            Waiting::Join(target) => write_join(self.block(target).id, text),
             // SAFETY: the tasklet waits, so its frame is there.
             Waiting::Select(select) => self.write_select(unsafe { select.as_ref() }, text),
             Waiting::Member(_) => text.push("the end of a member of its group"),
@@ -152,11 +152,6 @@ impl Sched {
                 self.write_lock(kind, unsafe { holder.as_ref() }, text);
             }
         }
-    }
-
-    fn write_join(&self, target: TcbPtr, text: &mut impl Text) {
-        text.push("joining tasklet ");
-        text.push_number(self.block(target).id);
     }
 
     fn write_lock(&self, kind: LockKind, holder: &Holder, text: &mut impl Text) {
@@ -191,7 +186,7 @@ impl Sched {
             match places[at] {
                 Registration::None => {}
                 Registration::Channel { queue, sending } => write_channel(queue, sending, text),
-                Registration::Join(target) => self.write_join(target, text),
+                Registration::Join { id, .. } => write_join(id, text),
                 Registration::Op { name, fd, .. } => write_op(name, fd, text),
             }
             text.push(if at > 0 { " or " } else { "" });
@@ -209,6 +204,11 @@ fn write_op(name: &str, fd: i32, text: &mut impl Text) {
         text.push("-");
     }
     text.push_number(fd.unsigned_abs().into());
+}
+
+fn write_join(id: u64, text: &mut impl Text) {
+    text.push("joining tasklet ");
+    text.push_number(id);
 }
 
 fn write_channel(queue: NonNull<WaitQueue>, sending: bool, text: &mut impl Text) {

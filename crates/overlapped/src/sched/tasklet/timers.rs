@@ -8,7 +8,7 @@
 //!
 //! The heap is 4-ary: half the levels of a binary one, and children share a cache line.
 
-use super::{NEVER, NOT_ARMED, Tcb, TcbPtr};
+use super::block::{NEVER, NOT_ARMED, Tcb, TcbPtr};
 
 const ARITY: usize = 4;
 

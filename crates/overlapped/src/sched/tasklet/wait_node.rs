@@ -1,4 +1,5 @@
-//! Wait nodes: the entries by which a tasklet waits for others.
+//! Wait nodes: the entries by which a tasklet waits for others; the queues of a channel and the
+//! state of a select, which link them.
 //!
 //! A tasklet that waits for one event uses the wait node in its control block (the first field). A
 //! select waits for several events at once, so it brings a node for each of its alternatives:
@@ -15,14 +16,15 @@
 //! any more. Only an operation in flight cannot be given up at once (terminal completion first): it
 //! is cancelled, and the select goes on when it has ended. Until then the select is *decided*, and
 //! nothing changes it.
+//!
+//! Nothing here knows a control block. A node names its tasklet, whose block it begins: `block.rs`
+//! turns one pointer into the other.
 
 use std::cell::Cell;
 use std::ptr::NonNull;
 
-use super::queue::{Linked, Links};
-use super::{Tcb, TcbPtr, Wake};
+use super::queue::{Linked, Links, Queue};
 use crate::op::{Outcome, Token};
-use crate::sched::WaitQueue;
 
 /// A pointer to a wait node, with the provenance of the whole block or alternative that it begins.
 pub(crate) type WaitNodePtr = NonNull<WaitNode>;
@@ -39,12 +41,6 @@ pub(crate) struct WaitNode {
 // SAFETY: the links are the first field.
 unsafe impl Linked for WaitNode {}
 
-/// The owner of a wait node.
-pub(crate) enum NodeOwner {
-    Tasklet(TcbPtr),
-    Select(NonNull<Alternative>),
-}
-
 impl WaitNode {
     /// Makes the node of a control block.
     #[inline(always)]
@@ -56,26 +52,57 @@ impl WaitNode {
         }
     }
 
-    /// Returns the owner.
+    /// Tells whether the node begins an [`Alternative`], not a control block.
     #[inline(always)]
-    pub(crate) fn owner(node: WaitNodePtr) -> NodeOwner {
-        // SAFETY: a node that others can reach belongs to a waiting tasklet, so its owner lives.
-        if unsafe { node.as_ref() }.in_select {
-            NodeOwner::Select(node.cast())
-        } else {
-            NodeOwner::Tasklet(node.cast())
-        }
+    pub(in crate::sched) fn is_in_select(&self) -> bool {
+        self.in_select
     }
-}
-
-/// Returns the node in a tasklet's control block.
-#[inline(always)]
-pub(crate) fn node_of(tcb: TcbPtr) -> WaitNodePtr {
-    tcb.cast()
 }
 
 /// The node that is completed when something has ended; one at most.
 pub(crate) type JoinWaiter = Cell<Option<WaitNodePtr>>;
+
+/// The wait nodes in one channel: of senders or of receivers. Both queues have entries only where
+/// one select waits to send and to receive.
+#[derive(Default)]
+pub(crate) struct WaitQueue {
+    senders: Queue<WaitNode>,
+    receivers: Queue<WaitNode>,
+    /// The channel's name, for deadlock reports and dumps.
+    name: Option<Box<str>>,
+}
+
+impl WaitQueue {
+    /// Makes the empty queues of a channel with this name.
+    pub(crate) fn named(name: Box<str>) -> WaitQueue {
+        WaitQueue { name: Some(name), ..WaitQueue::default() }
+    }
+
+    pub(crate) fn name(&self) -> Option<&str> {
+        self.name.as_deref()
+    }
+
+    /// Returns the queue of senders, or that of receivers.
+    #[inline(always)]
+    pub(crate) fn side(&self, sending: bool) -> &Queue<WaitNode> {
+        if sending { &self.senders } else { &self.receivers }
+    }
+}
+
+/// The reason why a suspended tasklet goes on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Wake {
+    /// The event that it waited for has happened.
+    Done,
+    /// Its deadline passed.
+    TimedOut,
+    /// It was killed.
+    Killed,
+    /// Nothing is left that could wake it.
+    Deadlock,
+    /// Its channel was closed.
+    Closed,
+}
 
 /// The place where an alternative is registered.
 #[derive(Debug, Clone, Copy)]
@@ -84,8 +111,8 @@ pub(crate) enum Registration {
     None,
     /// In a channel.
     Channel { queue: NonNull<WaitQueue>, sending: bool },
-    /// For another tasklet's end.
-    Join(TcbPtr),
+    /// For the end of the tasklet with this id.
+    Join { joiner: NonNull<JoinWaiter>, id: u64 },
     /// For an operation's completion.
     Op { token: Token, name: &'static str, fd: i32 },
 }
@@ -134,7 +161,8 @@ impl Alternative {
 
 /// The state of one select, while it waits.
 pub(crate) struct SelectState {
-    pub(crate) owner: TcbPtr,
+    /// The node in the block of the tasklet that waits.
+    pub(in crate::sched) owner: WaitNodePtr,
     first: Cell<Option<NonNull<Alternative>>>,
     /// The alternative that happened; `None` if the wait ended otherwise.
     pub(crate) happened: Cell<Option<NonNull<Alternative>>>,
@@ -146,7 +174,7 @@ pub(crate) struct SelectState {
 }
 
 impl SelectState {
-    pub(crate) fn new(owner: TcbPtr) -> SelectState {
+    pub(crate) fn new(owner: WaitNodePtr) -> SelectState {
         SelectState {
             owner,
             first: Cell::new(None),
@@ -176,6 +204,3 @@ impl SelectState {
         }
     }
 }
-
-// SAFETY: a node is a block's first field, and the links are a node's.
-unsafe impl Linked for Tcb {}

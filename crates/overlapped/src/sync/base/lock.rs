@@ -17,7 +17,7 @@ use super::permits::{NotAcquired, Permits, Request};
 use super::rt::Mutex;
 use crate::sched::{Holder, LockKind, LockWait, NEVER, here};
 use crate::sys::clock;
-use crate::task::wait::checkpoint_without_error;
+use crate::task::suspension::checkpoint_without_error;
 use crate::task::{CannotWait, count_busy_call, would_wait_while_unwinding};
 
 /// The time that a holder in another thread has, while a tasklet unwinds.

@@ -5,7 +5,7 @@ use std::io;
 use crate::op::Op;
 use crate::sched::{NEVER, here};
 use crate::task::begin::{Begin, begin_operation, in_turn};
-use crate::task::wait::checkpoint_without_error;
+use crate::task::suspension::checkpoint_without_error;
 
 /// The facts about a caller that decide how an operation on a disk is done. Such an operation ends
 /// by itself, without another process or tasklet.

@@ -30,9 +30,8 @@ use crate::sys::clock;
 use crate::sys::errno;
 use crate::sys::lock::{Mutex, MutexGuard};
 use crate::sys::thread::interruptible::Interruptible;
-use crate::task::cannot_wait::cancelled_wait;
 use crate::task::waiter::{self, Wait, Waker, Woken};
-use crate::task::{in_tasklet, shield};
+use crate::task::{cancelled_wait, in_tasklet, shield};
 
 /// The time between two interruptions of a call, if nothing else repeats them.
 const ASK_AGAIN: Duration = Duration::from_millis(10);

@@ -7,5 +7,5 @@ mod unblock;
 
 pub(crate) use in_place::{DiskCall, begin_call, begin_disk_call, in_place};
 pub(crate) use job::{Stop, on_interruptible_thread, on_pool};
-pub(crate) use tries::{pays_to_try, record_speculation, speculates, try_in_turn};
+pub(crate) use tries::{record_speculation, speculates, try_in_turn};
 pub use unblock::{UnblockError, unblock, unblock_to_end};

@@ -14,8 +14,8 @@ use crate::driver::Driver;
 use crate::op::{Op, Outcome};
 use crate::sched::{Here, NEVER, here};
 use crate::task::begin::{Begin, begin_operation};
-use crate::task::cannot_wait::killed;
-use crate::task::wait::{deliver_kill, is_cancelled, submit_and_park};
+use crate::task::suspension::{deliver_kill, is_cancelled, killed};
+use crate::task::wait::submit_and_park;
 
 /// Tells whether a receive is worth a try before it is submitted (a speculative receive). It never
 /// is outside a scheduler, where the wait itself begins with a try.
@@ -67,16 +67,4 @@ pub(crate) unsafe fn try_in_turn(op: &Op, attempt: impl Fn() -> Outcome) -> io::
 fn goes_in_batch(here: Here, op: &Op) -> bool {
     let driver = here.driver().borrow();
     (here.ready_count() > 0 || driver.has_work()) && driver.batches_tries(op)
-}
-
-/// Tells whether `op` is to be tried before it is submitted. This is an experiment
-/// (`--cfg overlapped_try_first`): it tries a transfer on a socket that would be alone in its
-/// batch, because no other tasklet is ready to run and nothing is queued. With many connections
-/// tries break the ring's batches up (docs/decisions/0033).
-#[inline(always)]
-pub(crate) fn pays_to_try(here: Here, op: &Op) -> bool {
-    cfg!(overlapped_try_first)
-        && op.is_transfer()
-        && here.ready_count() == 0
-        && !here.driver().borrow().has_work()
 }

@@ -12,7 +12,7 @@ use crate::offload;
 use crate::offload::On;
 use crate::sched::{NEVER, drop_quietly, here};
 use crate::sys::lock::{Mutex, MutexGuard};
-use crate::task::wait::is_cancelled;
+use crate::task::suspension::is_cancelled;
 use crate::task::waiter::{self, Wait, Waker, Woken};
 use crate::task::{PanicPayload, in_tasklet, shield};
 

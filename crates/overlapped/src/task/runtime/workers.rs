@@ -9,7 +9,8 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::{self, JoinHandle};
 
-use super::{RunError, Settings, setup};
+use super::RunError;
+use super::settings::{Settings, setup};
 use crate::sched::{self, Group, RunEnd, Sched, TcbPtr};
 use crate::sys::signal::sigpipe;
 

@@ -1,6 +1,7 @@
 //! Selects outside a scheduler: the thread waits, as with std's calls.
 
-use super::{SelectOptions, SelectSource, WaitError, next_due, pick};
+use super::pick::{next_due, pick};
+use super::{SelectOptions, SelectSource, WaitError};
 use crate::driver;
 use crate::op::Op;
 use crate::sched::{DeadlockReport, NEVER, Wake};

@@ -3,6 +3,7 @@
 use std::cell::Cell;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, RawFd};
+use std::ptr::NonNull;
 
 use super::SelectSource;
 use crate::driver::Driver;
@@ -13,7 +14,7 @@ use crate::sched::{
 use crate::sys::readiness::Interest;
 use crate::task::Tasklet;
 use crate::task::begin::{Submission, submit_operation};
-use crate::task::cannot_wait::too_many;
+use crate::task::suspension::too_many;
 use crate::task::wait::try_now;
 
 /// A point in time.
@@ -88,10 +89,11 @@ impl SelectSource for Joining {
     }
 
     fn register(&self, here: Here, _: &SelectState) -> bool {
-        if let (Some(target), Some(block)) = (self.target, self.block()) {
+        if let Some(block) = self.block() {
             here.assert_ours(block);
             block.joiner.set(Some(self.alternative.as_node()));
-            self.alternative.registration.set(Registration::Join(target));
+            let joiner = NonNull::from(&block.joiner);
+            self.alternative.registration.set(Registration::Join { joiner, id: block.id });
         }
         false
     }

@@ -1,32 +1,23 @@
-//! Handles: `Tasklet<T>` for the spawner's thread, `Remote` for any other.
+//! Handles: `Tasklet<T>` for the spawner's thread, `Current` for the tasklet's own.
 //!
-//! There are two for two reasons. Everything in a control block is plain cells of one thread, so a
-//! `Tasklet` costs no atomic instruction. And the scheduler must know whether another thread could
-//! still wake a tasklet, or its deadlock reports would be guesses: the existence of a `Remote` is
-//! that information.
+//! Other threads have a type of their own, `Remote`, for two reasons. Everything in a control block
+//! is plain cells of one thread, so a `Tasklet` costs no atomic instruction. And the scheduler must
+//! know whether another thread could still wake a tasklet, or its deadlock reports would be
+//! guesses: the existence of a `Remote` is that information.
 
 use std::fmt;
-use std::io;
 use std::marker::PhantomData;
 
-use super::remote::{Remote, remote_of};
-use super::{Made, Returned, mark_scope_panicked};
+use super::remote::remote_of;
+use super::task::{Made, Returned, mark_scope_panicked};
+use super::{JoinError, PauseError, Remote, TaskletId};
 use crate::sched::{
-    DeadlockReport, Ending, Here, State, Tcb, TcbPtr, Waiting, Wake, drop_quietly, here, node_of,
-    release, retain,
+    Ending, Here, State, Tcb, TcbPtr, Waiting, Wake, drop_quietly, here, node_of, release, retain,
 };
-use crate::task::wait::{checkpoint, checkpoint_without_error, deliver_kill, is_cancelled, park};
-use crate::task::{CannotWait, PanicPayload};
-
-/// A tasklet's number, unique within its scheduler.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct TaskletId(pub(crate) u64);
-
-impl fmt::Display for TaskletId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
-    }
-}
+use crate::task::suspension::{
+    checkpoint, checkpoint_without_error, deliver_kill, park, suspend, take_deadlock_report,
+};
+use crate::task::{PanicPayload, pause};
 
 /// The owned permission to join a tasklet, and the handle to control it: the counterpart of
 /// `std::thread::JoinHandle`. Dropping it detaches the tasklet: its result is dropped when it ends,
@@ -174,7 +165,7 @@ impl<T> Tasklet<T> {
         match (block.state.get(), block.waiting.get()) {
             (State::Waiting, Waiting::Paused | Waiting::PausedByOther) => Ok(()),
             (State::Running, _) => {
-                crate::task::pause();
+                pause();
                 Ok(())
             }
             // A kill is on its way to it, and must arrive.
@@ -230,7 +221,7 @@ impl<T> Tasklet<T> {
         }
         here.rotate_ready(self.tcb, here.me_ptr());
         here.me().state.set(State::Ready);
-        crate::task::wait::leave(here, here.me());
+        suspend(here, here.me());
         deliver_kill(here);
         Ok(())
     }
@@ -287,12 +278,6 @@ impl<T> fmt::Debug for Tasklet<T> {
     }
 }
 
-/// Takes the deadlock report that came with `Wake::Deadlock`.
-pub(crate) fn take_deadlock_report(here: Here) -> DeadlockReport {
-    let report = here.me().extra(|extra| extra?.deadlock_report.take());
-    report.expect("a deadlock's wake comes with its report")
-}
-
 /// A handle to a tasklet for tasklets of its thread, itself included; the counterpart of
 /// `std::thread::Thread`.
 pub struct Current {
@@ -340,113 +325,15 @@ impl fmt::Debug for Current {
     }
 }
 
-/// The way in which a tasklet ended, if not by returning; or the reason why the wait for it ended
-/// early.
-#[derive(Debug)]
-#[non_exhaustive]
-pub enum JoinError {
-    /// Its closure panicked; this is the panic's payload.
-    Panicked(PanicPayload),
-    /// It was killed.
-    Killed,
-    /// It never ran, because a stack of its size cannot be made.
-    NoStack,
-    /// It outlived the grace time of its scheduler's shutdown and was parked for good, or had not
-    /// even begun when all time was over: [`Config::grace`](crate::Config::grace).
-    Abandoned,
-    /// Its result was returned before: the handle was polled as a future to its end.
-    Taken,
-    /// The tasklet waits for ever, and so would the caller.
-    Deadlock(DeadlockReport),
-    /// The deadline set by [`timeout`](crate::time::timeout) passed first.
-    TimedOut,
-    /// A kill of the *caller* came first, inside [`kill_as_error`](crate::task::kill_as_error).
-    Cancelled,
-    /// It has not ended, and the caller may not wait: inside `no_switch`, while unwinding, or
-    /// outside the scheduler.
-    WouldBlock,
-}
-
-impl JoinError {
-    /// Makes the error of a caller that may not wait.
-    pub(in crate::task) fn from_cannot_wait(reason: CannotWait) -> JoinError {
-        match reason {
-            CannotWait::Killed => JoinError::Cancelled,
-            CannotWait::Unwinding | CannotWait::NoSwitch => JoinError::WouldBlock,
-        }
-    }
-
-    /// Makes the error of a caller whose wait was cancelled.
-    pub(crate) fn from_cancelled_wait() -> JoinError {
-        let is_killed = here().is_some_and(is_cancelled);
-        if is_killed { JoinError::Cancelled } else { JoinError::TimedOut }
-    }
-}
-
-impl fmt::Display for JoinError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            JoinError::Panicked(payload) => match payload.message() {
-                Some(message) => write!(f, "the tasklet panicked: {message}"),
-                None => f.write_str("the tasklet panicked"),
-            },
-            JoinError::Killed => f.write_str("the tasklet was killed"),
-            JoinError::NoStack => {
-                f.write_str("the system cannot make a stack of the size the tasklet asked for")
-            }
-            JoinError::Taken => f.write_str("the tasklet's result was returned before"),
-            JoinError::Abandoned => f.write_str("the tasklet outlived its scheduler's grace time"),
-            JoinError::Deadlock(report) => report.fmt(f),
-            JoinError::TimedOut => f.write_str("the deadline passed before the tasklet ended"),
-            JoinError::Cancelled => {
-                f.write_str("a kill of the caller came before the tasklet ended")
-            }
-            JoinError::WouldBlock => {
-                f.write_str("the tasklet has not ended and the caller may not wait")
-            }
+/// Returns the calling tasklet.
+///
+/// # Panics
+/// Outside a scheduler; check with [`in_tasklet`](crate::task::in_tasklet).
+pub fn current() -> Current {
+    match here() {
+        Some(here) => Current::new(here),
+        None => {
+            panic!("overlapped::current: not called by a tasklet; call this inside overlapped::run")
         }
     }
 }
-
-impl std::error::Error for JoinError {}
-
-impl From<JoinError> for io::Error {
-    /// Converts the error, for `tasklet.join()?` in functions that return [`io::Result`]. The kind
-    /// is `TimedOut`, `WouldBlock`, `Deadlock`, `OutOfMemory` (`NoStack`), or `Other`;
-    /// [`io::Error::downcast`] gives the `JoinError` back, with a panic's payload.
-    fn from(error: JoinError) -> io::Error {
-        let kind = match error {
-            JoinError::TimedOut => io::ErrorKind::TimedOut,
-            JoinError::WouldBlock => io::ErrorKind::WouldBlock,
-            JoinError::Deadlock(_) => io::ErrorKind::Deadlock,
-            JoinError::NoStack => io::ErrorKind::OutOfMemory,
-            JoinError::Panicked(_)
-            | JoinError::Killed
-            | JoinError::Cancelled
-            | JoinError::Abandoned
-            | JoinError::Taken => io::ErrorKind::Other,
-        };
-        io::Error::new(kind, error)
-    }
-}
-
-/// The reason why a tasklet cannot be paused, resumed or switched to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum PauseError {
-    /// It waits for something, and only that can wake it; or it has no stack yet.
-    Blocked,
-    /// It has ended.
-    Finished,
-}
-
-impl fmt::Display for PauseError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            PauseError::Blocked => "the tasklet waits for something",
-            PauseError::Finished => "the tasklet has ended",
-        })
-    }
-}
-
-impl std::error::Error for PauseError {}

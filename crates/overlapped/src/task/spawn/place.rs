@@ -15,13 +15,14 @@ use std::fmt;
 use std::panic::{AssertUnwindSafe, Location, catch_unwind};
 use std::sync::Arc;
 
-use super::{JoinError, Remote, Returned, SpawnError, Tasklet, make};
+use super::task::{Returned, make};
+use super::{JoinError, Remote, SpawnError, Tasklet, current};
 use crate::sched::{
     Group, Inbox, Intake, Job, Origin, Refused, assert_off_hub, drop_quietly, here,
 };
 use crate::sys::lock::{Mutex, MutexGuard};
 use crate::task::waiter::{self, Waker, Woken};
-use crate::task::{PanicPayload, TaskletExit, current};
+use crate::task::{PanicPayload, TaskletExit};
 
 /// Returns the number of schedulers of this run: `Config::threads`. Outside a scheduler: 0.
 pub fn schedulers() -> usize {

@@ -6,14 +6,16 @@
 
 use std::any::Any;
 use std::marker::PhantomData;
-use std::panic::{AssertUnwindSafe, Location, catch_unwind, resume_unwind};
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::ptr::NonNull;
 use std::thread;
 
-use super::{Builder, JoinError, Made, SpawnError, Tasklet};
-use super::{admit, make};
+use super::builder::admit;
+use super::task::{Made, make};
+use super::{Builder, JoinError, SpawnError, Tasklet};
 use crate::sched::{AbortOnUnwind, Here, NEVER, ScopeState, State, Waiting, here, release};
-use crate::task::wait::{deliver_kill, is_held_by_panic, park};
+use crate::task::TaskletExit;
+use crate::task::suspension::{deliver_kill, is_held_by_panic, park};
 
 /// The place where scoped tasklets are spawned, made by [`scope`].
 pub struct Scope<'scope, 'env: 'scope> {
@@ -102,7 +104,7 @@ impl<'scope> Scope<'scope, '_> {
     fn wait(&self, here: Here, payload: Option<&Box<dyn Any + Send>>) {
         let me = here.me();
         // The body was killed, or this tasklet is: the children are not left to finish.
-        let exit = payload.is_some_and(|payload| payload.is::<crate::task::TaskletExit>());
+        let exit = payload.is_some_and(|payload| payload.is::<TaskletExit>());
         if exit || (me.killed.get() && me.shields.get() == 0) {
             self.state.each(|child| here.kill(child));
         }
@@ -157,12 +159,12 @@ impl Builder {
         // result is either dropped by the tasklet before that, or taken through the handle, which
         // cannot outlive 'scope; and what a leaked handle leaves in the block is never touched
         // again.
-        let made = unsafe { make(here.intake(), self.origin.unwrap_or(Location::caller()), f) };
+        let made = unsafe { make(here.intake(), self.origin(), f) };
         here.block(made.tcb).deadline.set(here.me().deadline.get());
         let made = if thread::panicking() && is_held_by_panic(here.me()) {
             run_in_place(here, made, state)
         } else {
-            self.place(here, made, Some(state))
+            self.enqueue(here, made, Some(state))
         };
         Ok(ScopedTasklet { tasklet: Tasklet::new(made), scope: PhantomData })
     }

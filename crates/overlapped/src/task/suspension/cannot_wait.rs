@@ -4,7 +4,7 @@ use std::error::Error;
 use std::fmt;
 use std::io;
 
-use super::wait::is_cancelled;
+use super::kill::is_cancelled;
 use crate::sched::here;
 use crate::sys::errno;
 
@@ -41,7 +41,7 @@ pub enum Cancelled {
     /// A kill of the caller is pending, and the call is inside [`kill_as_error`]. The error's kind
     /// is `Other`.
     ///
-    /// [`kill_as_error`]: super::kill_as_error
+    /// [`kill_as_error`]: crate::task::kill_as_error
     Kill,
     /// The deadline set by [`timeout`](crate::time::timeout) has passed. The error's kind is
     /// `TimedOut`.
@@ -71,13 +71,13 @@ impl Error for Cancelled {}
 
 /// Returns the error of a call that a kill ended.
 #[cold]
-pub(crate) fn killed() -> io::Error {
+pub(in crate::task) fn killed() -> io::Error {
     io::Error::other(Cancelled::Kill)
 }
 
 /// Returns the error of a call that ended by the deadline (`timeout`), or by a socket's own limit,
 /// as in std.
-pub(super) fn timed_out(by_deadline: bool) -> io::Error {
+pub(in crate::task) fn timed_out(by_deadline: bool) -> io::Error {
     if by_deadline {
         return deadline_passed();
     }
@@ -86,13 +86,13 @@ pub(super) fn timed_out(by_deadline: bool) -> io::Error {
 
 /// Returns the error of a call that the deadline set by `timeout` ended.
 #[cold]
-pub(crate) fn deadline_passed() -> io::Error {
+pub(in crate::task) fn deadline_passed() -> io::Error {
     io::Error::new(io::ErrorKind::TimedOut, Cancelled::Deadline)
 }
 
 /// Returns the error of a call that a signal handler ended.
 #[cold]
-pub(super) fn interrupted() -> io::Error {
+pub(in crate::task) fn interrupted() -> io::Error {
     io::Error::from_raw_os_error(errno::INTERRUPTED)
 }
 
@@ -130,7 +130,7 @@ pub(crate) fn would_wait_while_unwinding(what: &str, instead: &str) -> ! {
 impl CannotWait {
     /// Returns `error`, or the reason why the call may not wait, if `error` says only that it would
     /// have to.
-    pub(super) fn explain(self, error: io::Error) -> io::Error {
+    pub(in crate::task) fn explain(self, error: io::Error) -> io::Error {
         if error.kind() == io::ErrorKind::WouldBlock {
             return io::Error::new(io::ErrorKind::WouldBlock, self.message());
         }

@@ -373,9 +373,9 @@ fn leaked<T>(value: T) -> &'static T {
 
 /// Calls `f` on a thread that has to wait in it, behind others.
 fn behind<T: Send + 'static>(f: impl FnOnce() -> T + Send + 'static) -> Receiver<T> {
-    let waits = aside(f);
-    thread::sleep(Duration::from_millis(20));
-    waits
+    let (sender, receiver) = mpsc::channel();
+    support::spawn_blocked(move || drop(sender.send(f())));
+    receiver
 }
 
 fn a_mutex_goes_on() {
@@ -787,8 +787,13 @@ fn as_child(what: &str) -> ! {
         }
         "a thread of the library ends" => {
             let ended = Config::new().threads(2).grace(GRACE).run_until(|| {
-                let lends = task::place_on(1, || lends(&LENT)).unwrap();
-                sleep(GRACE / 2);
+                let (begun, begins) = mpsc::channel();
+                let begin_to_lend = move || {
+                    begun.send(()).unwrap();
+                    lends(&LENT)
+                };
+                let lends = task::place_on(1, begin_to_lend).unwrap();
+                begins.recv().unwrap();
                 lends
             });
             let joined = ended.unwrap().join();

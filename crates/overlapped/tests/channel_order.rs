@@ -5,7 +5,6 @@ use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use overlapped::task::{ChannelEvent, Observer};
-use overlapped::time::sleep;
 use overlapped::{
     Channel, Config, Handover, JoinError, RecvError, SendError, Tasklet, run, spawn, yield_now,
 };
@@ -200,10 +199,7 @@ fn a_limit_ends_the_wait_and_leaves_the_queue() {
         assert!(begin.elapsed() >= 2 * limit);
         assert_eq!(channel.balance(), 0);
         let inner = channel.clone();
-        let sender = spawn(move || {
-            sleep(Duration::from_millis(5));
-            inner.send(2)
-        });
+        let sender = spawn(move || inner.send(2));
         assert_eq!(channel.recv_timeout(Duration::from_secs(60)), Ok(2));
         sender.join().unwrap().unwrap();
         let early = overlapped::time::timeout(limit, || channel.recv_timeout(Duration::MAX));

@@ -74,9 +74,8 @@ fn many_tasklets_wait_at_one_socket_for_long_and_each_datagram_goes_to_one() {
         for i in 0..DATAGRAMS {
             sender.send_to(&i.to_le_bytes(), to).unwrap();
             // All tasklets wait again, because each datagram wakes all of them.
-            while seen.get() <= i {
-                sleep(Duration::from_micros(10));
-            }
+            let soon = |_| sleep(Duration::from_micros(10));
+            support::wait_until_with(soon, "it is received", || seen.get() > i);
         }
     })
     .unwrap();
@@ -214,7 +213,7 @@ fn a_sender_that_waits_for_a_full_queue_can_be_killed_and_timed_out() {
                 let call = call.clone();
                 move || call()
             });
-            sleep(ms(5));
+            support::wait_until_others_wait();
             assert!(!waiting.is_finished());
             waiting.kill();
             assert!(waiting.join().is_err());
@@ -241,7 +240,7 @@ fn a_sender_that_waited_for_the_queue_of_its_receiver_sends_all_of_its_bytes() {
                 assert_eq!(sent.unwrap(), bytes.len());
             })
         });
-        sleep(ms(5));
+        support::wait_until_others_wait();
         let (mut small, mut whole) = (0, 0);
         let mut buf = [0; 4_000];
         while whole < 2 {
@@ -270,7 +269,7 @@ fn a_sender_that_waits_for_a_full_queue_does_not_try_without_a_pause() {
         ];
         for send in sends {
             let waiting = spawn(send);
-            sleep(ms(5));
+            support::wait_until_others_wait();
             let operations = || overlapped::task::stats().unwrap().operations;
             let before = operations();
             sleep(ms(100));
@@ -297,7 +296,7 @@ fn a_socket_that_is_shut_down_wakes_its_receivers_and_acceptors() {
             let listener = listener.clone();
             spawn(move || listener.accept().map(drop).unwrap_err().kind())
         });
-        sleep(ms(5));
+        support::wait_until_others_wait();
         socket.shutdown(std::net::Shutdown::Both).unwrap();
         socket2::SockRef::from(&*listener).shutdown(std::net::Shutdown::Both).unwrap();
         for receiver in receivers {

@@ -208,8 +208,9 @@ fn a_wake_that_is_still_possible_prevents_the_report() {
         assert_eq!(channel.recv(), Ok(1), "a pool thread");
         let listener = net::TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
+        let scheduler = support::thread_number();
         let thread = std::thread::spawn(move || {
-            std::thread::sleep(Duration::from_millis(10));
+            support::wait_until_blocked(scheduler);
             std::net::TcpStream::connect(address).unwrap()
         });
         later(Box::new(move || drop(listener.accept().unwrap())));

@@ -155,8 +155,8 @@ fn a_signal_shows_every_tasklet_also_while_the_thread_is_blocked() {
     }
     let mut child = Hanging::begin(NAME, "child", &[("OVERLAPPED_DUMP", "usr1")]);
     child.said_until(&["BEGUN"]);
-    // The signal comes before the tasklet asks for the lock.
-    std::thread::sleep(ms(200));
+    // The tasklet does not ask for the lock at once.
+    support::wait_until_process_blocked(child.child.id());
     for _ in 0..2 {
         child.signal(SIGUSR1);
         let said = child.said_until(&["runs here:", "overlapped::sched::run::body"]);
@@ -195,9 +195,11 @@ fn a_signal_shows_tasklets_that_only_wait_and_they_go_on() {
                     listener()
                 });
                 wait_until("it has begun", || begun.load(Relaxed));
+                let waits = overlapped::task::place_on(1, support::wait_until_others_wait);
+                waits.unwrap().join().unwrap();
                 drop(Builder::new().name("server").spawn(listener));
                 let mut enough = overlapped::signal::Signals::new([SIGUSR2]).unwrap();
-                sleep(ms(50));
+                support::wait_until_others_wait();
                 eprintln!("BEGUN");
                 enough.recv().unwrap();
                 eprintln!("WENT ON");

@@ -74,13 +74,15 @@ fn a_child_has_threads_of_its_own_although_its_parent_had_some() {
     run(|| {
         use_threads(folder.path(), "parent");
         // One thread is busy and all others are idle. The child has none of them.
-        let busy = spawn(|| unblock(|| std::thread::sleep(Duration::from_millis(200))));
+        let (go, goes) = std::sync::mpsc::channel::<()>();
+        let busy = spawn(move || unblock(move || goes.recv().is_err()));
         overlapped::yield_now();
         in_a_child(|| {
             assert!(!in_tasklet(), "no scheduler is left");
             run(|| use_threads(folder.path(), "child")).unwrap();
         });
-        busy.join().unwrap().unwrap();
+        drop(go);
+        assert!(busy.join().unwrap().unwrap());
         use_threads(folder.path(), "parent-again");
     })
     .unwrap();

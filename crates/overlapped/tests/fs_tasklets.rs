@@ -2,7 +2,7 @@
 
 use std::io::{BufWriter, ErrorKind, Read, Seek, SeekFrom, Write};
 use std::os::fd::{AsRawFd, OwnedFd};
-use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
 use std::path::Path;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -339,6 +339,16 @@ fn a_file_that_becomes_std_s_is_complete_even_while_a_job_works_on_it() {
     .unwrap();
 }
 
+/// Waits until `count` callers wait in the kernel for a lock of the file (proc_locks(5)).
+fn wait_until_queued(path: &Path, count: usize) {
+    let file = format!(":{} ", std::fs::metadata(path).unwrap().ino());
+    let queued = || {
+        let locks = std::fs::read_to_string("/proc/locks").unwrap();
+        locks.lines().filter(|lock| lock.contains("-> FLOCK") && lock.contains(&file)).count()
+    };
+    support::wait_until("the callers wait in the kernel", || queued() == count);
+}
+
 #[test]
 fn a_lock_is_waited_for_by_the_tasklet_alone() {
     let folder = tempfile::tempdir().unwrap();
@@ -366,7 +376,7 @@ fn a_lock_is_waited_for_by_the_tasklet_alone() {
                 })
             })
             .collect();
-        sleep(Duration::from_millis(20));
+        wait_until_queued(&path, waiters.len());
         assert_eq!(got.get(), 0);
         // A killed waiter gets the lock at that very moment, or never.
         waiters[..10].iter().for_each(|waiter| waiter.kill());
@@ -451,7 +461,7 @@ fn waiting_for_files_takes_no_processor_time() {
                 spawn(move || File::open(path).unwrap().lock().unwrap())
             })
             .collect();
-        sleep(Duration::from_millis(50));
+        wait_until_queued(&path, waiters.len());
         // A loop that polls would poll in each of the rounds.
         support::in_time(Duration::from_millis(50), || {
             let before = cpu_time();

@@ -58,8 +58,9 @@ fn another_thread_may_wake_a_future() {
 #[test]
 fn outside_a_scheduler_a_future_parks_the_thread() {
     let (tx, rx) = oneshot::channel();
+    let caller = support::thread_number();
     let thread = std::thread::spawn(move || {
-        std::thread::sleep(5 * MS);
+        support::wait_until_blocked(caller);
         tx.send(1).unwrap();
     });
     assert_eq!(block_on(rx), Ok(1));
@@ -318,9 +319,8 @@ fn every_ending_of_a_tasklet_comes_out_of_its_future() {
         });
         assert!(Pin::new(&mut given_up).poll(&mut Context::from_waker(Waker::noop())).is_pending());
         drop(given_up);
-        sleep(10 * MS);
+        support::wait_until("it has ended", || stats().unwrap().live == 1);
         assert!(done.get());
-        assert_eq!(stats().unwrap().live, 1);
     })
     .unwrap();
 }

@@ -141,7 +141,7 @@ fn map_takes_no_item_before_there_is_room_for_it() {
         assert_eq!((taken.get(), results.size_hint().1), (0, None));
         for i in 0..10 {
             assert_eq!(results.next().unwrap().unwrap(), i);
-            sleep(MS);
+            support::wait_until_others_wait();
             assert_eq!(taken.get(), i + 4, "a slow consumer holds the source back");
         }
     })
@@ -278,7 +278,7 @@ fn map_unordered_takes_no_item_before_there_is_room_for_it() {
         assert_eq!(taken.get(), 0);
         for i in 0..10 {
             assert!(results.next().unwrap().is_ok());
-            sleep(MS);
+            support::wait_until_others_wait();
             assert_eq!(taken.get(), i + 4, "a slow consumer holds the source back");
         }
     })

@@ -228,8 +228,10 @@ fn every_call_that_waits_says_that_the_deadline_passed() {
         group.spawn(|| sleep(FOR_EVER)).unwrap();
         let full = timeout(soon, || group.spawn(|| ()));
         assert_eq!(full, Err(SpawnError::Wait(WaitError::TimedOut)));
-        let job = timeout(soon, || unblock(|| std::thread::sleep(20 * MS)));
+        let (go, goes) = std::sync::mpsc::channel::<()>();
+        let job = timeout(soon, || unblock(move || goes.recv()));
         assert!(job.is_err());
+        drop(go);
         let listener = net::TcpListener::bind("127.0.0.1:0").unwrap();
         let accepted = timeout(soon, || listener.accept());
         assert_eq!(accepted.unwrap_err().kind(), ErrorKind::TimedOut);

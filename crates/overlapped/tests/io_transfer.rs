@@ -260,8 +260,10 @@ fn a_source_that_is_reset_is_the_source_s_error() {
             ours.set_nonblocking(true).unwrap();
             (&theirs).write_all(&pattern(1000)).unwrap();
             let (out, result) = sink(to);
+            let source = ours.try_clone().unwrap();
             let resetting = spawn(move || {
-                sleep(Duration::from_millis(10));
+                let unread = || rustix::io::ioctl_fionread(&source).unwrap();
+                support::wait_until("the source has been read", || unread() == 0);
                 overlapped::net::TcpStream::from(theirs).set_linger(Some(Duration::ZERO)).unwrap();
             });
             let error = transfer(&ours, &out).unwrap_err();
@@ -401,7 +403,7 @@ fn idle_transfers_do_not_hold_up_others() {
                 (tasklet, source_peer, sink_peer)
             })
             .collect();
-        sleep(Duration::from_millis(5));
+        support::wait_until_others_wait();
         let begin = Instant::now();
         for to in SINKS {
             let (out, result) = sink(to);

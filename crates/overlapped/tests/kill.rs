@@ -275,8 +275,9 @@ fn a_remote_kills_from_another_thread() {
                 _ => drop(Channel::<u8>::new().recv()),
             });
             let remote = tasklet.remote();
+            let scheduler = support::thread_number();
             let thread = std::thread::spawn(move || {
-                std::thread::sleep(Duration::from_millis(5));
+                support::wait_until_blocked(scheduler);
                 remote.kill();
                 while !remote.is_finished() {
                     std::thread::yield_now();

@@ -189,9 +189,9 @@ fn all() -> Vec<(&'static str, Call)> {
     all
 }
 
-/// Lets the others run until all of them wait.
+/// Lets the others run, each of them several times.
 fn settle() {
-    sleep(Duration::from_millis(2));
+    (0..8).for_each(|_| yield_now());
 }
 
 #[test]
@@ -206,7 +206,7 @@ fn a_kill_ends_a_wait_with_an_error_and_unwinds_after_the_scope() {
                 yield_now();
                 went_on.set(true);
             });
-            settle();
+            support::wait_until_others_wait();
             assert_eq!(before.get(), None, "{name} waits");
             tasklet.kill();
             assert!(matches!(tasklet.join(), Err(JoinError::Killed)), "{name}");
@@ -348,12 +348,15 @@ fn a_result_that_a_kill_meets_is_returned() {
 #[test]
 fn a_deadline_and_a_kill_are_told_apart() {
     run(|| {
-        let tasklet = spawn(|| {
+        let is_late = Rc::new(Cell::new(false));
+        let says = is_late.clone();
+        let tasklet = spawn(move || {
             kill_as_error(|| {
                 let late = timeout(Duration::from_millis(1), || try_sleep(LONG)).unwrap_err();
                 assert_eq!(late.kind(), ErrorKind::TimedOut);
                 assert_eq!(Cancelled::of(&late), Some(Cancelled::Deadline));
                 assert_eq!(late.to_string(), "the deadline set by timeout has passed");
+                says.set(true);
                 let killed = timeout(LONG, || try_sleep(LONG)).unwrap_err();
                 assert_eq!(Cancelled::of(&killed), Some(Cancelled::Kill));
                 // Both have come. The kill is reported, because it ends more than this call.
@@ -361,7 +364,8 @@ fn a_deadline_and_a_kill_are_told_apart() {
                 assert_eq!(Cancelled::of(&both), Some(Cancelled::Kill));
             });
         });
-        sleep(Duration::from_millis(30));
+        support::wait_until("it is late once", || is_late.get());
+        support::wait_until_others_wait();
         tasklet.kill();
         tasklet.join().unwrap();
     })

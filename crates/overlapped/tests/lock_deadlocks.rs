@@ -240,8 +240,6 @@ fn a_guard_given_to_a_neighbour_is_still_the_lockers() {
     .unwrap();
 }
 
-/// Schedulers, plain threads and tasklets share locks, and hold them across all kinds of waits. All
-/// take the locks in one order, so no deadlock is ever reported.
 #[test]
 fn a_lock_cycle_beside_a_living_acceptor_is_told_once() {
     const NAME: &str = "a_lock_cycle_beside_a_living_acceptor_is_told_once";
@@ -274,7 +272,7 @@ fn a_lock_cycle_beside_a_living_acceptor_is_told_once() {
             };
             Builder::new().name(name).spawn(waits).unwrap()
         });
-        sleep(Duration::from_millis(100));
+        support::wait_until_waiting(2, "a Mutex that tasklet");
         if what == "broken in time" {
             a.kill();
         }
@@ -284,6 +282,8 @@ fn a_lock_cycle_beside_a_living_acceptor_is_told_once() {
     println!("all went on");
 }
 
+/// Schedulers, plain threads and tasklets share locks, and hold them across all kinds of waits. All
+/// take the locks in one order, so no deadlock is ever reported.
 #[test]
 fn no_deadlock_is_reported_while_tasklets_make_progress() {
     let rounds = support::rounds(300, 10_000);

@@ -12,6 +12,7 @@
 
 mod support;
 
+use std::cell::Cell;
 use std::io::{ErrorKind, Read, Write};
 use std::rc::Rc;
 use std::time::{Duration, Instant};
@@ -113,7 +114,7 @@ fn bytes_are_seen_at_once_and_waiting_for_them_takes_no_time() {
                 (spawn(move || rx.read(&mut [0])), tx)
             })
             .collect();
-        sleep(ms(20));
+        support::wait_until_others_wait();
         // A loop that polls would poll in each of the rounds.
         support::in_time(ms(15), || {
             let before = effort();
@@ -141,17 +142,21 @@ fn a_socket_is_not_closed_under_a_waiter_and_shutdown_ends_the_wait() {
         let (stream, mut peer) = pair();
         let shared = Rc::new(stream);
         let clone = shared.try_clone().unwrap();
+        let firsts = Rc::new(Cell::new(0));
         let readers = [0; 2].map(|_| {
-            let shared = shared.clone();
+            let (shared, firsts) = (shared.clone(), firsts.clone());
             spawn(move || {
                 let mut first = [0];
                 (&*shared).read_exact(&mut first).unwrap();
+                firsts.set(firsts.get() + 1);
                 ((&*shared).read(&mut [0]).unwrap(), first[0])
             })
         });
+        let counted = firsts.clone();
         let third = spawn(move || {
             let mut first = [0];
             (&clone).read_exact(&mut first).unwrap();
+            counted.set(counted.get() + 1);
             ((&clone).read(&mut [0]).unwrap(), first[0])
         });
         yield_now();
@@ -159,7 +164,8 @@ fn a_socket_is_not_closed_under_a_waiter_and_shutdown_ends_the_wait() {
         let last = shared.try_clone().unwrap();
         drop(shared);
         peer.write_all(b"abc").unwrap();
-        sleep(ms(20));
+        support::wait_until("each has its byte", || firsts.get() == 3);
+        support::wait_until_others_wait();
         assert!(readers.iter().all(|reader| !reader.is_finished()) && !third.is_finished());
         last.shutdown(std::net::Shutdown::Both).unwrap();
         let mut seen: Vec<_> = readers.into_iter().map(|reader| reader.join().unwrap()).collect();

@@ -17,7 +17,7 @@ use overlapped::task::{shield, unblock};
 use overlapped::time::{sleep, timeout};
 use overlapped::{Config, run, run_until, spawn, yield_now};
 use socket2::SockRef;
-use support::{ms, pair, wait_until};
+use support::{ms, pair, wait_until, wait_until_others_wait};
 
 /// Tests that measure time run one at a time.
 static ALONE: Mutex<()> = Mutex::new(());
@@ -84,12 +84,11 @@ fn bytes_that_arrive_in_time_are_read_though_the_thread_was_busy() {
             let reader = spawn(move || rx.read(&mut [0; 8]).map_err(|error| error.kind()));
             yield_now();
             let writer = std::thread::spawn(move || {
-                std::thread::sleep(ms(5));
                 (&tx).write_all(b"x").unwrap();
                 tx
             });
-            std::thread::sleep(ms(30));
             let _tx = writer.join().unwrap();
+            std::thread::sleep(ms(30));
             assert_eq!(reader.join().unwrap(), Ok(1));
         }
     })
@@ -199,10 +198,8 @@ fn p16_unwinding_against_peers_that_do_not_read_delays_no_other_tasklet() {
         latest.replace(Duration::ZERO);
         let begin = Instant::now();
         full.iter().for_each(|tasklet| tasklet.kill());
-        while !full.iter().all(|tasklet| tasklet.is_finished()) {
-            assert!(begin.elapsed() < support::within(ms(500)), "a tasklet waits while unwinding");
-            sleep(ms(10));
-        }
+        wait_until("all have ended", || full.iter().all(|tasklet| tasklet.is_finished()));
+        assert!(begin.elapsed() < support::within(ms(500)), "a tasklet waits while unwinding");
         drop(peers);
     })
     .unwrap();
@@ -277,7 +274,7 @@ fn write_across(
     shut: impl FnOnce(),
 ) -> Option<ErrorKind> {
     let writer = spawn(write);
-    sleep(ms(5));
+    wait_until_others_wait();
     assert!(!writer.is_finished(), "the write waits for room");
     shut();
     writer.join().unwrap().err().map(|error| error.kind())
@@ -370,8 +367,8 @@ fn outside_a_scheduler_a_waiting_write_ends_when_its_socket_is_shut_down() {
     in_time(Duration::from_secs(20), || {
         let (tx, rx) = UnixStream::pair().unwrap();
         fill(&tx);
-        let writer = std::thread::spawn(move || (&tx).write(&[0; 8]).map_err(|error| error.kind()));
-        std::thread::sleep(ms(20));
+        let write = move || (&tx).write(&[0; 8]).map_err(|error| error.kind());
+        let writer = support::spawn_blocked(write);
         rx.shutdown(Shutdown::Read).unwrap();
         assert_eq!(writer.join().unwrap(), Err(ErrorKind::BrokenPipe));
     });

@@ -3,13 +3,14 @@
 
 #[macro_use]
 mod against_std;
+mod support;
 
 use std::io::{self, BufRead, BufReader, ErrorKind, IoSlice, IoSliceMut, Read, Write};
 use std::net::{Shutdown, SocketAddr};
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::time::Duration;
 
-use against_std::{Log, ms};
+use against_std::{Log, ms, until_arrived, until_bytes};
 use socket2::{Domain, SockRef, Socket, Type};
 
 fn any_v4() -> SocketAddr {
@@ -140,7 +141,7 @@ scenarios! {
         log.note("tiny", a.set_read_timeout(Some(Duration::from_nanos(1))));
         log.note("tiny and empty", a.read(&mut buf));
         b.write_all(b"there").unwrap();
-        sleep(ms(20));
+        until_arrived(&a);
         log.note("tiny, but the bytes are there", a.read(&mut buf));
         log.note("endless", a.set_read_timeout(Some(Duration::MAX)));
         log.note("write limit", a.set_write_timeout(Some(ms(40))));
@@ -159,7 +160,7 @@ scenarios! {
         let (mut a, mut b) = pair();
         let mut buf = [0; 8];
         b.write_all(b"pending").unwrap();
-        sleep(ms(20));
+        until_arrived(&a);
         log.note("read side", a.shutdown(Shutdown::Read));
         log.note("what was there", a.read(&mut buf));
         log.note("then the end", a.read(&mut buf));
@@ -173,8 +174,9 @@ scenarios! {
         log.note("both again", b.shutdown(Shutdown::Both));
         let (mut a, _b) = pair();
         let clone = a.try_clone().unwrap();
+        let until_waits = until_caller_waits();
         let helper = spawn(move || {
-            sleep(ms(30));
+            until_waits();
             clone.shutdown(Shutdown::Read).unwrap();
         });
         log.note("a blocked reader", a.read(&mut buf));
@@ -185,15 +187,16 @@ scenarios! {
         let (mut a, b) = pair();
         SockRef::from(&b).set_linger(Some(Duration::ZERO)).unwrap();
         drop(b);
-        sleep(ms(30));
+        until_arrived(&a);
         log.note("write", a.write(b"x"));
         log.note("write again", a.write(b"x"));
         log.note("read", a.read(&mut [0; 4]));
         log.note("peer_addr", a.peer_addr());
         let (mut a, b) = pair();
         SockRef::from(&b).set_linger(Some(Duration::ZERO)).unwrap();
+        let until_waits = until_caller_waits();
         let helper = spawn(move || {
-            sleep(ms(30));
+            until_waits();
             drop(b);
         });
         log.note("while reading", a.read(&mut [0; 4]));
@@ -201,7 +204,7 @@ scenarios! {
         let (a, b) = pair();
         SockRef::from(&b).set_linger(Some(Duration::ZERO)).unwrap();
         drop(b);
-        sleep(ms(30));
+        until_arrived(&a);
         log.note("taken", a.take_error().map(|error| error.map(|error| error.kind())));
         log.note("once", a.take_error().map(|error| error.map(|error| error.kind())));
         log.note("then the end", (&a).read(&mut [0; 4]));
@@ -228,9 +231,10 @@ scenarios! {
         log.note("no client", listener.accept().map(drop));
         log.note("no client incoming", listener.incoming().next().unwrap().map(drop));
         let mut client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
-        sleep(ms(20));
+        until_arrived(&listener);
         let (mut server, _) = listener.accept().unwrap();
-        let helper = spawn(move || { sleep(ms(30)); client.write_all(b"late").unwrap(); client });
+        let until_waits = until_caller_waits();
+        let helper = spawn(move || { until_waits(); client.write_all(b"late").unwrap(); client });
         log.note("the accepted one waits", server.read(&mut [0; 8]));
         let mut client = helper.join().unwrap();
         let clone = client.try_clone().unwrap();
@@ -240,7 +244,7 @@ scenarios! {
         log.note("peek", client.peek(&mut buf));
         log.note("vectored", client.read_vectored(&mut [IoSliceMut::new(&mut buf)]));
         server.write_all(b"now").unwrap();
-        sleep(ms(20));
+        until_arrived(&client);
         log.note("peek", client.peek(&mut buf));
         log.note("read", client.read(&mut buf));
         let chunk = vec![0; 1 << 20];
@@ -274,12 +278,12 @@ scenarios! {
         log.note("then", a.write_all(&[b'y'; 976]));
         let mut bytes = vec![0; 2_000];
         let mut slices: Vec<IoSliceMut<'_>> = bytes.chunks_mut(1).map(IoSliceMut::new).collect();
-        sleep(ms(20));
+        until_bytes(&b, 2_000);
         log.note("into 2,000", b.read_vectored(&mut slices));
         log.note("rest", b.read_exact(&mut bytes[..976]));
         log.note("empty buffer, empty write", a.write(b""));
         a.write_all(b"q").unwrap();
-        sleep(ms(20));
+        until_arrived(&b);
         log.note("empty buffer, bytes there", b.read(&mut []));
         log.note("still there", b.read(&mut [0; 4]));
     }
@@ -288,13 +292,13 @@ scenarios! {
         let (mut a, mut b) = pair();
         let mut buf = [0; 8];
         a.write_all(b"abc").unwrap();
-        sleep(ms(20));
+        until_arrived(&b);
         log.note("peek", b.peek(&mut buf[..2]));
         log.note("peek", b.peek(&mut buf));
         log.note("read", b.read(&mut buf));
         SockRef::from(&a).send_out_of_band(b"!").unwrap();
         a.write_all(b"def").unwrap();
-        sleep(ms(20));
+        until_arrived(&b);
         log.note("around the urgent byte", b.read(&mut buf));
         log.note("what", Ok(buf));
         b.set_read_timeout(Some(ms(30))).unwrap();
@@ -336,7 +340,7 @@ scenarios! {
         log.note("listener", Ok(plain(format!("{listener:?}"), &numbers)));
         SockRef::from(&b).set_linger(Some(Duration::ZERO)).unwrap();
         drop(b);
-        sleep(ms(20));
+        until_arrived(&a);
         let numbers = [ends[0].to_string(), format!("fd: {}", a.as_raw_fd())];
         log.note("reset", Ok(plain(format!("{a:?}"), &numbers)));
         log.note("unconnected", Ok(ErrorKind::NotConnected));

@@ -15,7 +15,7 @@ use overlapped::port::PortChoice;
 use overlapped::task::unblock;
 use overlapped::time::{sleep, timeout};
 use overlapped::{Config, JoinError, run, run_until, scope, spawn, yield_now};
-use support::{ms, pair, rounds, wait_until};
+use support::{ms, pair, rounds, wait_until, wait_until_others_wait, wait_until_waiting};
 
 #[test]
 fn each_connection_goes_to_exactly_one_of_the_tasklets_that_accept() {
@@ -176,7 +176,7 @@ fn readiness_of_foreign_descriptors_can_be_waited_for() {
                 rx.read(&mut [0]).unwrap()
             }
         });
-        sleep(ms(10));
+        wait_until_waiting(1, "readable on");
         drop(tx);
         assert_eq!(end.join().unwrap(), 0, "the end of a pipe is readable");
         let file = std::fs::File::open("/proc/self/exe").unwrap();
@@ -184,7 +184,7 @@ fn readiness_of_foreign_descriptors_can_be_waited_for() {
         let (stream, peer) = pair();
         wait_writable(&stream).unwrap();
         let reader = spawn(move || wait_readable(&stream).map(|()| stream));
-        sleep(ms(10));
+        wait_until_waiting(1, "readable on");
         drop(peer);
         assert_eq!((&reader.join().unwrap().unwrap()).read(&mut [0]).unwrap(), 0);
     })
@@ -206,7 +206,7 @@ fn shutdown_wakes_every_blocked_reader_and_writer() {
             let stream = stream.clone();
             move || (&*stream).write_all(&vec![0; 1 << 26]).unwrap_err().kind()
         });
-        sleep(ms(20));
+        wait_until_others_wait();
         stream.shutdown(Shutdown::Both).unwrap();
         for reader in readers {
             assert_eq!(reader.join().unwrap(), 0);
@@ -321,7 +321,7 @@ fn the_limit_on_operations_is_an_error_value() {
         yield_now();
         assert_eq!(listener.accept().unwrap_err().kind(), ErrorKind::QuotaExceeded);
         two.iter().for_each(|tasklet| tasklet.kill());
-        sleep(ms(5));
+        wait_until("both have ended", || two.iter().all(|tasklet| tasklet.is_finished()));
         assert_eq!(timeout(ms(5), || listener.accept()).unwrap_err().kind(), ErrorKind::TimedOut);
     });
     done.unwrap();
@@ -347,10 +347,11 @@ fn killing_one_of_several_waiters_leaves_the_others_their_turn() {
                     spawn(move || (&*tx).write_all(&[1; 1 << 23]).unwrap())
                 })
                 .collect();
-            sleep(ms(10));
+            wait_until_others_wait();
             readers[victim].kill();
             writers[victim].kill();
-            sleep(ms(2));
+            let is_over = || readers[victim].is_finished() && writers[victim].is_finished();
+            wait_until("both have ended", is_over);
             tx.write_all(&[7; 3]).unwrap();
             let ends: Vec<_> = readers.into_iter().map(|reader| reader.join().ok()).collect();
             let expected: Vec<_> = (0..4).map(|i| (i != victim).then_some(1)).collect();
@@ -377,7 +378,7 @@ fn a_connect_without_an_answer_can_be_killed_and_timed_out() {
     let addr = listener.local_addr().unwrap().as_socket().unwrap();
     run(|| {
         let connecting: Vec<_> = (0..20).map(|_| spawn(move || TcpStream::connect(addr))).collect();
-        sleep(ms(20));
+        wait_until_others_wait();
         let waiting = connecting.iter().filter(|tasklet| !tasklet.is_finished()).count();
         assert!(waiting > 0, "not tested: all of them were answered");
         let begin = Instant::now();

@@ -126,17 +126,21 @@ fn a_result_that_comes_together_with_a_kill_is_dropped_without_ending_the_proces
     run(|| {
         for _ in 0..support::rounds(5, 50) {
             let (go, goes) = std::sync::mpsc::channel();
+            let (begun, begins) = std::sync::mpsc::channel();
             let waiter = spawn(move || {
                 let job = unblock(move || {
+                    begun.send(support::thread_number()).unwrap();
                     goes.recv().unwrap();
                     Mine
                 });
                 std::mem::forget(job);
             });
             yield_now();
+            let worker = begins.recv().unwrap();
             go.send(()).unwrap();
-            // The thread is kept until the result has come, which its waiter cannot know.
-            std::thread::sleep(Duration::from_millis(20));
+            // The thread is kept until the result has come, which its waiter cannot know: the
+            // worker waits for another job, or has ended.
+            support::wait_until_blocked(worker);
             waiter.kill();
             assert!(matches!(waiter.join(), Err(JoinError::Killed)));
         }

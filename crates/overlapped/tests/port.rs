@@ -391,8 +391,9 @@ fn wait_appends_to_what_is_there() {
 fn a_notifier_wakes_a_port_from_another_thread_and_may_outlive_it() {
     everywhere(|port| {
         let notifier = port.notifier();
+        let caller = support::thread_number();
         let waker = std::thread::spawn(move || {
-            std::thread::sleep(Duration::from_millis(10));
+            support::wait_until_blocked(caller);
             notifier.notify();
         });
         let start = Instant::now();

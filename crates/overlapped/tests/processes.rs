@@ -363,9 +363,11 @@ fn a_connection_can_be_a_childs_streams() {
     run(|| {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let addr = listener.local_addr().unwrap();
+        let go = overlapped::Channel::new();
+        let goes = go.clone();
         let client = spawn(move || {
             let mut stream = TcpStream::connect(addr).unwrap();
-            sleep(ms(30));
+            goes.recv().unwrap();
             stream.write_all(b"to the child").unwrap();
             stream.shutdown(std::net::Shutdown::Write).unwrap();
             let mut answer = String::new();
@@ -375,7 +377,11 @@ fn a_connection_can_be_a_childs_streams() {
         let (stream, _) = listener.accept().unwrap();
         let mut cat = Command::new("cat");
         let cat = cat.stdin(stream.try_clone().unwrap()).stdout(stream);
-        assert!(cat.status().unwrap().success());
+        let mut child = cat.spawn().unwrap();
+        // It would fail at once if its input did not block.
+        support::wait_until_process_blocked(child.id());
+        go.send(()).unwrap();
+        assert!(child.wait().unwrap().success());
         // The command holds its streams until it goes.
         *cat = Command::new("true");
         assert_eq!(client.join().unwrap(), "to the child");
@@ -510,13 +516,14 @@ fn where_pidfds_are_refused_a_pool_thread_waits() {
     const NAME: &str = "where_pidfds_are_refused_a_pool_thread_waits";
     if support::asked().is_some() {
         return run(|| {
-            let sleeper = spawn(|| Command::new("sleep").arg("0.1").status().unwrap());
-            let mut ticks = 0;
-            while !sleeper.is_finished() {
+            let (rx, tx) = std::io::pipe().unwrap();
+            let cat = spawn(move || Command::new("cat").stdin(rx).status().unwrap());
+            for _ in 0..5 {
                 sleep(ms(5));
-                ticks += 1;
+                assert!(!cat.is_finished());
             }
-            assert!(sleeper.join().unwrap().success() && ticks >= 5, "{ticks}");
+            drop(tx);
+            assert!(cat.join().unwrap().success());
             let mut child = sh("read line; exit 6").stdin(Stdio::piped()).spawn().unwrap();
             let stdin = child.stdin.take();
             let late = timeout(ms(5), || child.wait());

@@ -475,7 +475,7 @@ fn a_descriptor_s_readiness_is_one_of_the_alternatives() {
         assert_eq!(ready().wait_timeout(2 * MS), Err(WaitError::TimedOut));
         assert_eq!(in_flight(), 0, "its operation has been reaped");
         let writer = spawn(move || {
-            sleep(2 * MS);
+            support::wait_until_others_wait();
             tx.write_all(&[9]).unwrap();
             tx
         });
@@ -628,8 +628,9 @@ fn a_time_or_a_descriptor_keeps_the_deadlock_report_away() {
         let (rx, tx) = std::io::pipe().unwrap();
         let late = Select::new().recv(&channel, |_| false).after(10 * MS, || true).wait();
         assert_eq!(late, Ok(true));
+        let scheduler = support::thread_number();
         let thread = std::thread::spawn(move || {
-            std::thread::sleep(10 * MS);
+            support::wait_until_blocked(scheduler);
             drop(tx);
         });
         let end = Select::new().recv(&channel, |_| false).readable(&rx, |r| r.is_ok()).wait();
@@ -704,8 +705,9 @@ fn outside_a_scheduler_times_and_descriptors_are_waited_for() {
     let (idle, _open) = std::io::pipe().unwrap();
     let readable = || Select::new().readable(&idle, |_| 0).readable(&rx, |_| 1);
     assert_eq!(readable().wait_timeout(2 * MS), Err(WaitError::TimedOut));
+    let caller = support::thread_number();
     let thread = std::thread::spawn(move || {
-        std::thread::sleep(5 * MS);
+        support::wait_until_blocked(caller);
         tx.write_all(&[1]).unwrap();
     });
     assert_eq!(readable().wait(), Ok(1));

@@ -310,14 +310,14 @@ fn deeply_nested_scopes_are_killed_in_time() {
     let took = ends(|| {
         run(|| {
             let tasklet = spawn(|| nest(500));
-            sleep(Duration::from_millis(50));
+            support::wait_until_others_wait();
             tasklet.kill();
             assert!(matches!(tasklet.join(), Err(JoinError::Killed)));
         })
         .unwrap();
         run_until(|| {
             drop(spawn(|| nest(500)));
-            sleep(Duration::from_millis(50));
+            support::wait_until_others_wait();
         })
         .unwrap();
     });

@@ -5,6 +5,8 @@ mod support;
 use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
 use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
 use std::process::{Child, ChildStdout, Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::time::Duration;
 
 use overlapped::net::{TcpListener, TcpStream};
@@ -123,23 +125,37 @@ fn without_a_listener_ctrl_c_ends_the_process() {
 #[test]
 fn every_listener_gets_every_signal() {
     let mut outside = Signals::new([SIGUSR1, SIGUSR2]).unwrap();
-    let elsewhere = std::thread::spawn(move || [outside.recv().unwrap(), outside.recv().unwrap()]);
+    let got = Arc::new(AtomicUsize::new(0));
+    let count = |got: &Arc<AtomicUsize>| {
+        let got = Arc::clone(got);
+        move |signal: &std::io::Result<i32>| {
+            assert!(signal.is_ok());
+            got.fetch_add(1, SeqCst);
+        }
+    };
+    let counts = count(&got);
+    let listens = move || outside.by_ref().inspect(counts).take(2).map(Result::unwrap).collect();
+    let elsewhere = std::thread::spawn(listens);
     run(|| {
         let listeners = [(); 10].map(|()| {
             let mut signals = Signals::new([SIGUSR1]).unwrap();
             signals.add(SIGUSR2).unwrap();
-            spawn(move || (&mut signals).take(2).map(Result::unwrap).collect::<Vec<_>>())
+            let counts = count(&got);
+            spawn(move || -> Vec<i32> {
+                signals.by_ref().inspect(counts).take(2).map(Result::unwrap).collect()
+            })
         });
         yield_now();
         raise(SIGUSR1);
-        sleep(ms(20));
+        support::wait_until("all have got the first one", || got.load(SeqCst) == 11);
         raise(SIGUSR2);
         for listener in listeners {
             assert_eq!(listener.join().unwrap(), [SIGUSR1, SIGUSR2]);
         }
     })
     .unwrap();
-    assert_eq!(elsewhere.join().unwrap(), [SIGUSR1, SIGUSR2]);
+    let elsewhere: Vec<i32> = elsewhere.join().unwrap();
+    assert_eq!(elsewhere, [SIGUSR1, SIGUSR2]);
 }
 
 #[test]
@@ -257,13 +273,17 @@ fn a_handler_ends_the_waits_that_are_inside_interruptible_and_no_others() {
         });
         let deaf = spawn(|| kind(try_sleep(ms(200))));
         // A signal that came meanwhile ends the second wait, if it has not ended the first.
-        let twice = spawn(|| {
+        let is_second = std::rc::Rc::new(std::cell::Cell::new(false));
+        let says = is_second.clone();
+        let twice = spawn(move || {
             kind(interruptible(Restart::Yes, || {
                 drop(try_sleep(ms(1)));
+                says.set(true);
                 try_sleep(HOUR)
             }))
         });
-        sleep(ms(30));
+        support::wait_until("the second wait begins", || is_second.get());
+        support::wait_until_others_wait();
         interrupt_waits(Restart::Yes);
         assert_eq!(nap.join().unwrap(), Some(ErrorKind::Interrupted));
         sleep(ms(5));
@@ -335,7 +355,7 @@ fn wait_for_anybody_is_ended_by_handlers_and_not_by_deadlines() {
                 (is_early, theirs.wait_for_anybody("a test", None).unwrap())
             })
         });
-        sleep(ms(5));
+        support::wait_until_others_wait();
         interrupt_waits(Restart::Yes);
         for waiter in waiters {
             assert_eq!(waiter.join().unwrap(), ErrorKind::Interrupted);

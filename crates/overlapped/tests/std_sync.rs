@@ -373,7 +373,7 @@ same! {
         log.push(text((sender.send(9), sender.send(10))));
         let own = sender.clone();
         let blocked = thread::spawn(move || own.send(11));
-        thread::sleep(std::time::Duration::from_millis(5));
+        thread::yield_now();
         drop(receiver);
         log.push(text(blocked.join().unwrap()));
         log.push(text((sender.send(12), sender.try_send(13))));
@@ -394,9 +394,8 @@ same! {
         log.push(text(receiver.recv()));
         log.push(text(part.join().unwrap()));
         let part = thread::spawn(move || {
-            while sender.try_send(4).is_err() {
-                thread::sleep(std::time::Duration::from_millis(1));
-            }
+            let sent = || sender.try_send(4).is_ok();
+            testkit::wait_until_with(thread::sleep, "the receiver waits", sent);
         });
         log.push(text(receiver.recv()));
         part.join().unwrap();
@@ -420,7 +419,7 @@ same! {
         sender.send(value.clone()).unwrap();
         let own = value.clone();
         let blocked = thread::spawn(move || drop(sender.send(own)));
-        thread::sleep(std::time::Duration::from_millis(5));
+        thread::yield_now();
         drop(receiver);
         blocked.join().unwrap();
         log.push(Arc::strong_count(&value));
@@ -443,9 +442,7 @@ same! {
         log.push(text(handle.thread().name()));
         log.push(text(handle.join().unwrap()));
         let handle = thread::spawn(|| {});
-        while !handle.is_finished() {
-            thread::sleep(std::time::Duration::from_millis(1));
-        }
+        testkit::wait_until_with(thread::sleep, "it has ended", || handle.is_finished());
         log.push(text(handle.join().map_err(message)));
         log.push(text(thread::panicking()));
         log
@@ -470,7 +467,7 @@ same! {
                 thread::park();
             }
         });
-        thread::sleep(Duration::from_millis(2));
+        thread::yield_now();
         log.push(sleeper.is_finished());
         flag.store(true, atomic::Ordering::Release);
         sleeper.thread().unpark();

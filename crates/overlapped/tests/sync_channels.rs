@@ -57,9 +57,9 @@ fn a_killed_receiver_passes_on_its_wake_for_a_value() {
         };
         let (victim, next) = (recv(), recv());
         yield_now();
-        thread::spawn(move || {
+        let sends = thread::spawn(move || {
             sender.send(7).unwrap();
-            thread::sleep(4 * MOMENT);
+            sender
         });
         while receiver.try_recv().is_err() {
             thread::yield_now();
@@ -69,6 +69,7 @@ fn a_killed_receiver_passes_on_its_wake_for_a_value() {
         assert!(!victim.is_finished() && !next.is_finished());
         victim.kill();
         is_killed(victim);
+        drop(sends.join().unwrap());
         assert_eq!(next.join().unwrap(), Err(mpsc::RecvError), "the sender has gone");
     })
     .unwrap();
@@ -267,8 +268,9 @@ fn a_oneshot_gives_its_value_or_tells_that_none_will_come() {
         let (sender, receiver) = oneshot::channel();
         assert_eq!(receiver.try_recv(), Err(TryRecvError::Empty));
         assert_eq!(receiver.recv_timeout(MOMENT), Err(RecvTimeoutError::Timeout));
+        let scheduler = testkit::thread_number();
         let other = thread::spawn(move || {
-            thread::sleep(MOMENT);
+            testkit::wait_until_blocked(scheduler);
             sender.send(Box::new(5)).unwrap();
         });
         assert_eq!(receiver.recv(), Ok(Box::new(5)));

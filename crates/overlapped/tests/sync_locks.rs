@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use overlapped::sync::{
     Barrier, Condvar, Event, Mutex, OnceLock, RwLock, RwLockWriteGuard, Semaphore, TryLockError,
+    oneshot,
 };
 use overlapped::task::no_switch;
 use overlapped::time::{Instant, sleep, timeout};
@@ -36,9 +37,10 @@ fn a_lock_held_across_a_wait_stops_no_other_tasklet() {
     run(|| {
         let mutex = Rc::new(Mutex::new(0));
         let (own, other) = (mutex.clone(), mutex.clone());
+        let (go, goes) = oneshot::channel();
         let holder = spawn(move || {
             let mut guard = own.lock().unwrap();
-            sleep(MOMENT);
+            goes.recv().unwrap();
             *guard += 1;
         });
         let waiter = spawn(move || *other.lock().unwrap());
@@ -46,6 +48,7 @@ fn a_lock_held_across_a_wait_stops_no_other_tasklet() {
         assert_eq!(turns.join().unwrap(), 100);
         assert!(!waiter.is_finished(), "it waits for the lock");
         assert!(!holder.is_finished());
+        go.send(()).unwrap();
         assert_eq!(waiter.join().unwrap(), 1);
     })
     .unwrap();
@@ -251,11 +254,11 @@ fn a_lock_works_between_threads_and_schedulers() {
 fn a_wait_for_another_threads_lock_is_no_deadlock() {
     let mutex = Arc::new(Mutex::new(()));
     let (own, locked) = (mutex.clone(), Arc::new(Event::new()));
-    let its = locked.clone();
+    let (its, caller) = (locked.clone(), support::thread_number());
     let holder = thread::spawn(move || {
         let _guard = own.lock().unwrap();
         its.set();
-        thread::sleep(2 * MOMENT);
+        support::wait_until_blocked(caller);
     });
     locked.wait();
     run(|| drop(mutex.lock().unwrap())).unwrap();

@@ -9,7 +9,7 @@ use std::thread;
 use overlapped::sync::mpmc::{self, RecvTimeoutError, TryRecvError, TrySendError};
 use overlapped::sync::{broadcast, watch};
 use overlapped::task::{no_switch, place, place_on_each};
-use overlapped::time::{Duration, sleep, timeout};
+use overlapped::time::{Duration, timeout};
 use overlapped::{Config, JoinError, Tasklet, run, scope, spawn, yield_now};
 
 const MS: Duration = Duration::from_millis(1);
@@ -293,7 +293,7 @@ fn kills_deadlines_and_no_switch_end_waits_of_a_watch() {
             let (count, receiver) = (news.clone(), receiver.clone());
             s.spawn(move || receiver.into_iter().for_each(|n| count.set(count.get() + *n)));
             for n in [10, 20] {
-                sleep(MS);
+                yield_now();
                 sender.send(n).unwrap();
             }
             yield_now();

@@ -23,8 +23,10 @@ fn a_deadline_makes_the_calls_inside_return_errors() {
         assert_eq!(read.unwrap_err().kind(), std::io::ErrorKind::TimedOut);
         let joined = timeout(10 * MS, || spawn(|| sleep(30 * MS)).join());
         assert!(matches!(joined, Err(JoinError::TimedOut)));
-        let job = timeout(10 * MS, || unblock(|| std::thread::sleep(30 * MS)));
+        let (go, goes) = std::sync::mpsc::channel::<()>();
+        let job = timeout(10 * MS, || unblock(move || goes.recv()));
         assert!(matches!(job, Err(UnblockError::TimedOut)));
+        drop(go);
         timeout(10 * MS, || sleep(Duration::MAX));
         assert!(begin.elapsed() >= 40 * MS);
         assert_eq!(timeout(Duration::ZERO, || 5), 5, "a call that does not wait is not affected");

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use overlapped::net::{BindOptions, TcpListener, TcpStream};
 use overlapped::task::{self, Placed, place, place_on, place_on_each, spawner};
 use overlapped::{Channel, Config, JoinError, RunError, SpawnError, spawn, time, yield_now};
-use support::wait_until;
+use support::{wait_until, wait_until_others_wait};
 
 fn threads(n: usize) -> Config {
     Config::new().threads(n)
@@ -104,7 +104,7 @@ fn results_panics_and_kills_reach_the_join() {
                 other => panic!("{other:?}"),
             }
             let sleeping = place_on(1, || time::sleep(Duration::MAX)).unwrap();
-            time::sleep(Duration::from_millis(5));
+            place_on(1, wait_until_others_wait).unwrap().join().unwrap();
             sleeping.kill();
             assert!(matches!(sleeping.join(), Err(JoinError::Killed)));
         })
@@ -156,7 +156,9 @@ fn a_panic_of_the_first_tasklet_ends_all_threads() {
     let result = thread::spawn(|| {
         threads(3).run(|| -> () {
             drop(place_on_each(|_| time::sleep(Duration::MAX)));
-            time::sleep(Duration::from_millis(5));
+            for thread in 0..3 {
+                place_on(thread, wait_until_others_wait).unwrap().join().unwrap();
+            }
             panic!("the first");
         })
     })

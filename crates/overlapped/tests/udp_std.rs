@@ -2,12 +2,13 @@
 
 #[macro_use]
 mod against_std;
+mod support;
 
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::time::{Duration, Instant};
 
-use against_std::{Log, ms};
+use against_std::{Log, ms, until_arrived};
 
 scenarios! {
     with {
@@ -131,24 +132,25 @@ scenarios! {
         a.connect(gone).unwrap();
         let mut buf = [0; 8];
         log.note("first send", a.send(b"x"));
-        sleep(ms(10));
+        until_arrived(&a);
         log.note("recv", a.recv(&mut buf));
         log.note("send", a.send(b"x"));
-        sleep(ms(10));
+        until_arrived(&a);
         log.note("the next send", a.send(b"x"));
         log.note("send", a.send(b"x"));
-        sleep(ms(10));
+        until_arrived(&a);
         log.note("taken", a.take_error().map(|error| error.map(|error| error.kind())));
         log.note("once", a.take_error().map(drop));
         let other = a.try_clone().unwrap();
+        let until_waits = until_caller_waits();
         let helper = spawn(move || {
-            sleep(ms(20));
+            until_waits();
             let _ = other.send(b"x");
         });
         log.note("while waiting", a.recv(&mut buf));
         helper.join().unwrap();
         log.note("peek_from", a.send(b"x").and_then(|_| {
-            sleep(ms(10));
+            until_arrived(&a);
             a.peek_from(&mut buf).map(drop)
         }));
         let unconnected = bound("127.0.0.1:0");
@@ -234,7 +236,7 @@ scenarios! {
         log.note("in time", a.recv_from(&mut buf).map(|(n, _)| n));
         log.note("tiny", a.set_read_timeout(Some(Duration::from_nanos(1))));
         log.note("send", b.send(b"there"));
-        sleep(ms(10));
+        until_arrived(&a);
         log.note("tiny, but it is there", a.recv_from(&mut buf).map(|(n, _)| n));
         log.note("unset", a.set_read_timeout(None));
         log.note("get", a.read_timeout());
@@ -250,7 +252,7 @@ scenarios! {
         log.note("peek", a.peek(&mut buf));
         log.note("peek_from", a.peek_from(&mut buf).map(drop));
         log.note("send", b.send(b"now"));
-        sleep(ms(10));
+        until_arrived(&a);
         log.note("peek_from", a.peek_from(&mut buf).map(|(n, _)| n));
         log.note("recv", a.recv(&mut buf));
         log.note("back", a.set_nonblocking(false));

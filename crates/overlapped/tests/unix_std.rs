@@ -3,13 +3,15 @@
 
 #[macro_use]
 mod against_std;
+mod support;
 
 use std::io::{self, BufRead, BufReader, IoSlice, IoSliceMut, Read, Write};
 use std::net::Shutdown;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::net::SocketAddr;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use against_std::{Log, ms};
@@ -142,8 +144,9 @@ scenarios! {
         log.note("both", b.shutdown(Shutdown::Both));
         let (mut a, _b) = UnixStream::pair().unwrap();
         let clone = a.try_clone().unwrap();
+        let until_waits = until_caller_waits();
         let helper = spawn(move || {
-            sleep(ms(20));
+            until_waits();
             clone.shutdown(Shutdown::Read).unwrap();
         });
         log.note("a blocked reader", a.read(&mut buf));
@@ -217,7 +220,8 @@ scenarios! {
         log.note("no client in the loop", (&listener).into_iter().next().unwrap().map(drop));
         let mut client = UnixStream::connect_addr(&name).unwrap();
         let (mut server, _) = listener.accept().unwrap();
-        let helper = spawn(move || { sleep(ms(20)); client.write_all(b"late").unwrap(); client });
+        let until_waits = until_caller_waits();
+        let helper = spawn(move || { until_waits(); client.write_all(b"late").unwrap(); client });
         let mut buf = [0; 8];
         log.note("the accepted one waits", server.read(&mut buf));
         let mut client = helper.join().unwrap();
@@ -326,8 +330,9 @@ scenarios! {
         while let Ok(1..) = { b.set_nonblocking(true).unwrap(); b.recv(&mut [0; 1_000]) } {}
         b.set_nonblocking(false).unwrap();
         b.set_read_timeout(None).unwrap();
+        let until_waits = until_caller_waits();
         let helper = spawn(move || {
-            sleep(ms(20));
+            until_waits();
             clone.shutdown(Shutdown::Read).unwrap();
         });
         log.note("a blocked receiver", b.recv(&mut buf));
@@ -356,8 +361,9 @@ scenarios! {
         log.note("late", sender.send_to_addr(b"x", &to));
         log.note("waited", Ok(begin.elapsed() >= ms(26) && begin.elapsed() < ms(20_000)));
         log.note("limit", sender.set_write_timeout(None));
+        let until_waits = until_caller_waits();
         let helper = spawn(move || {
-            sleep(ms(20));
+            until_waits();
             receiver.recv(&mut [0; 4]).unwrap();
             receiver
         });
@@ -368,15 +374,17 @@ scenarios! {
         connected.set_write_timeout(Some(ms(30))).unwrap();
         log.note("connected, late", connected.send(b"x"));
         connected.set_write_timeout(None).unwrap();
+        let until_waits = until_caller_waits();
         let helper = spawn(move || {
-            sleep(ms(20));
+            until_waits();
             receiver.recv(&mut [0; 4]).unwrap();
             receiver
         });
         log.note("connected, in time", connected.send(b"y"));
         let receiver = helper.join().unwrap();
+        let until_waits = until_caller_waits();
         let helper = spawn(move || {
-            sleep(ms(20));
+            until_waits();
             drop(receiver);
         });
         log.note("until the receiver is gone", connected.send(b"y"));
@@ -392,17 +400,20 @@ scenarios! {
         listener.listen(0).unwrap();
         let listener = UnixListener::from(OwnedFd::from(listener));
         let _first = UnixStream::connect_addr(&name).unwrap();
-        let begin = Instant::now();
+        let has_room = Arc::new(AtomicBool::new(false));
+        let (until_waits, makes_room) = (until_caller_waits(), Arc::clone(&has_room));
         let helper = spawn(move || {
-            sleep(ms(30));
+            until_waits();
+            makes_room.store(true, Ordering::SeqCst);
             drop(listener.accept().unwrap());
             listener
         });
         log.note("a second client", UnixStream::connect_addr(&name).map(drop));
-        log.note("waited", Ok(begin.elapsed() >= ms(25)));
+        log.note("waited for room", Ok(has_room.load(Ordering::SeqCst)));
         let listener = helper.join().unwrap();
+        let until_waits = until_caller_waits();
         let helper = spawn(move || {
-            sleep(ms(20));
+            until_waits();
             drop(listener);
         });
         log.note("until the listener is gone", UnixStream::connect_addr(&name).map(drop));

@@ -2,6 +2,7 @@
 //! in tasklets and in a thread. Every result and every byte is compared.
 
 mod against_std;
+mod support;
 
 use std::io::{IoSlice, IoSliceMut, Read, Write};
 use std::os::fd::{FromRawFd, OwnedFd};

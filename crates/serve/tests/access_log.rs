@@ -4,6 +4,7 @@ mod site;
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr};
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::time::Duration;
 
 use overlapped_serve::{AccessLog, Limits, Listen, LogFormat, Peer, Server};
@@ -13,6 +14,9 @@ use site::{Site, connect, take, wait_until};
 
 /// Bytes that exceed the buffers of a socket.
 const LARGE: u64 = 64 << 20;
+
+/// The requests of `/slow` that have begun.
+static SLOW: AtomicUsize = AtomicUsize::new(0);
 
 fn answer(request: http::Request<()>, body: &mut dyn Read) -> Answer {
     match request.uri().path() {
@@ -29,6 +33,7 @@ fn answer(request: http::Request<()>, body: &mut dyn Read) -> Answer {
             Answer::new(Content::Reader { reader, len: Some(2000) })
         }
         "/slow" => {
+            SLOW.fetch_add(1, Relaxed);
             overlapped::time::sleep(Duration::from_secs(600));
             text(http::StatusCode::OK, "late\n")
         }
@@ -111,8 +116,9 @@ fn requests_that_the_drain_ends_have_a_line_whether_or_not_the_answer_had_begun(
         let mut large = get(address, "/large");
         take(&mut large, 1000);
         clients.push(large);
+        let before = SLOW.load(Relaxed);
         clients.push(get(address, "/slow"));
-        std::thread::sleep(Duration::from_millis(300));
+        wait_until("the slow request is in progress", || SLOW.load(Relaxed) > before);
     });
     let mut parts: Vec<_> = lines.iter().map(|line| parts(line)).collect();
     parts.sort();

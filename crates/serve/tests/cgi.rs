@@ -6,12 +6,12 @@ use std::io;
 use std::os::unix::fs::symlink;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
 
 use overlapped::run;
 use overlapped_serve::Peer;
 use overlapped_serve::web::{Cgi, Files, Site, User};
 use overlapped_wire::http::Service;
+use testkit::wait_until_with;
 
 mod rig;
 
@@ -313,11 +313,9 @@ fn a_script_starts_in_its_folder_and_the_number_of_running_scripts_is_limited() 
             assert_eq!(got.text().trim_end(), place.to_str().unwrap());
         }
         // The permits are released when the scripts have ended.
-        let late = overlapped::time::Instant::now() + Duration::from_secs(10);
-        while get(&mut cgi, "/x").status != 200 {
-            assert!(overlapped::time::Instant::now() < late, "the permits stay taken");
-            overlapped::time::sleep(Duration::from_millis(5));
-        }
+        wait_until_with(overlapped::time::sleep, "the permits are free", || {
+            get(&mut cgi, "/x").status == 200
+        });
     });
 }
 
@@ -377,11 +375,8 @@ fn a_script_runs_to_its_end_although_its_output_is_not_wanted() {
             let answer = cgi.call(asked, &mut io::empty());
             assert_eq!(answer.body().len(), length, "{method} {query}");
             Got::of(answer);
-            let late = overlapped::time::Instant::now() + Duration::from_secs(30);
-            while !folder.join("done").exists() {
-                assert!(overlapped::time::Instant::now() < late, "{method} {query}: stopped");
-                overlapped::time::sleep(Duration::from_millis(5));
-            }
+            let what = format!("it is done, not ended: {method} {query}");
+            wait_until_with(overlapped::time::sleep, &what, || folder.join("done").exists());
             fs::remove_file(folder.join("done")).unwrap();
         }
     });
@@ -456,11 +451,8 @@ impl Log {
 
     /// Waits until the log contains all of these texts: a script's end is logged after its answer.
     fn wait_for(&self, says: &[&str]) {
-        let begin = std::time::Instant::now();
-        while !says.iter().all(|said| self.text().contains(said)) && begin.elapsed().as_secs() < 20
-        {
-            overlapped::time::sleep(std::time::Duration::from_millis(5));
-        }
+        let is_there = || says.iter().all(|said| self.text().contains(said));
+        wait_until_with(overlapped::time::sleep, &format!("the log says {says:?}"), is_there);
     }
 }
 

@@ -3,26 +3,19 @@
 
 use std::io::{self, Read};
 use std::path::Path;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use overlapped::time::sleep;
 use overlapped::{run, spawn};
 use overlapped_serve::web::Cgi;
 use overlapped_wire::http::{Content, Service};
+use testkit::{open_descriptors, rounds, wait_until_with};
 
 mod rig;
 
 use rig::{get, post, request, script};
 
 const MARK: &str = "OVERLAPPED_TEST_MARK";
-
-fn is_full() -> bool {
-    std::env::var_os("OVERLAPPED_TORTURE").is_some()
-}
-
-fn descriptors() -> usize {
-    std::fs::read_dir("/proc/self/fd").unwrap().count()
-}
 
 /// Returns the child processes of this one, and other processes with `mark`.
 fn left_over(mark: &str) -> Vec<String> {
@@ -77,7 +70,7 @@ fn once(case: usize, cgi: &Cgi, hasty: &Cgi) {
             assert_eq!(got.text(), "fine");
         }
         "loud" => {
-            let bytes = if is_full() { 100 << 20 } else { 4 << 20 };
+            let bytes = rounds(4 << 20, 100 << 20);
             assert_eq!(get(&mut cgi, &format!("{path}?{bytes}")).text(), "fine");
         }
         // The client leaves.
@@ -122,7 +115,7 @@ fn h10_no_script_and_no_client_leaves_a_process_or_a_descriptor() {
     let temp = tempfile::tempdir().unwrap();
     install(temp.path());
     let mark = temp.path().to_str().unwrap();
-    let count = if is_full() { 1_000 } else { 60 };
+    let count = rounds(60, 1_000);
     let cgi = Cgi::new(temp.path()).unwrap().env(MARK, mark);
     let hasty = cgi.clone().header_time(Duration::from_millis(600)).time(Duration::from_secs(1));
     let round = |count: usize| {
@@ -146,18 +139,15 @@ fn h10_no_script_and_no_client_leaves_a_process_or_a_descriptor() {
                 })
                 .collect();
             clients.into_iter().for_each(|client| client.join().unwrap());
-            let late = Instant::now() + Duration::from_secs(20);
-            while !left_over(mark).is_empty() {
-                assert!(Instant::now() < late, "left over: {:#?}", left_over(mark));
-                sleep(Duration::from_millis(20));
-            }
+            let nap = |_| sleep(Duration::from_millis(20));
+            wait_until_with(nap, "no process is left", || left_over(mark).is_empty());
         })
         .unwrap();
     };
     // Descriptors that the process opens once stay open.
     round(SCRIPTS.len());
-    let before = descriptors();
+    let before = open_descriptors();
     round(count);
-    assert_eq!(descriptors(), before);
+    assert_eq!(open_descriptors(), before);
     println!("RELIABILITY H10 {count} scripts, 0 processes and 0 descriptors left");
 }

@@ -128,7 +128,7 @@ fn h16_quiet_scripts_whose_clients_have_left_release_their_permits() {
         drop(clients);
         let worst = (0..10).map(|_| probe(address)).max().unwrap();
         // Clients that have finished sending may still listen: that is assumed for ten seconds.
-        if is_reset || site::torture() {
+        if is_reset || site::is_torture() {
             wait_until("none is left", || alive(temp.path()) == 0);
         }
         drop(site);
@@ -228,7 +228,7 @@ fn h16_clients_that_finished_sending_or_send_more_get_their_answers() {
 
 #[test]
 fn h16_a_script_does_not_run_for_ever_for_a_client_that_may_listen() {
-    if !site::torture() {
+    if !site::is_torture() {
         println!("only under OVERLAPPED_TORTURE: it takes ten seconds");
         return;
     }

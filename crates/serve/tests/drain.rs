@@ -4,14 +4,15 @@ mod site;
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
 use overlapped_serve::{Connection, Limits, Listen, Peer, Server};
 use overlapped_wire::http::{Answer, Content, Http};
 use overlapped_wire::line::Line;
 
-use site::{Site, ask, connect, report, rounds, take, torture};
+use site::{Site, ask, connect, is_torture, report, rounds, take, wait_until};
 
 /// The body of most answers.
 const SIZE: u64 = 10_000;
@@ -42,13 +43,38 @@ impl Read for Pieces {
     }
 }
 
-fn http(grace: Duration, threads: usize) -> (Site, SocketAddr) {
+/// The addresses of a server, and what it has begun.
+struct Served {
+    address: SocketAddr,
+    /// The monitoring listener.
+    watch: SocketAddr,
+    /// The requests whose handler has begun.
+    begun: Arc<AtomicUsize>,
+}
+
+impl Served {
+    fn wait_until_begun(&self, requests: usize) {
+        wait_until("the requests are in progress", || self.begun.load(Relaxed) == requests);
+    }
+}
+
+fn http(grace: Duration, threads: usize) -> (Site, Served) {
     Site::run(move || {
         let mut server = Server::new().grace(grace).threads(threads);
         let listen = Listen::on("127.0.0.1:0")
             .limits(Limits { per_address: usize::MAX, ..Limits::default() });
-        let address = server.listen(listen, |_: &Peer| Http::new(slowly)).unwrap();
-        (server, address.tcp().unwrap())
+        let begun = Arc::new(AtomicUsize::new(0));
+        let counted = Arc::clone(&begun);
+        let service = move |_: &Peer| {
+            let counted = Arc::clone(&counted);
+            Http::new(move |request: http::Request<()>, body: &mut dyn Read| {
+                counted.fetch_add(1, Relaxed);
+                slowly(request, body)
+            })
+        };
+        let address = server.listen(listen, service).unwrap().tcp().unwrap();
+        let watch = server.observe("127.0.0.1:0").unwrap().tcp().unwrap();
+        (server, Served { address, watch, begun })
     })
 }
 
@@ -95,24 +121,24 @@ fn answer(stream: &mut impl Read, slow: bool) -> Vec<u8> {
 
 #[test]
 fn requests_in_progress_and_under_way_are_answered_and_idle_connections_are_closed() {
-    let (site, address) = http(Duration::from_secs(30), 1);
+    let (mut site, served) = http(Duration::from_secs(30), 1);
+    let address = served.address;
     let (mut busy, mut idle, mut active) = (connect(address), connect(address), connect(address));
     get(&mut idle, 0).unwrap();
     get(&mut active, 0).unwrap();
+    let first = [answer(&mut idle, false), answer(&mut active, false), Vec::new()];
     get(&mut busy, 500).unwrap();
-    std::thread::sleep(Duration::from_millis(100));
+    served.wait_until_begun(3);
     let begin = Instant::now();
-    let stopper = std::thread::spawn(move || site.stop());
-    std::thread::sleep(Duration::from_millis(100));
+    site.begin_stop(served.watch);
     get(&mut active, 0).unwrap();
-    let mut bytes = Vec::new();
-    for (stream, says) in [(&mut idle, false), (&mut active, true), (&mut busy, false)] {
-        bytes.clear();
+    let streams = [(&mut idle, false), (&mut active, true), (&mut busy, false)];
+    for ((stream, says), mut bytes) in streams.into_iter().zip(first) {
         stream.read_to_end(&mut bytes).unwrap();
         assert_eq!(whole(&bytes), (true, says), "whole, and whether it said that it was the last");
     }
     drop((idle, active, busy));
-    let totals = stopper.join().unwrap();
+    let totals = site.wait();
     assert_eq!((totals.cut, totals.open_at_stop), (0, 3));
     assert!(begin.elapsed() < Duration::from_secs(25), "it does not wait for the grace time");
     assert!(std::net::TcpStream::connect(address).is_err(), "nobody listens any more");
@@ -120,10 +146,10 @@ fn requests_in_progress_and_under_way_are_answered_and_idle_connections_are_clos
 
 #[test]
 fn sessions_that_exceed_the_grace_time_are_closed() {
-    let (site, address) = http(Duration::from_millis(200), 1);
-    let mut busy = connect(address);
+    let (site, served) = http(Duration::from_millis(200), 1);
+    let mut busy = connect(served.address);
     get(&mut busy, 600_000).unwrap();
-    std::thread::sleep(Duration::from_millis(100));
+    served.wait_until_begun(1);
     let begin = Instant::now();
     assert_eq!(site.stop().cut, 1);
     assert!(begin.elapsed() < Duration::from_secs(20));
@@ -132,12 +158,11 @@ fn sessions_that_exceed_the_grace_time_are_closed() {
 
 #[test]
 fn a_second_stop_closes_everything_at_once() {
-    let (mut site, address) = http(Duration::from_secs(600), 1);
-    let mut busy = connect(address);
+    let (mut site, served) = http(Duration::from_secs(600), 1);
+    let mut busy = connect(served.address);
     get(&mut busy, 600_000).unwrap();
-    std::thread::sleep(Duration::from_millis(100));
-    site.handle.stop();
-    std::thread::sleep(Duration::from_millis(100));
+    served.wait_until_begun(1);
+    site.begin_stop(served.watch);
     site.handle.stop();
     assert_eq!(site.wait().cut, 1);
 }
@@ -163,9 +188,11 @@ fn requests_that_arrived_before_the_stop_are_answered() {
 
 #[test]
 fn a_stop_ends_the_input_of_a_plain_function() {
-    let (site, address) = Site::run(|| {
+    let (begun, begins) = std::sync::mpsc::channel();
+    let (site, address) = Site::run(move || {
         let mut server = Server::new();
-        let farewell = |mut connection: Connection| {
+        let farewell = move |mut connection: Connection| {
+            begun.send(()).unwrap();
             let mut all = Vec::new();
             connection.read_to_end(&mut all).unwrap();
             assert!(connection.is_stopping());
@@ -176,7 +203,7 @@ fn a_stop_ends_the_input_of_a_plain_function() {
     });
     let mut stream = connect(address);
     stream.write_all(b"hello").unwrap();
-    std::thread::sleep(Duration::from_millis(100));
+    begins.recv().unwrap();
     site.handle.stop();
     let mut answer = String::new();
     stream.read_to_string(&mut answer).unwrap();
@@ -236,14 +263,13 @@ fn load(address: SocketAddr, client: Client, over: &AtomicBool) -> (usize, usize
 #[test]
 fn a_stopping_server_answers_bytes_behind_a_request_that_fills_the_buffer() {
     const BUFFER: usize = 1 << 10;
-    let (site, address) = http(Duration::from_secs(30), 1);
-    let mut streams = [connect(address), connect(address)];
+    let (mut site, served) = http(Duration::from_secs(30), 1);
+    let mut streams = [connect(served.address), connect(served.address)];
     for stream in &mut streams {
         get(stream, 0).unwrap();
         assert!(whole(&answer(stream, false)).0);
     }
-    let stopper = std::thread::spawn(move || site.stop());
-    std::thread::sleep(Duration::from_millis(100));
+    site.begin_stop(served.watch);
     for (stream, behind) in streams.iter_mut().zip([true, false]) {
         let mut requests = b"GET /0 HTTP/1.1\r\nHost: a\r\nPadding: ".to_vec();
         requests.resize(BUFFER - 4, b'x');
@@ -258,7 +284,7 @@ fn a_stopping_server_answers_bytes_behind_a_request_that_fills_the_buffer() {
         assert_eq!((answers, whole(&bytes)), (1 + usize::from(behind), (true, true)));
     }
     drop(streams);
-    assert_eq!(stopper.join().unwrap().cut, 0);
+    assert_eq!(site.wait().cut, 0);
 }
 
 #[test]
@@ -266,7 +292,8 @@ fn h13_a_stop_under_load_truncates_no_answer() {
     let rounds = rounds(5, 100);
     let (mut answers, mut truncated) = (0, 0);
     for round in 0..rounds {
-        let (site, address) = http(Duration::from_secs(60), 1 + round % 2);
+        let (site, served) = http(Duration::from_secs(60), 1 + round % 2);
+        let address = served.address;
         let over = &AtomicBool::new(false);
         let totals = std::thread::scope(|scope| {
             let kinds = [Client::Quick, Client::Patient, Client::Slow];
@@ -299,7 +326,7 @@ fn h13_requests_at_the_end_of_the_moment_are_answered_or_not_begun() {
     let rounds = rounds(2, 30);
     let (mut met, mut late) = (0, 0);
     for round in 0..rounds {
-        let (site, address) = http(Duration::from_secs(60), 1);
+        let (site, Served { address, .. }) = http(Duration::from_secs(60), 1);
         let mut streams: Vec<_> = (0..CLIENTS).map(|_| connect(address)).collect();
         let whole_answers = |streams: &mut Vec<TcpStream>| {
             let is_whole = |stream: &mut TcpStream| {
@@ -327,7 +354,7 @@ fn h13_requests_at_the_end_of_the_moment_are_answered_or_not_begun() {
         assert_eq!(requests, (CLIENTS + answers) as u64, "begun and answered, round {round}");
     }
     // A slow machine may miss the moment now and then.
-    let is_void = torture() && (met == 0 || late == 0);
+    let is_void = is_torture() && (met == 0 || late == 0);
     assert!(!is_void, "not tested: {met} before the end, {late} after it");
     let figure = format!("requests about the end of the idle, {met} answered, {late} not begun");
     report("H13", met + late, &figure);

@@ -11,7 +11,7 @@ use overlapped_serve::{Limits, Listen, Peer, Server};
 use overlapped_wire::http::{Answer, Content, Http};
 use overlapped_wire::line::Line;
 
-use site::{Site, ask, connect, report, rounds, take, torture, wait_until};
+use site::{Site, ask, connect, is_torture, report, rounds, take, wait_until};
 
 fn line(limits: Limits) -> (Site, SocketAddr) {
     Site::run(move || {
@@ -222,7 +222,7 @@ fn resident() -> usize {
 fn h6_slow_clients_are_closed_by_their_deadline_and_disturb_no_other() {
     let each = rounds(24, 1_950);
     let reading = each.min(100);
-    let limit = Duration::from_secs(if torture() { 3 } else { 1 });
+    let limit = Duration::from_secs(if is_torture() { 3 } else { 1 });
     let limits = Limits {
         head: limit,
         allowance: limit,
@@ -269,7 +269,7 @@ fn h6_slow_clients_are_closed_by_their_deadline_and_disturb_no_other() {
     let p99 = probes[probes.len() * 99 / 100];
     let clients = 2 * each + reading;
     let memory = most.saturating_sub(before) / clients;
-    if torture() {
+    if is_torture() {
         // A reader may be behind by 64 KiB more, and its system takes some bytes at the beginning.
         // The clients check five times a second.
         assert!(slowest < limit * 2 + Duration::from_millis(1_200), "{slowest:?}");

@@ -18,7 +18,7 @@ use overlapped_wire::http::{Answer, Content, Http};
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
 
-use site::{Site, connect, report, torture};
+use site::{Site, connect, is_torture, report};
 
 /// The minimum rate of the servers in these tests, in bytes per second.
 const RATE: u32 = 50_000;
@@ -115,7 +115,7 @@ fn serve(folder: &Path, limits: Limits) -> (Site, Places) {
 #[derive(Debug, Clone, Copy)]
 enum Reads {
     Steadily(u64),
-    /// At this rate, but in pieces, with so many milliseconds in between.
+    /// At this rate, but in pieces, with this time in milliseconds in between.
     InBursts(u64, u64),
     /// At this rate, with one pause between two times in milliseconds.
     WithPause(u64, u64, u64),
@@ -200,7 +200,7 @@ fn cut(watch: SocketAddr) -> usize {
 fn h17_readers_at_the_rate_are_served_and_slower_ones_are_disconnected() {
     let folder = tempfile::tempdir().unwrap();
     let (site, places) = serve(folder.path(), limits());
-    let time = Duration::from_secs(if torture() { 60 } else { 8 });
+    let time = Duration::from_secs(if is_torture() { 60 } else { 8 });
     let (places, over) = (&places, &AtomicBool::new(false));
     let (kept, slow) = std::thread::scope(|scope| {
         let slow = ways().flat_map(|way| SLOW.map(|reads| (way, reads)));
@@ -243,7 +243,7 @@ fn h17_readers_at_the_rate_are_served_and_slower_ones_are_disconnected() {
 #[test]
 fn h17_a_reader_barely_above_the_rate_is_served_whatever_its_system_acknowledges_at_once() {
     let folder = tempfile::tempdir().unwrap();
-    let (limits, time) = if torture() {
+    let (limits, time) = if is_torture() {
         (Limits::default(), Duration::from_secs(420))
     } else {
         (Limits { rate: 20_000, allowance: SLACK, ..Limits::default() }, Duration::from_secs(10))
@@ -337,7 +337,7 @@ fn h17_senders_at_the_rate_are_served_with_records_of_any_size_and_slower_ones_a
         send(stream.sock, &records, rate, most)
     };
     std::thread::scope(|scope| {
-        let time = Duration::from_secs(if torture() { 60 } else { 10 });
+        let time = Duration::from_secs(if is_torture() { 60 } else { 10 });
         let client = &client;
         let start = |rate, time| {
             [false, true].map(|is_secure| scope.spawn(move || client(is_secure, rate, time)))

@@ -13,7 +13,7 @@ use command_fds::{CommandFdExt, FdMapping};
 use overlapped_serve::{Connection, Peer, Server};
 use overlapped_wire::http::{Answer, Http, text};
 
-use site::{Site, wait_until};
+use site::{Site, page, wait_until};
 
 const NAME: &str = "a_new_process_takes_over_and_no_client_is_refused";
 
@@ -121,7 +121,8 @@ fn a_new_process_takes_over_and_no_client_is_refused() {
         }
         let mut present = first.child.id();
         for _ in 0..2 {
-            std::thread::sleep(Duration::from_millis(100));
+            let enough = asked.load(Relaxed) + 20;
+            wait_until("the clients have answers", || asked.load(Relaxed) >= enough);
             signal_to(present, "-USR2");
             let next = || who(own).unwrap();
             wait_until("the successor answers", || next() != present);
@@ -133,7 +134,8 @@ fn a_new_process_takes_over_and_no_client_is_refused() {
             present = next();
             assert_ne!(present, old);
         }
-        std::thread::sleep(Duration::from_millis(100));
+        let enough = asked.load(Relaxed) + 20;
+        wait_until("the clients have answers", || asked.load(Relaxed) >= enough);
         over.store(true, Relaxed);
         present
     });
@@ -170,12 +172,12 @@ fn survives(successor: &str) {
         wait_until("the successor has begun", || began.exists());
         std::fs::remove_file(&began).unwrap();
     }
-    assert!(get(address, "/").unwrap().ends_with("hello"));
-    assert!(get(watch, "/readyz").unwrap().starts_with("HTTP/1.1 200"));
+    assert!(page(address, "/").unwrap().ends_with("hello"));
+    assert!(page(watch, "/readyz").unwrap().starts_with("HTTP/1.1 200"));
 
     site.handle.stop();
-    wait_until("it is not ready", || get(watch, "/readyz").unwrap().starts_with("HTTP/1.1 503"));
-    assert!(get(address, "/").unwrap().ends_with("hello"));
+    wait_until("it is not ready", || page(watch, "/readyz").unwrap().starts_with("HTTP/1.1 503"));
+    assert!(page(address, "/").unwrap().ends_with("hello"));
     let totals = site.stop();
     assert_eq!((totals.requests, totals.cut), (2, 0));
     assert!(!path.exists(), "the socket is removed: no successor has it");
@@ -196,20 +198,14 @@ fn a_new_process_that_closes_its_sockets_changes_nothing() {
     survives("exec 3<&- 4<&- 5<&- 6<&- 7<&-; sleep 0.3");
 }
 
+static IS_SLOW: AtomicBool = AtomicBool::new(false);
+
 fn slowly(request: http::Request<()>, _: &mut dyn Read) -> Answer {
     if request.uri().path() == "/slow" {
+        IS_SLOW.store(true, Relaxed);
         overlapped::time::sleep(Duration::from_millis(1500));
     }
     text(http::StatusCode::OK, "hello")
-}
-
-/// Returns the whole answer on a connection of its own.
-fn get(address: SocketAddr, path: &str) -> std::io::Result<String> {
-    let mut stream = TcpStream::connect(address)?;
-    write!(stream, "GET {path} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")?;
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer)?;
-    Ok(answer)
 }
 
 #[test]
@@ -221,23 +217,21 @@ fn metrics_can_be_read_and_a_draining_server_is_not_ready() {
         (server, (address.tcp().unwrap(), watch.tcp().unwrap()))
     });
     for _ in 0..3 {
-        get(address, "/").unwrap();
+        page(address, "/").unwrap();
     }
-    let page = get(watch, "/metrics").unwrap();
+    let metrics = page(watch, "/metrics").unwrap();
     let requests = format!("\noverlapped_requests_total{{listener=\"{address}\"}} 3\n");
-    assert!(page.starts_with("HTTP/1.1 200") && page.contains(&requests), "{page}");
-    assert!(page.contains("# TYPE overlapped_requests counter") && page.ends_with("# EOF\n"));
-    assert!(get(watch, "/healthz").unwrap().starts_with("HTTP/1.1 200"));
-    assert!(get(watch, "/readyz").unwrap().starts_with("HTTP/1.1 200"));
-    assert!(get(watch, "/").unwrap().starts_with("HTTP/1.1 404"));
+    assert!(metrics.starts_with("HTTP/1.1 200") && metrics.contains(&requests), "{metrics}");
+    let typed = "# TYPE overlapped_requests counter";
+    assert!(metrics.contains(typed) && metrics.ends_with("# EOF\n"));
+    assert!(page(watch, "/healthz").unwrap().starts_with("HTTP/1.1 200"));
+    assert!(page(watch, "/readyz").unwrap().starts_with("HTTP/1.1 200"));
+    assert!(page(watch, "/").unwrap().starts_with("HTTP/1.1 404"));
 
-    let slow = std::thread::spawn(move || get(address, "/slow").unwrap());
-    std::thread::sleep(Duration::from_millis(300));
-    site.handle.stop();
-    wait_until("it is not ready", || {
-        get(watch, "/readyz").is_ok_and(|answer| answer.starts_with("HTTP/1.1 503"))
-    });
-    assert!(get(watch, "/healthz").is_ok_and(|answer| answer.starts_with("HTTP/1.1 200")));
+    let slow = std::thread::spawn(move || page(address, "/slow").unwrap());
+    wait_until("the slow answer has begun", || IS_SLOW.load(Relaxed));
+    site.begin_stop(watch);
+    assert!(page(watch, "/healthz").is_ok_and(|answer| answer.starts_with("HTTP/1.1 200")));
     assert!(slow.join().unwrap().ends_with("hello"));
     let totals = site.stop();
     assert_eq!((totals.requests, totals.cut), (4, 0));

@@ -108,15 +108,14 @@ fn replies_larger_than_all_buffers_are_complete() {
     let body = pattern(1_000_000);
     let mut writer = stream.try_clone().unwrap();
     let sent = body.clone();
-    let writer = std::thread::spawn(move || {
+    // The client reads only when all buffers are full.
+    let writer = testkit::spawn_blocked(move || {
         for _ in 0..20 {
             writeln!(writer, "{}", sent.len()).unwrap();
             writer.write_all(&sent).unwrap();
         }
         writer.shutdown(Shutdown::Write).unwrap();
     });
-    // The client reads slower than the server sends, so that all buffers fill.
-    std::thread::sleep(Duration::from_millis(100));
     for round in 0..20 {
         assert!(take(&mut stream, body.len()) == body, "round {round}");
     }

@@ -131,15 +131,20 @@ fn a_stopping_server_answers_bytes_behind_a_request_that_fills_the_buffer() {
     let folder = tempfile::tempdir().unwrap();
     let trusted = make(folder.path(), "a", &["a.example"]);
     let tls = Tls::from_files([files(folder.path(), "a")]).unwrap();
-    let (site, address) = lines(tls);
+    let (mut site, (address, watch)) = Site::run(move || {
+        let mut server = Server::new();
+        let listen = Listen::on("127.0.0.1:0").tls(tls);
+        let address = server.listen(listen, |_: &Peer| Line::default()).unwrap();
+        let watch = server.observe("127.0.0.1:0").unwrap();
+        (server, (address.tcp().unwrap(), watch.tcp().unwrap()))
+    });
     let mut stream = client(address, "a.example", &trusted, &[]).unwrap();
     ask(&mut stream, b"short\n");
-    let stopper = std::thread::spawn(move || site.stop());
-    std::thread::sleep(Duration::from_millis(100));
+    site.begin_stop(watch);
     let requests = [&vec![b'x'; 1023][..], b"\nbehind\n"].concat();
     ask(&mut stream, &requests);
     drop(stream);
-    let totals = stopper.join().unwrap();
+    let totals = site.wait();
     assert_eq!((totals.requests, totals.cut), (3, 0));
 }
 

@@ -10,7 +10,7 @@ pub const AMPLE: Duration = Duration::from_secs(60);
 /// The time between two questions of [`wait_until`].
 pub const PAUSE: Duration = Duration::from_millis(1);
 
-/// Returns so many milliseconds.
+/// Returns `count` milliseconds.
 pub const fn ms(count: u64) -> Duration {
     Duration::from_millis(count)
 }
@@ -42,7 +42,7 @@ pub fn wait_until_with(sleep: impl Fn(Duration), what: &str, mut is_so: impl FnM
 
 /// Returns the limit on a time that a test measures: `strict` under torture, on a machine of one's
 /// own; else ten times as much, and 10 s at least, because the machine may be slow, and others may
-/// be at work on it. What the tests rule out lasts for longer, or for ever.
+/// be at work on it. The faults that the tests rule out last for longer, or for ever.
 pub fn within(strict: Duration) -> Duration {
     match rounds(0, 1) {
         0 => (strict * 10).max(Duration::from_secs(10)),

@@ -5,8 +5,8 @@ mod support;
 use bytes::{Buf as _, Bytes, BytesMut};
 use overlapped_wire::Protocol;
 use overlapped_wire::codec::CodecProtocol;
-use support::random::Random;
 use support::{End, byte_by_byte, in_two_parts, whole_input};
+use testkit::Rng;
 use tokio_util::codec::{Decoder, Encoder, LengthDelimitedCodec, LinesCodec};
 
 fn lines() -> impl Protocol {
@@ -45,9 +45,9 @@ fn a_codecs_error_closes_the_connection() {
 /// Covers a codec that consumes bytes before a frame is complete, as `LengthDelimitedCodec` does.
 #[test]
 fn h3_frames_are_the_same_however_their_bytes_are_split() {
-    let mut random = Random(7);
+    let mut random = Rng(7);
     let mut messages = 0;
-    for _ in 0..support::rounds(50, 200) {
+    for _ in 0..testkit::rounds(50, 200) {
         let length: Vec<u8> = (0..1 + random.below(5))
             .flat_map(|_| {
                 let size = random.below(11);

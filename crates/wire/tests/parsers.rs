@@ -13,7 +13,7 @@ use std::process::{Command, Stdio};
 
 use http::{Request, Response};
 use overlapped_wire::http::{Answer, Content, Http};
-use support::random::Random;
+use testkit::Rng;
 
 const ORACLES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/oracles");
 
@@ -165,7 +165,7 @@ const SPECIAL: &[&[u8]] = &[
     b"00000000000000000",
 ];
 
-fn mutate(random: &mut Random, bytes: &mut Vec<u8>) {
+fn mutate(random: &mut Rng, bytes: &mut Vec<u8>) {
     for _ in 0..random.below(4) {
         if bytes.is_empty() {
             return;
@@ -219,8 +219,8 @@ fn compare(name: &str, messages: &[Vec<u8>], verdicts: &[Verdict]) -> u64 {
 
 #[test]
 fn h4_where_we_accept_a_request_other_parsers_see_the_same_one() {
-    let mut random = Random(4);
-    let rounds = support::rounds(3_000, 100_000);
+    let mut random = Rng(4);
+    let rounds = testkit::rounds(3_000, 100_000);
     let make = |_| {
         let mut message = support::messages::requests(&mut random);
         mutate(&mut random, &mut message);
@@ -240,7 +240,7 @@ fn h4_where_we_accept_a_request_other_parsers_see_the_same_one() {
         let same = compare(name, &messages, &verdicts);
         results.push(format!("{name} sees the same {same} and {theirs} in all"));
     }
-    assert!(support::rounds(0, 1) == 0 || results.len() == 2, "both oracles are needed");
+    assert!(testkit::rounds(0, 1) == 0 || results.len() == 2, "both oracles are needed");
     let results = results.join(", ");
     println!("RELIABILITY H4 {rounds} mutated messages, {accepted} requests accepted; {results}");
 }

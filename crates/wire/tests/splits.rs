@@ -8,8 +8,8 @@ use overlapped_wire::echo::Echo;
 use overlapped_wire::length::Length;
 use overlapped_wire::line::Line;
 use overlapped_wire::zen::Zen;
-use support::random::Random;
 use support::{Outcome, byte_by_byte, in_two_parts, messages, whole_input};
+use testkit::Rng;
 
 /// Compares the outcome of every cut of `whole` with the outcome of the whole, and counts the cuts.
 fn compare<P: Protocol>(mut protocol: impl FnMut() -> P, whole: &[u8]) -> u64 {
@@ -26,10 +26,10 @@ fn compare<P: Protocol>(mut protocol: impl FnMut() -> P, whole: &[u8]) -> u64 {
 
 #[test]
 fn h3_bytes_mean_the_same_however_they_are_split() {
-    let mut random = Random(3);
+    let mut random = Rng(3);
     let (mut messages, mut splits) = (0_u64, 0);
     let (mut served, mut refused) = (0, 0);
-    for _ in 0..support::rounds(200, 400) {
+    for _ in 0..testkit::rounds(200, 400) {
         let whole = messages::requests(&mut random);
         splits += compare(support::mirror, &whole);
         let outcome = whole_input(&mut support::mirror(), &whole);
@@ -38,7 +38,7 @@ fn h3_bytes_mean_the_same_however_they_are_split() {
         messages += 1;
     }
     assert!(served > 200 && refused > 20, "{served} served, {refused} refused: too one-sided");
-    for _ in 0..support::rounds(100, 200) {
+    for _ in 0..testkit::rounds(100, 200) {
         splits += compare(|| Line::new(60), &messages::lines(&mut random));
         splits += compare(|| Length::new(60), &messages::lengths(&mut random));
         splits += compare(|| Zen::new(60), &messages::questions(&mut random));
@@ -55,9 +55,9 @@ fn h3_limits_are_held_at_the_same_byte_however_it_comes() {
         head_bytes_max: 70,
         body_bytes_max: 10,
     };
-    let mut random = Random(33);
+    let mut random = Rng(33);
     let mut messages = 0_u64;
-    for _ in 0..support::rounds(60, 300) {
+    for _ in 0..testkit::rounds(60, 300) {
         let whole = messages::requests(&mut random);
         compare(|| overlapped_wire::http::Http::with_limits(support::Mirror, limits), &whole);
         messages += 1;

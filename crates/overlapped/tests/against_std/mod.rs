@@ -4,9 +4,13 @@
 #![allow(dead_code, reason = "every test program uses a part of it")]
 
 use std::io;
+use std::os::fd::AsFd;
 use std::time::Duration;
 
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 pub(crate) use testkit::ms;
+
+use crate::support;
 
 /// The log of results, one line per call.
 #[derive(Default)]
@@ -23,6 +27,30 @@ impl Log {
     pub(crate) fn text(&self) -> String {
         self.0.join("\n")
     }
+}
+
+/// Waits until a socket has bytes, an end or an error.
+pub(crate) fn until_arrived(socket: &impl AsFd) {
+    let mut asked = [PollFd::new(socket, PollFlags::IN | PollFlags::RDHUP)];
+    let limit = Timespec { tv_sec: 20, tv_nsec: 0 };
+    assert_eq!(poll(&mut asked, Some(&limit)), Ok(1), "nothing arrives");
+}
+
+/// Waits until a socket has `count` bytes to read.
+pub(crate) fn until_bytes(socket: &impl AsFd, count: u64) {
+    let there = || rustix::io::ioctl_fionread(socket).unwrap();
+    support::wait_until_with(std::thread::sleep, "the bytes arrive", || there() >= count);
+}
+
+/// Returns a function that waits until the calling thread is blocked.
+pub(crate) fn until_thread_waits() -> impl FnOnce() + Send + 'static {
+    let caller = support::thread_number();
+    move || support::wait_until_blocked(caller)
+}
+
+/// Returns a function that waits until all other tasklets wait, the caller among them.
+pub(crate) fn until_tasklet_waits() -> impl FnOnce() + 'static {
+    support::wait_until_others_wait
 }
 
 type Run = (&'static str, fn(&mut Log));
@@ -53,26 +81,29 @@ pub(crate) fn compare(name: &str, runs: [Run; 3]) {
 }
 
 /// The scenarios of one test program. In each of them, `net`, `unix`, `spawn` and `sleep` are std's
-/// or ours. The items in `with` are compiled beside them.
+/// or ours, and `until_caller_waits` is for what they spawn. The items in `with` are compiled
+/// beside them.
 #[allow(unused_macros, reason = "not every test program has such scenarios")]
 macro_rules! scenarios {
     (with { $($with:tt)* } $($name:ident |$log:ident| $body:block)*) => {
         scenarios!(@in in_std,
-            (std::net, std::os::unix::net, std::thread::spawn, std::thread::sleep),
+            (std::net, std::os::unix::net, std::thread::spawn, std::thread::sleep,
+                $crate::against_std::until_thread_waits),
             { $($with)* } $($name $log $body)*);
         scenarios!(@in in_tasklets,
             (overlapped::net, overlapped::os::unix::net, overlapped::spawn,
-                overlapped::time::sleep),
+                overlapped::time::sleep, $crate::against_std::until_tasklet_waits),
             { $($with)* } $($name $log $body)*);
         scenarios!(@in outside,
-            (overlapped::net, overlapped::os::unix::net, std::thread::spawn, std::thread::sleep),
+            (overlapped::net, overlapped::os::unix::net, std::thread::spawn, std::thread::sleep,
+                $crate::against_std::until_thread_waits),
             { $($with)* } $($name $log $body)*);
         $(#[test] fn $name() {
             $crate::against_std::compare(stringify!($name), [("std", in_std::$name),
                 ("tasklets", in_tasklets::$name), ("threads", outside::$name)]);
         })*
     };
-    (@in $module:ident, ($net:path, $unix:path, $spawn:path, $sleep:path),
+    (@in $module:ident, ($net:path, $unix:path, $spawn:path, $sleep:path, $waits:path),
         { $($with:tt)* } $($name:ident $log:ident $body:block)*) => {
         #[allow(unused_imports)]
         mod $module {
@@ -81,6 +112,7 @@ macro_rules! scenarios {
             use $unix as unix;
             use $spawn as spawn;
             use $sleep as sleep;
+            use $waits as until_caller_waits;
             $($with)*
             $(pub(super) fn $name($log: &mut Log) $body)*
         }

@@ -1,13 +1,14 @@
 //! A server on a thread of its own, and plain std clients.
 
-#![allow(dead_code, reason = "every test file uses a part of it")]
+#![allow(dead_code, unused_imports, reason = "every test file uses a part of it")]
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use overlapped_serve::{Handle, Server, Totals};
+pub(crate) use testkit::{is_torture, report, rounds, wait_until};
 
 /// A running server. [`Site::stop`] stops it, or the drop.
 pub(crate) struct Site {
@@ -29,6 +30,14 @@ impl Site {
         });
         let (handle, given) = told.recv().unwrap();
         (Site { handle, thread: Some(thread) }, given)
+    }
+
+    /// Asks the server to stop, and returns when its monitoring listener says that it does.
+    pub(crate) fn begin_stop(&self, watch: SocketAddr) {
+        self.handle.stop();
+        wait_until("it is not ready", || {
+            page(watch, "/readyz").is_ok_and(|answer| answer.starts_with("HTTP/1.1 503"))
+        });
     }
 
     pub(crate) fn stop(mut self) -> Totals {
@@ -74,24 +83,11 @@ pub(crate) fn ask(stream: &mut TcpStream, question: &[u8], answer: &[u8]) {
     assert_eq!(String::from_utf8_lossy(&got), String::from_utf8_lossy(answer));
 }
 
-/// Waits until `is_so` returns true, for a while.
-pub(crate) fn wait_until(what: &str, mut is_so: impl FnMut() -> bool) {
-    let begin = Instant::now();
-    while !is_so() {
-        assert!(begin.elapsed() < Duration::from_secs(30), "waited in vain until {what}");
-        std::thread::sleep(Duration::from_millis(2));
-    }
-}
-
-pub(crate) fn torture() -> bool {
-    std::env::var_os("OVERLAPPED_TORTURE").is_some_and(|value| value == "1")
-}
-
-pub(crate) fn rounds(ci: usize, full: usize) -> usize {
-    if torture() { full } else { ci }
-}
-
-pub(crate) fn report(id: &str, checks: usize, figure: &str) {
-    assert!(checks > 0, "not tested: nothing was checked");
-    println!("RELIABILITY {id} {checks} {figure}");
+/// Sends an HTTP request on a connection of its own, and returns the whole answer.
+pub(crate) fn page(address: SocketAddr, path: &str) -> std::io::Result<String> {
+    let mut stream = TcpStream::connect(address)?;
+    write!(stream, "GET {path} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer)?;
+    Ok(answer)
 }

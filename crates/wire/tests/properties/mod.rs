@@ -21,8 +21,8 @@ use overlapped_wire::zen::Zen;
 use overlapped_wire::{BodyDecoder, Decoded, Exchange, Malformed, Next, Piece, Protocol, Reply};
 use tokio_util::codec::{LengthDelimitedCodec, LinesCodec};
 
-use crate::support::random::Random;
 use crate::support::{self, End, Mirror, Outcome, byte_by_byte, drive, whole_input};
+use testkit::Rng;
 
 /// A property; it panics if it does not hold for these bytes.
 pub type Property = fn(&[u8]);
@@ -44,7 +44,7 @@ const BYTE_BY_BYTE_MAX: usize = 300;
 /// Splits the input into the cuts and the message.
 fn parts(data: &[u8]) -> (Vec<usize>, &[u8]) {
     let Some((seed, whole)) = data.split_at_checked(2) else { return (Vec::new(), data) };
-    let mut random = Random(u64::from(u16::from_le_bytes([seed[0], seed[1]])));
+    let mut random = Rng(u64::from(u16::from_le_bytes([seed[0], seed[1]])));
     let mut cuts: Vec<usize> = match whole.len() {
         0 | 1 => Vec::new(),
         len => (0..random.below(9)).map(|_| 1 + random.below(len - 1)).collect(),

@@ -1,6 +1,6 @@
 //! Generates messages for every protocol, well formed or nearly so.
 
-use super::random::Random;
+use testkit::Rng;
 
 const METHODS: &[&str] = &["GET", "POST", "HEAD", "PUT", "DELETE", "OPTIONS", "PATCH", "REPORT"];
 const TARGETS: &[&str] = &[
@@ -41,10 +41,10 @@ const ODD_FIELDS: &[&str] = &[
 ];
 
 /// Appends one HTTP request with its body; one of eight is invalid.
-pub(crate) fn request(random: &mut Random, out: &mut Vec<u8>) {
+pub(crate) fn request(random: &mut Rng, out: &mut Vec<u8>) {
     let is_odd = random.below(8) == 0;
     let version = if random.below(10) == 0 { "HTTP/1.0" } else { "HTTP/1.1" };
-    let (method, target) = (random.pick(METHODS), random.pick(TARGETS));
+    let (method, target) = (*random.pick(METHODS), *random.pick(TARGETS));
     let target = if target == "*" && method != "OPTIONS" { "/" } else { target };
     out.extend(format!("{method} {target} {version}\r\nHost: example.org\r\n").bytes());
     for _ in 0..random.below(5) {
@@ -71,7 +71,7 @@ pub(crate) fn request(random: &mut Random, out: &mut Vec<u8>) {
 }
 
 /// Appends a chunked body; one of twelve is invalid.
-pub(crate) fn chunks(random: &mut Random, out: &mut Vec<u8>) {
+pub(crate) fn chunks(random: &mut Rng, out: &mut Vec<u8>) {
     for _ in 0..random.below(4) {
         let length = 1 + random.below(20);
         let extension = random.pick(&["", "", ";a=b", ";quoted=\"x y\""]);
@@ -84,7 +84,7 @@ pub(crate) fn chunks(random: &mut Random, out: &mut Vec<u8>) {
 }
 
 /// Generates up to four pipelined requests.
-pub(crate) fn requests(random: &mut Random) -> Vec<u8> {
+pub(crate) fn requests(random: &mut Rng) -> Vec<u8> {
     let mut out = Vec::new();
     for _ in 0..1 + random.below(3) {
         request(random, &mut out);
@@ -96,7 +96,7 @@ pub(crate) fn requests(random: &mut Random) -> Vec<u8> {
 }
 
 /// Generates lines, of which some exceed 60 bytes.
-pub(crate) fn lines(random: &mut Random) -> Vec<u8> {
+pub(crate) fn lines(random: &mut Rng) -> Vec<u8> {
     let mut out = Vec::new();
     for _ in 0..1 + random.below(5) {
         let length = random.below(62);
@@ -108,7 +108,7 @@ pub(crate) fn lines(random: &mut Random) -> Vec<u8> {
 }
 
 /// Generates messages with their lengths, of which some exceed 60 bytes.
-pub(crate) fn lengths(random: &mut Random) -> Vec<u8> {
+pub(crate) fn lengths(random: &mut Rng) -> Vec<u8> {
     let mut out = Vec::new();
     for _ in 0..1 + random.below(5) {
         let length = random.below(62);
@@ -126,7 +126,7 @@ pub(crate) fn lengths(random: &mut Random) -> Vec<u8> {
 }
 
 /// Generates questions of the Zen game, of which some exceed 60 bytes.
-pub(crate) fn questions(random: &mut Random) -> Vec<u8> {
+pub(crate) fn questions(random: &mut Rng) -> Vec<u8> {
     let mut out = Vec::new();
     for _ in 0..1 + random.below(5) {
         out.extend(

@@ -5,7 +5,6 @@
 
 pub(crate) mod log;
 pub(crate) mod messages;
-pub(crate) mod random;
 
 use std::io::{self, Read, Seek as _};
 use std::time::{Duration, SystemTime};
@@ -311,13 +310,4 @@ pub(crate) fn mirror() -> Http<Mirror> {
 pub(crate) fn status(reply: &[u8]) -> u16 {
     assert!(reply.starts_with(b"HTTP/1.1 "), "{}", reply.escape_ascii());
     std::str::from_utf8(&reply[9..12]).unwrap().parse().unwrap()
-}
-
-/// Returns `quick`, or `whole` under torture.
-pub(crate) fn rounds(quick: usize, whole: usize) -> usize {
-    if std::env::var_os("OVERLAPPED_TORTURE").is_some_and(|value| value == "1") {
-        whole
-    } else {
-        quick
-    }
 }

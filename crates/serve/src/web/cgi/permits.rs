@@ -172,8 +172,7 @@ impl Drop for QueueEntry {
 
 #[cfg(test)]
 mod tests {
-    use overlapped::time::sleep;
-    use overlapped::{Tasklet, run, spawn};
+    use overlapped::{Tasklet, run, spawn, yield_now};
 
     use super::*;
 
@@ -183,7 +182,7 @@ mod tests {
     fn wait(permits: &Arc<ScriptPermits>) -> Tasklet<Result<(), PermitError>> {
         let permits = Arc::clone(permits);
         let waiter = spawn(move || permits.acquire(LONG).map(drop));
-        sleep(Duration::from_millis(1));
+        yield_now();
         waiter
     }
 
@@ -227,9 +226,8 @@ mod tests {
                     })
                     .unwrap();
                 });
-                while permits.state().queue.len() <= number {
-                    std::thread::sleep(Duration::from_millis(1));
-                }
+                let is_queued = || permits.state().queue.len() > number;
+                testkit::wait_until("it waits", is_queued);
                 waiter
             })
             .collect();

@@ -8,25 +8,9 @@ use super::{Got, ask, get, with_every_lookup};
 use crate::peer::Peer;
 use crate::web::files::Files;
 use crate::web::{Call, Handler};
+use testkit::Rng;
 
 const CANARY: &str = "the canary outside of the root";
-
-/// SplitMix64.
-struct Rng(u64);
-
-impl Rng {
-    fn below(&mut self, n: usize) -> usize {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        ((z ^ (z >> 31)) % n as u64) as usize
-    }
-
-    fn pick<'a>(&mut self, from: &[&'a str]) -> &'a str {
-        from[self.below(from.len())]
-    }
-}
 
 /// A tree with links in and out, and canaries outside, hidden, and behind a FIFO.
 fn plant(temp: &Path) -> std::path::PathBuf {
@@ -128,7 +112,7 @@ const BASES: &[&str] =
 fn path(rng: &mut Rng, temp: &str) -> String {
     let mut path = "/".to_owned();
     if rng.below(3) == 0 {
-        path = rng.pick(BASES).to_owned();
+        path = (*rng.pick(BASES)).to_owned();
         let slashes: Vec<usize> = path.match_indices('/').map(|(at, _)| at).collect();
         if rng.below(2) == 0 {
             let step = format!("/{}", rng.pick(STEPS));
@@ -138,10 +122,10 @@ fn path(rng: &mut Rng, temp: &str) -> String {
         for _ in 0..=rng.below(6) {
             match rng.below(20) {
                 0 => path += temp,
-                1..=8 => path += rng.pick(STEPS),
-                _ => path += rng.pick(NAMES),
+                1..=8 => path += *rng.pick(STEPS),
+                _ => path += *rng.pick(NAMES),
             }
-            path += if rng.below(4) == 0 { rng.pick(SEPARATORS) } else { "/" };
+            path += if rng.below(4) == 0 { *rng.pick(SEPARATORS) } else { "/" };
         }
     }
     if rng.below(3) > 0 {
@@ -162,8 +146,7 @@ fn try_path(files: &Files, path: &str) -> Option<Got> {
 
 #[test]
 fn h8_no_path_leads_out_of_the_root() {
-    let is_full = std::env::var_os("OVERLAPPED_TORTURE").is_some();
-    let paths = if is_full { 10_000 } else { 1_500 };
+    let paths = testkit::rounds(1_500, 10_000);
     let (checks, found) = (std::cell::Cell::new(0), std::cell::Cell::new(0));
     with_every_lookup(|temp, files| {
         let root = plant(temp);

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
-use crate::request::{REQUESTS, Opener, Result, requests, same};
+use crate::request::{Opener, REQUESTS, Result, requests, same};
 use crate::row::{Row, Setup};
 use crate::servers::Server;
 

@@ -68,5 +68,6 @@ impl Server {
 
 /// Puts a proxy in front of a server.
 fn delayed(server: Running, part: Part, delay: Duration) -> Result<Running, NotStarted> {
-    Ok(server.behind(delay::start(server.address, part, delay)?))
+    let proxy = delay::start(server.address, part, delay)?;
+    Ok(server.behind(proxy))
 }

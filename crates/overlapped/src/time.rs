@@ -194,7 +194,7 @@ pub fn try_sleep_until(instant: Instant) -> io::Result<()> {
 fn sleep_to(until: u64) -> Result<bool, CannotWait> {
     let Some(here) = here() else {
         while let left @ 1.. = until.saturating_sub(clock::nanos()) {
-            std::thread::sleep(Duration::from_nanos(left));
+            crate::sys::thread::sleep(Duration::from_nanos(left));
         }
         return Ok(true);
     };

@@ -33,7 +33,9 @@ mod loom_tests;
 use std::sync::Arc;
 
 use crate::sys::per_process::PerProcess;
+use crate::sys::thread::available_parallelism;
 
+pub(crate) use pool::On;
 use pool::Pool;
 
 #[cfg(test)]
@@ -49,20 +51,9 @@ extern "C" fn forget_pool() {
 
 fn pool() -> &'static Pool {
     POOL.get(|| {
-        let processors = std::thread::available_parallelism().map_or(1, usize::from);
+        let processors = available_parallelism().map_or(1, usize::from);
         Pool::new(processors, processors > 1)
     })
-}
-
-/// The thread on which a job is called.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum On {
-    /// A thread of the pool.
-    Thread,
-    /// A thread outside the pool, because the pool has no thread and can start none. That thread
-    /// found the job queued and may be in the middle of other work. So the job must neither wait
-    /// nor run the user's code, but gives it back to its waiter.
-    Nothing,
 }
 
 /// Runs `job` on a thread of the pool, or on this thread if none can be started at all. The job

@@ -19,7 +19,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::On;
 use super::load::Load;
 use super::rt::{self, AtomicBool, Condvar, Mutex, MutexGuard, Ordering, nanos};
 use super::sizing::{Decision, Sizing, Worker};
@@ -36,7 +35,18 @@ const IDLE: Duration = Duration::from_secs(5);
 /// The ticker's period.
 const TICK: Duration = Duration::from_millis(1);
 
-/// Returns the scheduler that is to be woken, if there is one.
+/// The thread on which a job is called.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum On {
+    /// A thread of the pool.
+    Thread,
+    /// A thread outside the pool, because the pool has no thread and can start none. That thread
+    /// found the job queued and may be in the middle of other work. So the job must neither wait
+    /// nor run the user's code, but gives it back to its waiter.
+    Nothing,
+}
+
+/// A job, which returns the scheduler that is to be woken, if there is one.
 pub(super) type Job = Box<dyn FnOnce(On) -> Option<Arc<dyn Sleeper>> + Send>;
 
 pub(super) struct Pool {

@@ -33,7 +33,7 @@ mod real {
 
     /// Starts a thread. Returns false if that fails.
     pub(in super::super) fn start(name: &str, thread: impl FnOnce() + Send + 'static) -> bool {
-        std::thread::Builder::new().name(name.to_owned()).spawn(thread).is_ok()
+        crate::sys::thread::start(name, thread).is_ok()
     }
 }
 

@@ -16,19 +16,15 @@
 
 use std::collections::VecDeque;
 use std::io;
-use std::thread;
 use std::time::Duration;
 
 use crate::sys::lock::{Condvar, Mutex};
 use crate::sys::per_process::PerProcess;
 use crate::sys::thread::interruptible::block_other_signals;
+use crate::sys::thread::start_small;
 
 /// The maximum number of calls that wait at the same time.
 const THREADS_MAX: usize = 4096;
-
-/// The size of a thread's stack. Only one system call runs there, and perhaps a signal handler of
-/// the program's.
-const STACK_SIZE: usize = 64 << 10;
 
 /// The time for which an idle thread stays.
 const IDLE: Duration = Duration::from_secs(5);
@@ -72,9 +68,8 @@ pub(crate) fn run_interruptible(job: impl FnOnce() + Send + 'static) -> io::Resu
         return Ok(());
     }
     if state.threads < THREADS_MAX {
-        let builder = thread::Builder::new().name("overlapped-wait".into());
-        match builder.stack_size(STACK_SIZE).spawn(|| serve(pool)) {
-            Ok(_) => state.threads += 1,
+        match start_small("overlapped-wait", || serve(pool)) {
+            Ok(()) => state.threads += 1,
             Err(error) if state.threads == 0 => {
                 state.jobs.pop_back();
                 return Err(error);

@@ -34,8 +34,6 @@ mod alt;
 pub(crate) mod overflow;
 mod pool;
 mod slab;
-#[cfg_attr(miri, path = "no_memory.rs")]
-mod sys;
 #[cfg(test)]
 mod tests;
 
@@ -43,6 +41,8 @@ use std::io;
 use std::marker::PhantomData;
 use std::num::NonZeroUsize;
 use std::ops::Range;
+
+use crate::sys::{errno, memory};
 
 pub(crate) use pool::{Pool, STACK_MAX, StackConfig};
 
@@ -87,7 +87,7 @@ pub(crate) enum TakeError {
 impl From<TakeError> for io::Error {
     fn from(error: TakeError) -> io::Error {
         match error {
-            TakeError::Limit => io::Error::from_raw_os_error(libc::ENOMEM),
+            TakeError::Limit => errno::no_memory(),
             TakeError::Os(error) => error,
         }
     }
@@ -172,7 +172,7 @@ impl Stack {
 /// that is what was committed since its last trim, also by earlier tasklets. Pages that were
 /// swapped out do not count.
 pub(crate) fn used(low: usize, top: usize) -> usize {
-    match sys::first_resident(low..top.next_multiple_of(sys::page_size())) {
+    match memory::first_resident(low..top.next_multiple_of(memory::page_size())) {
         Some(deepest) => top.saturating_sub(deepest),
         None => 0,
     }

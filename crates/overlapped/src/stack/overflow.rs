@@ -15,11 +15,16 @@
 
 use std::ffi::{c_int, c_void};
 use std::io;
-use std::mem::MaybeUninit;
-use std::ptr;
-use std::sync::{Mutex, OnceLock, PoisonError};
+use std::sync::OnceLock;
 
-pub(crate) use super::alt::{Installed, alt_stack_to_write_on, ensure_alt_stack};
+use crate::sys::lock::Mutex;
+use crate::sys::signal::disposition::{
+    self, Disposition, Effect, Info, SIGBUS, SIGSEGV, fault_address, raise, set_default,
+};
+use crate::sys::terminal::write_to_stderr;
+
+pub(crate) use super::alt::{alt_stack_to_write_on, ensure_alt_stack};
+pub(crate) use crate::sys::signal::alternate_stack::Installed;
 
 /// The tasklet whose guard was hit.
 #[derive(Debug, Clone, Copy)]
@@ -38,12 +43,12 @@ pub(crate) struct OverflowingTasklet {
 pub(crate) type Lookup = fn(fault: usize) -> Option<OverflowingTasklet>;
 
 /// Guards fault as SIGSEGV on Linux and as SIGBUS on some other systems.
-const SIGNALS: [c_int; 2] = [libc::SIGSEGV, libc::SIGBUS];
+const SIGNALS: [c_int; 2] = [SIGSEGV, SIGBUS];
 
 static LOOKUP: OnceLock<Lookup> = OnceLock::new();
 /// The previous disposition of each of `SIGNALS`. Set before our handler can run, and only read by
 /// it.
-static PREVIOUS: [OnceLock<libc::sigaction>; 2] = [OnceLock::new(), OnceLock::new()];
+static PREVIOUS: [OnceLock<Disposition>; 2] = [OnceLock::new(), OnceLock::new()];
 
 /// Installs the handler, once per process; later calls keep the first `lookup` and succeed.
 ///
@@ -58,47 +63,29 @@ pub(crate) unsafe fn install(lookup: Lookup) -> io::Result<()> {
         return Ok(()); // Miri has no signals.
     }
     static INSTALLED: Mutex<[bool; 2]> = Mutex::new([false; 2]);
-    let mut installed = INSTALLED.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut installed = INSTALLED.lock();
     LOOKUP.get_or_init(|| lookup);
     for (index, signal) in SIGNALS.into_iter().enumerate() {
         if installed[index] {
             continue;
         }
-        let before = PREVIOUS[index].get_or_init(|| current_action(signal));
-        // SAFETY: all-zero is a valid sigaction: default disposition, empty mask.
-        let mut action: libc::sigaction = unsafe { std::mem::zeroed() };
-        action.sa_sigaction = on_fault as *const () as usize;
-        // SA_RESTART as before: it decides what a signal that is merely sent does to system calls.
-        let kept = before.sa_flags & libc::SA_RESTART;
-        action.sa_flags = libc::SA_SIGINFO | libc::SA_ONSTACK | kept;
-        // SAFETY: the handler has the signature that SA_SIGINFO demands and is async-signal-safe,
-        // given the caller's promise about `lookup`; what it reads was initialised above.
-        if unsafe { libc::sigaction(signal, &action, ptr::null_mut()) } != 0 {
-            return Err(io::Error::last_os_error());
-        }
+        let before = PREVIOUS[index].get_or_init(|| Disposition::of(signal));
+        // As before: it decides what a signal that is merely sent does to system calls.
+        let restarts_calls = before.restarts_calls();
+        // SAFETY: the handler is async-signal-safe, given the caller's promise about `lookup`; what
+        // it reads was initialised above.
+        unsafe { disposition::handle(signal, on_fault, restarts_calls) }?;
         installed[index] = true;
     }
     Ok(())
 }
 
-fn current_action(signal: c_int) -> libc::sigaction {
-    let mut action = MaybeUninit::<libc::sigaction>::zeroed();
-    // SAFETY: null changes nothing; the structure is writable, and valid even if the call fails,
-    // since all-zero is the default disposition.
-    unsafe {
-        libc::sigaction(signal, ptr::null(), action.as_mut_ptr());
-        action.assume_init()
-    }
-}
-
 /// Handles the fault. Async-signal-safe; errno is left alone because no call in it can fail, except
 /// `write`, after which the process dies.
-extern "C" fn on_fault(signal: c_int, info: *mut libc::siginfo_t, context: *mut c_void) {
-    // SAFETY: under SA_SIGINFO the kernel passes a valid siginfo. For a code that is not positive
-    // (the signal was sent) the address is not one, and it is not used then.
-    let (code, address) = unsafe { ((*info).si_code, (*info).si_addr().addr()) };
-    let by_kernel = code > 0;
-    if by_kernel
+extern "C" fn on_fault(signal: c_int, info: *mut Info, context: *mut c_void) {
+    // SAFETY: this is a handler of a fault's signal.
+    let fault = unsafe { fault_address(info) };
+    if let Some(address) = fault
         && let Some(lookup) = LOOKUP.get()
         && let Some(overflowing_tasklet) = lookup(address)
     {
@@ -106,73 +93,34 @@ extern "C" fn on_fault(signal: c_int, info: *mut libc::siginfo_t, context: *mut 
         set_default(signal);
         return;
     }
-    chain(signal, info, context, by_kernel);
+    chain(signal, info, context, fault.is_some());
 }
 
 /// Does what would have happened without our handler.
-fn chain(signal: c_int, info: *mut libc::siginfo_t, context: *mut c_void, by_kernel: bool) {
+fn chain(signal: c_int, info: *mut Info, context: *mut c_void, by_kernel: bool) {
     let index = SIGNALS.iter().position(|known| *known == signal);
     let Some(previous) = index.and_then(|index| PREVIOUS[index].get()) else {
         return set_default(signal);
     };
-    match previous.sa_sigaction {
+    match previous.effect() {
         // The kernel does not let a fault be ignored: it kills.
-        libc::SIG_IGN if !by_kernel => {}
-        libc::SIG_DFL | libc::SIG_IGN => {
+        Effect::Ignored if !by_kernel => {}
+        Effect::Default | Effect::Ignored => {
             set_default(signal);
             if !by_kernel {
                 // No instruction will fault again: send it again. It is blocked until we return.
-                // SAFETY: raise is async-signal-safe.
-                unsafe { libc::raise(signal) };
+                raise(signal);
             }
         }
-        handler => call_previous(handler, previous, signal, info, context),
-    }
-}
-
-/// Calls the predecessor as the kernel would, with its mask and one-shot flag. The return from our
-/// handler restores the mask.
-fn call_previous(
-    handler: libc::sighandler_t,
-    previous: &libc::sigaction,
-    signal: c_int,
-    info: *mut libc::siginfo_t,
-    context: *mut c_void,
-) {
-    if previous.sa_flags & libc::SA_RESETHAND != 0 {
-        set_default(signal);
-    }
-    // SAFETY: the sets are valid, `only` is initialised by sigemptyset; all these calls are
-    // async-signal-safe.
-    unsafe {
-        libc::pthread_sigmask(libc::SIG_BLOCK, &previous.sa_mask, ptr::null_mut());
-        let nodefer = previous.sa_flags & libc::SA_NODEFER != 0;
-        if nodefer && libc::sigismember(&previous.sa_mask, signal) == 0 {
-            let mut only = MaybeUninit::<libc::sigset_t>::zeroed().assume_init();
-            libc::sigemptyset(&mut only);
-            libc::sigaddset(&mut only, signal);
-            libc::pthread_sigmask(libc::SIG_UNBLOCK, &only, ptr::null_mut());
+        Effect::Handled => {
+            // As the kernel would call it, with its mask and one-shot flag.
+            if previous.is_one_shot() {
+                set_default(signal);
+            }
+            previous.apply_mask(signal);
+            // SAFETY: this is a handler of the signal, with these arguments.
+            unsafe { previous.call(signal, info, context) };
         }
-    }
-    let handler = ptr::with_exposed_provenance::<()>(handler);
-    if previous.sa_flags & libc::SA_SIGINFO != 0 {
-        type Full = extern "C" fn(c_int, *mut libc::siginfo_t, *mut c_void);
-        // SAFETY: neither SIG_DFL nor SIG_IGN, so it is the function that was registered, with the
-        // signature that SA_SIGINFO says.
-        let handler = unsafe { std::mem::transmute::<*const (), Full>(handler) };
-        handler(signal, info, context);
-    } else {
-        // SAFETY: as above; without SA_SIGINFO the signature is the plain one.
-        let handler = unsafe { std::mem::transmute::<*const (), extern "C" fn(c_int)>(handler) };
-        handler(signal);
-    }
-}
-
-fn set_default(signal: c_int) {
-    // SAFETY: all-zero is the default disposition; sigaction is async-signal-safe.
-    unsafe {
-        let action = MaybeUninit::<libc::sigaction>::zeroed().assume_init();
-        libc::sigaction(signal, &action, ptr::null_mut());
     }
 }
 
@@ -243,16 +191,7 @@ impl ReportLine {
 
     fn write(mut self) {
         self.bytes[self.len] = b'\n';
-        let mut rest = &self.bytes[..=self.len];
-        while !rest.is_empty() {
-            // SAFETY: `rest` is readable.
-            let done =
-                unsafe { libc::write(libc::STDERR_FILENO, rest.as_ptr().cast(), rest.len()) };
-            // Whatever the error is (closed, full and non-blocking), the process is about to die.
-            let Ok(done @ 1..) = usize::try_from(done) else {
-                return;
-            };
-            rest = rest.get(done..).unwrap_or_default();
-        }
+        // Whatever the error is (closed, full and non-blocking), the process is about to die.
+        write_to_stderr(&self.bytes[..=self.len]);
     }
 }

@@ -15,8 +15,9 @@
 use std::io;
 use std::marker::PhantomData;
 
-use super::slab::{GuardKind, Slab, is_exhaustion};
+use super::slab::{GuardKind, Slab};
 use super::{GUARD, Guards, Stack, TakeError};
+use crate::sys::errno::{no_memory, says_exhausted};
 
 /// log2 of the smallest slot: guard and stack, 64 KiB each.
 const MIN_SHIFT: u8 = 17;
@@ -219,7 +220,7 @@ impl Pool {
 
     /// Translates the system's refusal for the caller.
     fn refused(&self, error: io::Error) -> TakeError {
-        match is_exhaustion(&error) && self.in_use > 0 {
+        match says_exhausted(&error) && self.in_use > 0 {
             true => TakeError::Limit,
             false => TakeError::Os(error),
         }
@@ -228,7 +229,7 @@ impl Pool {
     /// Returns the error of a pool at its maximum.
     #[cold]
     fn exhausted(&self) -> TakeError {
-        self.refused(io::Error::from_raw_os_error(libc::ENOMEM))
+        self.refused(no_memory())
     }
 
     #[inline]

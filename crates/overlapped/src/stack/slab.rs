@@ -9,8 +9,9 @@ use std::ops::Range;
 use std::sync::LazyLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use super::sys::{self, Mapping};
 use super::{GUARD, Guards, Stack};
+use crate::sys::errno::{no_memory, says_exhausted};
+use crate::sys::memory::{Mapping, is_readable, mapping_limit};
 
 /// Guards made by `mprotect` in the whole process: every pool draws from the same mappings.
 static PROTECTED: AtomicUsize = AtomicUsize::new(0);
@@ -19,7 +20,7 @@ static PROTECTED: AtomicUsize = AtomicUsize::new(0);
 /// or allocate a large block, and usually aborts; so a quarter of them, at most 4,096, is left
 /// alone.
 static PROTECTED_MAX: LazyLock<usize> = LazyLock::new(|| {
-    let limit = sys::mapping_limit();
+    let limit = mapping_limit();
     (limit - (limit / 4).min(4096)) / 2
 });
 
@@ -62,7 +63,7 @@ impl Slab {
                 Ok(mapping) => {
                     return Ok(Slab { mapping, shift, slots, lent: 0, protected: 0 });
                 }
-                Err(error) if is_exhaustion(&error) && slots > 1 => slots /= 2,
+                Err(error) if says_exhausted(&error) && slots > 1 => slots /= 2,
                 Err(error) => return Err(error),
             }
         }
@@ -103,25 +104,25 @@ impl Slab {
     fn guard(&mut self, low: usize, kind: &mut GuardKind) -> io::Result<()> {
         if *kind != GuardKind::Protect {
             // SAFETY: the slot was never lent, so nothing uses it.
-            match unsafe { self.mapping.mark_guard(low) } {
+            match unsafe { self.mapping.mark_guard(low..low + GUARD) } {
                 Ok(()) if *kind == GuardKind::Mark => return Ok(()),
                 // Both ends are checked, once for each pool.
-                Ok(()) if !sys::is_readable(low) && !sys::is_readable(low + GUARD - 8) => {
+                Ok(()) if !is_readable(low) && !is_readable(low + GUARD - 8) => {
                     *kind = GuardKind::Mark;
                     return Ok(());
                 }
                 Ok(()) => *kind = GuardKind::Protect,
-                Err(error) if is_exhaustion(&error) => return Err(error),
+                Err(error) if says_exhausted(&error) => return Err(error),
                 // EINVAL before Linux 6.13 and in locked memory, EPERM or ENOSYS in a sandbox.
                 Err(_) => *kind = GuardKind::Protect,
             }
         }
         if PROTECTED.fetch_add(1, Ordering::Relaxed) >= *PROTECTED_MAX {
             PROTECTED.fetch_sub(1, Ordering::Relaxed);
-            return Err(io::Error::from_raw_os_error(libc::ENOMEM));
+            return Err(no_memory());
         }
         // SAFETY: as above.
-        let done = unsafe { self.mapping.protect_guard(low) };
+        let done = unsafe { self.mapping.protect(low..low + GUARD) };
         match done {
             Ok(()) => self.protected += 1,
             Err(_) => _ = PROTECTED.fetch_sub(1, Ordering::Relaxed),
@@ -147,9 +148,4 @@ impl Slab {
         unsafe { self.mapping.unmap() };
         PROTECTED.fetch_sub(self.protected, Ordering::Relaxed);
     }
-}
-
-/// Tells whether the error means that room is missing now, as opposed to never being available.
-pub(super) fn is_exhaustion(error: &io::Error) -> bool {
-    matches!(error.raw_os_error(), Some(libc::ENOMEM | libc::EAGAIN))
 }

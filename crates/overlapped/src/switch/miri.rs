@@ -7,11 +7,12 @@
 
 use std::cell::Cell;
 use std::ptr::NonNull;
-use std::sync::{Condvar, Mutex};
 use std::thread::JoinHandle;
 
 use super::{Job, Paused};
 use crate::stack::Stack;
+use crate::sys::lock::{Condvar, Mutex};
+use crate::sys::thread::start;
 
 /// The ability of a fiber to hand over to another without going through the hub.
 pub(crate) const HANDS_OVER: bool = true;
@@ -28,16 +29,16 @@ impl Gate {
     }
 
     fn open(&self) {
-        let mut open = self.open.lock().expect("no thread panics with it");
+        let mut open = self.open.lock();
         *open = true;
         // Notified under the lock, because afterwards the thread that goes on may free the gate.
         self.opened.notify_one();
     }
 
     fn pass(&self) {
-        let mut open = self.open.lock().expect("no thread panics with it");
+        let mut open = self.open.lock();
         while !*open {
-            open = self.opened.wait(open).expect("no thread panics with it");
+            open = self.opened.wait(open);
         }
         *open = false;
     }
@@ -211,7 +212,8 @@ impl Fiber {
         let (hub, job) = (Cell::new(std::ptr::null()), Cell::new(std::ptr::null()));
         let link = NonNull::from(Box::leak(Box::new(Link { gate: Gate::new(), hub, job })));
         let given = Given { link, entry, carry_over: Box::new(carry_over) };
-        let thread = std::thread::spawn(move || given.run());
+        let started = start("fiber", move || given.run());
+        let thread = started.expect("Miri starts threads");
         Fiber { link, thread, stack }
     }
 

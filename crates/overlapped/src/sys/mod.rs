@@ -1,5 +1,5 @@
-//! The only module that calls the system, but for `stack` and `locals` (memory, registers), the
-//! threads of `offload`, and the ring and the poller of `driver`.
+//! The only module that calls the system, but for the ring and the poller of `driver`, and `locals`
+//! (which asks the C library about its own memory).
 //!
 //! | folder | contents |
 //! |---|---|

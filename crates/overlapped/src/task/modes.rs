@@ -18,7 +18,7 @@ use crate::sched::{DEPTH_MAX, Here, NEVER, Tcb, Waiting, here};
 #[inline(always)]
 pub fn yield_now() {
     let Some(here) = here() else {
-        return std::thread::yield_now();
+        return crate::sys::thread::yield_now();
     };
     match checkpoint_without_error(here) {
         Ok(()) => {}

@@ -53,7 +53,8 @@ mod handle;
 mod scoped;
 mod this;
 
-pub use std::thread::{AccessError, LocalKey, Result, available_parallelism, panicking};
+pub use crate::sys::thread::available_parallelism;
+pub use std::thread::{AccessError, LocalKey, Result, panicking};
 
 pub use builder::{Builder, spawn};
 pub use handle::JoinHandle;

@@ -62,7 +62,7 @@ impl Identity {
     fn here() -> Option<Arc<Identity>> {
         let identity = task::identity(|name| {
             // The first tasklet has the identity of the thread that called `run`.
-            let thread = || std::thread::current().name().map(str::to_owned);
+            let thread = || crate::sys::thread::current().name().map(str::to_owned);
             Identity::new(name.or_else(|| thread().filter(|_| task::is_first())))
         })?;
         Some(
@@ -148,7 +148,7 @@ impl Thread {
 pub fn current() -> Thread {
     Thread(match Identity::here() {
         Some(identity) => Target::Tasklet(identity),
-        None => Target::Plain(std::thread::current()),
+        None => Target::Plain(crate::sys::thread::current()),
     })
 }
 
@@ -173,7 +173,7 @@ pub fn current() -> Thread {
 pub fn park() {
     match Identity::here() {
         Some(identity) => identity.park(waiter::NEVER),
-        None => std::thread::park(),
+        None => crate::sys::thread::park(),
     }
 }
 
@@ -185,7 +185,7 @@ pub fn park() {
 pub fn park_timeout(dur: Duration) {
     match Identity::here() {
         Some(identity) => identity.park(time::deadline_in(dur).min(waiter::deadline())),
-        None => std::thread::park_timeout(dur),
+        None => crate::sys::thread::park_timeout(dur),
     }
 }
 

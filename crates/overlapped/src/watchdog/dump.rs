@@ -12,7 +12,6 @@
 
 use std::io;
 use std::os::fd::{AsFd, AsRawFd};
-use std::thread;
 use std::time::Duration;
 
 use super::report::{say, tasklets, trace};
@@ -24,8 +23,7 @@ use crate::sys::lock::Mutex;
 use crate::sys::signal;
 use crate::sys::signal::Listener;
 use crate::sys::signal::sigpipe;
-use crate::sys::thread::count::count_helper;
-use crate::sys::thread::system_call_of;
+use crate::sys::thread::{start_helper, system_call_of};
 
 /// The time within which a thread must answer.
 const ANSWER_MAX: Duration = Duration::from_secs(2);
@@ -43,8 +41,7 @@ pub(crate) fn dump_on(signal: i32) -> io::Result<()> {
     }
     let listener = Listener::new()?;
     listener.add(signal)?;
-    thread::Builder::new().name("overlapped-dump".to_owned()).spawn(move || listen(listener))?;
-    count_helper();
+    start_helper("overlapped-dump", move || listen(listener))?;
     signals.push(signal);
     Ok(())
 }

@@ -49,21 +49,19 @@ mod unwind {
 
 use std::io;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::thread;
 use std::time::Duration;
 
 use crate::sys::clock;
 use crate::sys::lock::{Mutex, MutexGuard};
 use crate::sys::signal::sigpipe;
-use crate::sys::thread::count::{count_helper, uncount_helper};
-use crate::sys::thread::system_call_of;
+use crate::sys::thread::{Target, current, sleep, start_helper, system_call_of};
 #[cfg(all(test, not(miri)))]
 pub(crate) use dump::pages;
 pub(crate) use dump::{dump_on, running_on, signal_of};
 pub(crate) use page::{Page, Text};
 pub(crate) use report::warn_aside;
+use snapshot::Snapshot;
 pub(crate) use snapshot::{Held, Lookup, is_handler};
-use snapshot::{Snapshot, Target};
 pub(crate) use stall::OnStall;
 pub use stall::{Stall, Stalled};
 use tell::{News, Teller};
@@ -189,15 +187,14 @@ pub(crate) unsafe fn register(
     snapshot::install(lookup)?;
     let mut registry = registry();
     if limit.is_some() && !registry.is_watching {
-        thread::Builder::new().name("overlapped-wdog".to_owned()).spawn(watch)?;
+        start_helper("overlapped-wdog", watch)?;
         registry.is_watching = true;
-        count_helper();
     }
     let number = registry.numbers;
     registry.numbers += 1;
     let nanos = |limit: Duration| u64::try_from(limit.as_nanos()).unwrap_or(NO_LIMIT).max(1);
     let limit = limit.map_or(NO_LIMIT, nanos);
-    let thread = thread::current().name().unwrap_or("without a name").into();
+    let thread = current().name().unwrap_or("without a name").into();
     let (target, pulse) = (Target::this_thread(), &raw const *pulse);
     registry.entries.push(Entry {
         number,
@@ -243,7 +240,7 @@ fn watch() {
         let shortest = registry.entries.iter().map(|entry| entry.limit).min().unwrap_or(NO_LIMIT);
         if shortest == NO_LIMIT {
             registry.is_watching = false;
-            return uncount_helper();
+            return;
         }
         pause = (shortest / 4).clamp(LOOKS_NS.0, LOOKS_NS.1);
         let mut findings = Vec::new();
@@ -263,7 +260,7 @@ fn watch() {
             teller.tell(news_of(finding, answer));
         }
         last = clock::nanos();
-        thread::sleep(Duration::from_nanos(pause));
+        sleep(Duration::from_nanos(pause));
     }
 }
 

@@ -8,6 +8,7 @@ use super::snapshot::Snapshot;
 use super::unwind;
 use crate::foreign::{names, quietly};
 use crate::sys::terminal::write_to_stderr;
+use crate::sys::thread::start;
 
 /// Warns the subscriber of `tracing`. If none wants warnings, writes to standard error.
 pub(super) fn warn(text: &str) {
@@ -27,8 +28,7 @@ pub(super) fn warn(text: &str) {
 /// user's code.
 pub(crate) fn warn_aside(text: Arc<str>) {
     let copy = Arc::clone(&text);
-    let name = "overlapped-warn".to_owned();
-    if std::thread::Builder::new().name(name).spawn(move || warn(&copy)).is_err() {
+    if start("overlapped-warn", move || warn(&copy)).is_err() {
         say(&text);
     }
 }

@@ -18,7 +18,6 @@
 use std::cell::UnsafeCell;
 use std::ffi::{c_int, c_void};
 use std::io;
-use std::mem::MaybeUninit;
 use std::panic::Location;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -27,7 +26,8 @@ use std::time::Duration;
 use super::page::Page;
 use crate::sys::clock;
 use crate::sys::lock::Mutex;
-use crate::sys::thread;
+use crate::sys::signal::disposition::{self, Disposition, Info, SIGURG, interrupted};
+use crate::sys::thread::{self, Target};
 
 /// The tasklet that a thread is running.
 #[derive(Debug, Clone, Copy)]
@@ -148,28 +148,8 @@ impl Place {
 }
 
 static LOOKUP: OnceLock<Lookup> = OnceLock::new();
-/// The previous action of SIGURG; set before our handler can run.
-static PREVIOUS: OnceLock<libc::sigaction> = OnceLock::new();
-
-/// A thread that can be asked.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Target {
-    thread: libc::pthread_t,
-    number: u64,
-}
-
-impl Target {
-    pub(super) fn this_thread() -> Target {
-        // SAFETY: the call has no conditions.
-        let thread = unsafe { libc::pthread_self() };
-        Target { thread, number: this_number() }
-    }
-
-    /// Returns the kernel's number for the thread.
-    pub(super) fn number(self) -> u64 {
-        self.number
-    }
-}
+/// The previous disposition of SIGURG; set before our handler can run.
+static PREVIOUS: OnceLock<Disposition> = OnceLock::new();
 
 /// Returns the kernel's number for the calling thread, because a tasklet with thread-locals of its
 /// own has another pthread_self. Async-signal-safe.
@@ -185,21 +165,9 @@ pub(super) fn install(lookup: Lookup) -> io::Result<()> {
         return Ok(());
     }
     LOOKUP.get_or_init(|| lookup);
-    let mut before = MaybeUninit::<libc::sigaction>::zeroed();
-    // SAFETY: null changes nothing; the structure is writable, and all-zero is a valid one.
-    let before = unsafe {
-        libc::sigaction(libc::SIGURG, std::ptr::null(), before.as_mut_ptr());
-        before.assume_init()
-    };
-    PREVIOUS.get_or_init(|| before);
-    // SAFETY: all-zero is a valid sigaction: default disposition, empty mask.
-    let mut action: libc::sigaction = unsafe { std::mem::zeroed() };
-    action.sa_sigaction = on_signal as *const () as usize;
-    action.sa_flags = libc::SA_SIGINFO | libc::SA_ONSTACK | libc::SA_RESTART;
-    // SAFETY: the handler has the signature that SA_SIGINFO demands and is async-signal-safe.
-    if unsafe { libc::sigaction(libc::SIGURG, &action, std::ptr::null_mut()) } != 0 {
-        return Err(io::Error::last_os_error());
-    }
+    PREVIOUS.get_or_init(|| Disposition::of(SIGURG));
+    // SAFETY: the handler is async-signal-safe, given what `register` demands of `lookup`.
+    unsafe { disposition::handle(SIGURG, on_signal, true) }?;
     *installed = true;
     Ok(())
 }
@@ -217,12 +185,12 @@ pub(crate) fn is_handler(address: usize) -> bool {
 pub(super) unsafe fn ask(target: Target, all: bool) -> bool {
     let last = PLACE.state.load(Ordering::Acquire);
     assert_eq!(last & PHASE, FREE, "the last answer has been taken");
-    PLACE.asked.store(target.number, Ordering::Relaxed);
+    PLACE.asked.store(target.number(), Ordering::Relaxed);
     PLACE.wants_all.store(all, Ordering::Relaxed);
     let question = (last & !PHASE).wrapping_add(PHASE + 1) | ASKED;
     PLACE.state.store(question, Ordering::Release);
     // SAFETY: the caller's promise.
-    let sent = unsafe { libc::pthread_kill(target.thread, libc::SIGURG) } == 0;
+    let sent = unsafe { target.send(SIGURG) };
     sent || !PLACE.advance(question, FREE)
 }
 
@@ -230,7 +198,7 @@ pub(super) unsafe fn ask(target: Target, all: bool) -> bool {
 pub(super) fn answer(limit: Duration) -> Option<Box<Snapshot>> {
     let until = clock::nanos() + limit.as_nanos() as u64;
     while PLACE.phase() != WRITTEN && clock::nanos() < until {
-        std::thread::sleep(Duration::from_millis(1));
+        thread::sleep(Duration::from_millis(1));
     }
     let question = PLACE.state.load(Ordering::Acquire);
     if question & PHASE == ASKED && PLACE.advance(question, FREE) {
@@ -238,7 +206,7 @@ pub(super) fn answer(limit: Duration) -> Option<Box<Snapshot>> {
     }
     // The handler has begun, and takes only microseconds.
     while PLACE.phase() != WRITTEN {
-        std::thread::yield_now();
+        thread::yield_now();
     }
     let mut copy = Box::<Snapshot>::new_uninit();
     // SAFETY: the state is WRITTEN, so the snapshot is this thread's; the box has its size.
@@ -252,23 +220,26 @@ pub(super) fn answer(limit: Duration) -> Option<Box<Snapshot>> {
 
 /// Handles the signal. Async-signal-safe: it copies, and calls the previous handler for signals
 /// that are not ours. No call in it sets errno.
-extern "C" fn on_signal(signal: c_int, info: *mut libc::siginfo_t, context: *mut c_void) {
+extern "C" fn on_signal(signal: c_int, info: *mut Info, context: *mut c_void) {
     let question = PLACE.state.load(Ordering::Acquire);
     let is_ours = question & PHASE == ASKED
         && PLACE.asked.load(Ordering::Relaxed) == this_number()
         && PLACE.advance(question, WRITING);
     if !is_ours {
-        return chain(signal, info, context);
+        if let Some(previous) = PREVIOUS.get() {
+            // SAFETY: this is a handler of the signal, with these arguments.
+            unsafe { previous.call(signal, info, context) };
+        }
+        return;
     }
-    // SAFETY: the state is WRITING, by this thread. Under SA_SIGINFO the kernel passes the context
-    // that was interrupted.
-    unsafe { write(&mut *PLACE.snapshot.get(), &*context.cast::<libc::ucontext_t>()) };
+    // SAFETY: the state is WRITING, by this thread; and this is a handler with that context.
+    unsafe { write(&mut *PLACE.snapshot.get(), interrupted(context)) };
     PLACE.advance((question & !PHASE) | WRITING, WRITTEN);
 }
 
-/// Copies the interrupted state.
-fn write(snapshot: &mut Snapshot, context: &libc::ucontext_t) {
-    (snapshot.pc, snapshot.sp, snapshot.fp, snapshot.lr) = thread::registers(context);
+/// Copies the interrupted state, whose registers are these.
+fn write(snapshot: &mut Snapshot, registers: (usize, usize, usize, usize)) {
+    (snapshot.pc, snapshot.sp, snapshot.fp, snapshot.lr) = registers;
     (snapshot.held, snapshot.name_len, snapshot.words_len) = (None, 0, 0);
     snapshot.page.clear();
     let Some(lookup) = LOOKUP.get() else { return };
@@ -295,26 +266,5 @@ fn write(snapshot: &mut Snapshot, context: &libc::ucontext_t) {
         // SAFETY: the word lies in the used part of the stack that this thread is on. Other threads
         // may write to it meanwhile; its value is only shown.
         *word = unsafe { first.add(at).read_volatile() };
-    }
-}
-
-/// Calls the previous handler.
-fn chain(signal: c_int, info: *mut libc::siginfo_t, context: *mut c_void) {
-    let Some(previous) = PREVIOUS.get() else { return };
-    // By default the signal does nothing.
-    if matches!(previous.sa_sigaction, libc::SIG_DFL | libc::SIG_IGN) {
-        return;
-    }
-    let handler = std::ptr::with_exposed_provenance::<()>(previous.sa_sigaction);
-    if previous.sa_flags & libc::SA_SIGINFO != 0 {
-        type Full = extern "C" fn(c_int, *mut libc::siginfo_t, *mut c_void);
-        // SAFETY: neither SIG_DFL nor SIG_IGN, so it is the function that was registered, with the
-        // signature that SA_SIGINFO says.
-        let handler = unsafe { std::mem::transmute::<*const (), Full>(handler) };
-        handler(signal, info, context);
-    } else {
-        // SAFETY: as above; without SA_SIGINFO the signature is the plain one.
-        let handler = unsafe { std::mem::transmute::<*const (), extern "C" fn(c_int)>(handler) };
-        handler(signal);
     }
 }

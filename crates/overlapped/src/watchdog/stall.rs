@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use super::report::trace;
 use super::snapshot::Snapshot;
+use crate::sys::thread::system_call_name;
 
 /// A tasklet that holds its thread, reported to [`Config::on_stall`](crate::Config::on_stall).
 #[derive(Debug)]
@@ -88,7 +89,7 @@ impl fmt::Display for Stalled {
         }
         write!(f, " {HAS_HELD} {:.1?}", self.time)?;
         if let Some(number) = self.system_call {
-            match call_name(number) {
+            match system_call_name(number) {
                 Some(name) => write!(f, ", in {name}")?,
                 None => write!(f, ", in system call {number}")?,
             }
@@ -103,57 +104,12 @@ pub(super) const HAS_HELD: &str = "has held its thread, so that no other could r
 /// A program's function for stalls. It returns whether the stall is to be logged all the same.
 pub(crate) type OnStall = fn(&Stall) -> bool;
 
-/// Returns the name of a system call that may wait. Others are known by their numbers.
-#[cfg(target_os = "linux")]
-fn call_name(number: i64) -> Option<&'static str> {
-    macro_rules! named {
-        ($($(#[$on:meta])? $number:ident $name:literal),* $(,)?) => {
-            match number {
-                $($(#[$on])? libc::$number => Some($name),)*
-                _ => None,
-            }
-        };
-    }
-    named!(
-        SYS_read "read", SYS_readv "readv", SYS_pread64 "pread64", SYS_preadv "preadv",
-        SYS_write "write", SYS_writev "writev", SYS_pwrite64 "pwrite64", SYS_pwritev "pwritev",
-        SYS_recvfrom "recvfrom", SYS_recvmsg "recvmsg", SYS_recvmmsg "recvmmsg",
-        SYS_sendto "sendto", SYS_sendmsg "sendmsg", SYS_sendmmsg "sendmmsg",
-        SYS_accept "accept", SYS_accept4 "accept4", SYS_connect "connect",
-        SYS_openat "openat", SYS_close "close", SYS_flock "flock", SYS_fcntl "fcntl",
-        SYS_ioctl "ioctl", SYS_fsync "fsync", SYS_fdatasync "fdatasync", SYS_sync "sync",
-        SYS_sendfile "sendfile", SYS_splice "splice", SYS_tee "tee",
-        SYS_copy_file_range "copy_file_range",
-        SYS_futex "futex (a lock, a channel, a park)",
-        SYS_nanosleep "nanosleep", SYS_clock_nanosleep "clock_nanosleep",
-        SYS_ppoll "ppoll", SYS_pselect6 "pselect6", SYS_epoll_pwait "epoll_pwait",
-        SYS_wait4 "wait4", SYS_waitid "waitid", SYS_rt_sigtimedwait "rt_sigtimedwait",
-        SYS_rt_sigsuspend "rt_sigsuspend", SYS_mq_timedsend "mq_timedsend",
-        SYS_mq_timedreceive "mq_timedreceive", SYS_io_uring_enter "io_uring_enter",
-        SYS_sched_yield "sched_yield",
-        #[cfg(target_arch = "x86_64")] SYS_open "open",
-        #[cfg(target_arch = "x86_64")] SYS_poll "poll",
-        #[cfg(target_arch = "x86_64")] SYS_select "select",
-        #[cfg(target_arch = "x86_64")] SYS_pause "pause",
-        #[cfg(target_arch = "x86_64")] SYS_epoll_wait "epoll_wait",
-    )
-}
-
-/// Returns nothing: other systems do not show the number.
-#[cfg(not(target_os = "linux"))]
-fn call_name(_: i64) -> Option<&'static str> {
-    None
-}
-
 #[cfg(all(test, target_os = "linux"))]
 mod tests {
     use super::*;
 
     #[test]
-    fn the_system_call_of_a_stall_is_named_where_it_is_known() {
-        assert_eq!(call_name(libc::SYS_write), Some("write"));
-        assert_eq!(call_name(libc::SYS_ppoll), Some("ppoll"));
-        assert_eq!(call_name(100_000), None);
+    fn a_stall_names_the_system_call_that_its_thread_waits_in() {
         let mut snapshot = Snapshot::boxed();
         snapshot.held = Some((7, Location::caller()));
         let time = Duration::from_millis(21);

@@ -5,14 +5,13 @@
 //! times are right.
 
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
-use std::thread;
 use std::time::Duration;
 
 use super::report::{note, tasklets, warn};
 use super::snapshot::Snapshot;
 use super::stall::{HAS_HELD, OnStall, Stall, Stalled};
 use crate::foreign::quietly;
-use crate::sys::thread::count::{count_helper, uncount_helper};
+use crate::sys::thread::start_helper;
 
 /// A finding that is to be reported.
 pub(super) enum News {
@@ -38,11 +37,7 @@ impl Teller {
 
     pub(super) fn start() -> Teller {
         let (sender, news) = sync_channel(Teller::WAITING_MAX);
-        let name = "overlapped-tell".to_owned();
-        let started = thread::Builder::new().name(name).spawn(|| tell_all(news)).is_ok();
-        if started {
-            count_helper();
-        }
+        let started = start_helper("overlapped-tell", || tell_all(news)).is_ok();
         Teller { news: started.then_some(sender) }
     }
 
@@ -59,7 +54,6 @@ impl Teller {
 
 fn tell_all(news: Receiver<News>) {
     news.into_iter().for_each(tell);
-    uncount_helper();
 }
 
 fn tell(news: News) {

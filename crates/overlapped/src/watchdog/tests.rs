@@ -6,9 +6,10 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, mpsc};
 
 use super::page::{Page, Text};
-use super::snapshot::{Held, Lookup, Target, answer, ask, install};
+use super::snapshot::{Held, Lookup, answer, ask, install};
 use super::unwind::walk;
 use super::{ANSWER_MAX, Entry, Finding, Pulse, look};
+use crate::sys::thread::Target;
 use testkit::alone;
 
 thread_local! {

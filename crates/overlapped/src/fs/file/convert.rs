@@ -8,6 +8,7 @@ use std::time::Duration;
 use super::File;
 use crate::pipe::{End, Endpoint, Side};
 use crate::sys::descriptor;
+use crate::sys::thread::sleep;
 use crate::task::{shield, waiter};
 use crate::time;
 
@@ -51,7 +52,7 @@ fn wait_a_moment() {
     const MOMENT: Duration = Duration::from_millis(1);
     shield(|| match waiter::prepare() {
         Ok((wait, _waker)) => _ = wait.park("a job that holds the file", time::deadline_in(MOMENT)),
-        Err(_) => std::thread::sleep(MOMENT),
+        Err(_) => sleep(MOMENT),
     });
 }
 

@@ -11,6 +11,7 @@ use std::sync::{Mutex, MutexGuard, TryLockError};
 use super::block::Block;
 use super::layout;
 use super::retire::retire;
+use crate::sys::thread::{start, yield_now};
 
 /// The blocks that a scheduler keeps when it sleeps.
 const KEPT: usize = 256;
@@ -94,9 +95,8 @@ fn give_away(blocks: impl Iterator<Item = Block>) {
     let Some(mut shared) = lock() else { return };
     shared.idle.extend(blocks);
     if shared.idle.len() > KEPT_BY_PROCESS && !shared.is_retiring {
-        let thread = std::thread::Builder::new().name("overlapped-locals".to_owned());
         // If no thread can be started, they stay until one can.
-        shared.is_retiring = thread.spawn(retire_surplus).is_ok();
+        shared.is_retiring = start("overlapped-tls", retire_surplus).is_ok();
     }
 }
 
@@ -118,7 +118,7 @@ fn lock() -> Option<MutexGuard<'static, Shared>> {
         match SHARED.try_lock() {
             Ok(shared) => return Some(shared),
             Err(TryLockError::Poisoned(poisoned)) => return Some(poisoned.into_inner()),
-            Err(TryLockError::WouldBlock) => std::thread::yield_now(),
+            Err(TryLockError::WouldBlock) => yield_now(),
         }
     }
     None

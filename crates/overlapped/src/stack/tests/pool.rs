@@ -1,7 +1,8 @@
 use std::time::Duration;
 
-use super::super::{GUARD, Guards, Pool, SIZE_DEFAULT, Stack, StackConfig, TakeError, sys};
+use super::super::{GUARD, Guards, Pool, SIZE_DEFAULT, Stack, StackConfig, TakeError};
 use super::{case, child};
+use crate::sys::memory;
 use corosensei::stack::Stack as _;
 use corosensei::{Coroutine, CoroutineResult};
 
@@ -222,8 +223,12 @@ fn used_sees_a_page_beyond_the_first_chunk_of_a_large_stack() {
 fn guards_are_unreadable_and_usable_parts_are_readable() {
     let mut pool = Pool::new(config(4));
     let stack = pool.take(None).unwrap();
-    assert!(!sys::is_readable(stack.guard().start) && !sys::is_readable(stack.guard().end - 8));
-    assert!(sys::is_readable(stack.usable().start) && sys::is_readable(stack.usable().end - 8));
+    assert!(
+        !memory::is_readable(stack.guard().start) && !memory::is_readable(stack.guard().end - 8)
+    );
+    assert!(
+        memory::is_readable(stack.usable().start) && memory::is_readable(stack.usable().end - 8)
+    );
 }
 
 #[test]

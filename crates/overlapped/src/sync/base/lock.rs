@@ -184,7 +184,7 @@ impl<const ALL: usize> Lock<ALL> {
                 let lock = format!("{what} at {:p}, {}", &raw const *self, self.holder.describe());
                 would_wait_while_unwinding(&lock, INSTEAD);
             }
-            thread::sleep(UNWINDING_TRY_EVERY);
+            crate::sys::thread::sleep(UNWINDING_TRY_EVERY);
         }
     }
 }

@@ -8,6 +8,7 @@ pub(crate) mod abi;
 pub(crate) mod cache;
 pub(crate) mod futex;
 pub(crate) mod listing;
+pub(crate) mod memory;
 pub(crate) mod process;
 pub(crate) mod splice;
 pub(crate) mod status;

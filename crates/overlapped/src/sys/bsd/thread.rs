@@ -65,3 +65,13 @@ pub(crate) fn take_pending(set: &libc::sigset_t) {
 pub(crate) fn registers(_: &libc::ucontext_t) -> (usize, usize, usize, usize) {
     (0, 0, 0, 0)
 }
+
+/// Returns the bytes that the kernel writes to deliver a signal: not told here.
+pub(crate) fn signal_frame_size() -> usize {
+    0
+}
+
+/// Returns the name of a system call: these systems do not show the number.
+pub(crate) fn system_call_name(_: i64) -> Option<&'static str> {
+    None
+}

@@ -106,3 +106,56 @@ pub(crate) fn registers(context: &libc::ucontext_t) -> (usize, usize, usize, usi
 pub(crate) fn registers(_: &libc::ucontext_t) -> (usize, usize, usize, usize) {
     (0, 0, 0, 0)
 }
+
+/// Returns the bytes that the kernel writes to deliver a signal; 0 if it does not tell.
+pub(crate) fn signal_frame_size() -> usize {
+    // SAFETY: getauxval only reads; it returns 0 for what it does not know.
+    unsafe { libc::getauxval(libc::AT_MINSIGSTKSZ) as usize }
+}
+
+/// Returns the name of a system call that may wait. Others are known by their numbers.
+pub(crate) fn system_call_name(number: i64) -> Option<&'static str> {
+    macro_rules! named {
+        ($($(#[$on:meta])? $number:ident $name:literal),* $(,)?) => {
+            match number {
+                $($(#[$on])? libc::$number => Some($name),)*
+                _ => None,
+            }
+        };
+    }
+    named!(
+        SYS_read "read", SYS_readv "readv", SYS_pread64 "pread64", SYS_preadv "preadv",
+        SYS_write "write", SYS_writev "writev", SYS_pwrite64 "pwrite64", SYS_pwritev "pwritev",
+        SYS_recvfrom "recvfrom", SYS_recvmsg "recvmsg", SYS_recvmmsg "recvmmsg",
+        SYS_sendto "sendto", SYS_sendmsg "sendmsg", SYS_sendmmsg "sendmmsg",
+        SYS_accept "accept", SYS_accept4 "accept4", SYS_connect "connect",
+        SYS_openat "openat", SYS_close "close", SYS_flock "flock", SYS_fcntl "fcntl",
+        SYS_ioctl "ioctl", SYS_fsync "fsync", SYS_fdatasync "fdatasync", SYS_sync "sync",
+        SYS_sendfile "sendfile", SYS_splice "splice", SYS_tee "tee",
+        SYS_copy_file_range "copy_file_range",
+        SYS_futex "futex (a lock, a channel, a park)",
+        SYS_nanosleep "nanosleep", SYS_clock_nanosleep "clock_nanosleep",
+        SYS_ppoll "ppoll", SYS_pselect6 "pselect6", SYS_epoll_pwait "epoll_pwait",
+        SYS_wait4 "wait4", SYS_waitid "waitid", SYS_rt_sigtimedwait "rt_sigtimedwait",
+        SYS_rt_sigsuspend "rt_sigsuspend", SYS_mq_timedsend "mq_timedsend",
+        SYS_mq_timedreceive "mq_timedreceive", SYS_io_uring_enter "io_uring_enter",
+        SYS_sched_yield "sched_yield",
+        #[cfg(target_arch = "x86_64")] SYS_open "open",
+        #[cfg(target_arch = "x86_64")] SYS_poll "poll",
+        #[cfg(target_arch = "x86_64")] SYS_select "select",
+        #[cfg(target_arch = "x86_64")] SYS_pause "pause",
+        #[cfg(target_arch = "x86_64")] SYS_epoll_wait "epoll_wait",
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn system_calls_that_may_wait_have_names() {
+        assert_eq!(system_call_name(libc::SYS_write), Some("write"));
+        assert_eq!(system_call_name(libc::SYS_ppoll), Some("ppoll"));
+        assert_eq!(system_call_name(100_000), None);
+    }
+}

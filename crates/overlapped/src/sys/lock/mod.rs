@@ -16,9 +16,9 @@
 //! | the value in `sync::OnceLock` | set under a lock of the library's own, never contended |
 //! | standard error (`eprintln!`) | in warnings, and before an abort |
 //! | the start of a pool's thread | pthread_create(3): no lock of std's |
-//! | `std::thread::sleep` | outside a scheduler, or while unwinding: the thread is to sleep |
-//! | the channels of `task/runtime/workers` | outside of tasklets |
-//! | `switch/threads`, `driver/null` | for Miri only |
+//! | `sys::thread::sleep` | outside a scheduler, or while unwinding: the thread is to sleep |
+//! | the channels of `task/runtime/workers` and `watchdog/tell` | outside of tasklets |
+//! | `driver/null` | for Miri only |
 
 #[cfg(all(test, overlapped_loom))]
 mod loom_tests;
@@ -109,12 +109,21 @@ impl<T> Drop for MutexGuard<'_, T> {
 }
 
 /// std's `Condvar` for [`Mutex`].
-#[derive(Default)]
 pub(crate) struct Condvar {
     raw: RawCondvar,
 }
 
+impl Default for Condvar {
+    fn default() -> Condvar {
+        Condvar::new()
+    }
+}
+
 impl Condvar {
+    pub(crate) const fn new() -> Condvar {
+        Condvar { raw: RawCondvar::of(Word::new(0)) }
+    }
+
     /// Releases the lock, blocks the thread until notified, and takes the lock again. May return
     /// without a notification.
     pub(crate) fn wait<'a, T>(&self, guard: MutexGuard<'a, T>) -> MutexGuard<'a, T> {

@@ -84,6 +84,11 @@ impl RawMutex {
 pub(super) struct RawCondvar(Word);
 
 impl RawCondvar {
+    /// Makes a condition variable of `word`, as [`RawMutex::of`] does.
+    pub(super) const fn of(word: Word) -> RawCondvar {
+        RawCondvar(word)
+    }
+
     /// Waits for a notification. The caller has locked `mutex`, and has locked it again when this
     /// returns. Returns false if `limit` has passed.
     pub(super) fn wait(&self, mutex: &RawMutex, limit: Option<Duration>) -> bool {

@@ -28,6 +28,30 @@ pub(crate) fn says_cancelled(error: &io::Error) -> bool {
     error.raw_os_error().is_some_and(|code| is_cancelled(-code))
 }
 
+/// Returns the error of an operation that ended early and has done nothing.
+#[cold]
+pub(crate) fn cancelled() -> io::Error {
+    error(CANCELLED)
+}
+
+/// Returns the error of a call with an argument that has no meaning.
+#[cold]
+pub(crate) fn invalid_argument() -> io::Error {
+    error(libc::EINVAL)
+}
+
+/// Returns the error of an allocation for which there is no memory, or no room in a limit.
+#[cold]
+pub(crate) fn no_memory() -> io::Error {
+    error(libc::ENOMEM)
+}
+
+/// Tells whether `error` says that memory or another resource is missing now, as opposed to never
+/// being available.
+pub(crate) fn says_exhausted(error: &io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(libc::ENOMEM | libc::EAGAIN))
+}
+
 /// Tells whether `error` says that a descriptor is not open.
 pub(crate) fn says_not_open(error: &io::Error) -> bool {
     error.raw_os_error() == Some(libc::EBADF)

@@ -4,6 +4,7 @@ pub(crate) mod address;
 pub(crate) mod descriptor;
 pub(crate) mod errno;
 pub(crate) mod file;
+pub(crate) mod memory;
 pub(crate) mod message;
 pub(crate) mod process;
 pub(crate) mod readiness;

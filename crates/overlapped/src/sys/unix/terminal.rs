@@ -40,6 +40,7 @@ pub(crate) fn reopen(fd: BorrowedFd<'_>) -> Option<OwnedFd> {
 }
 
 /// Writes `bytes` to standard error, without a lock of std's. An error cannot be reported anywhere.
+/// Async-signal-safe, apart from errno.
 pub(crate) fn write_to_stderr(bytes: &[u8]) {
     // The descriptor is used by its number, so that nothing is locked.
     drop(super::splice::write_all(std::io::stderr(), bytes));

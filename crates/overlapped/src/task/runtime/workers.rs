@@ -7,12 +7,13 @@
 use std::io;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
-use std::thread::{self, JoinHandle};
+use std::thread::JoinHandle;
 
 use super::RunError;
 use super::settings::{Settings, setup};
 use crate::sched::{self, Group, RunEnd, Sched, TcbPtr};
 use crate::sys::signal::sigpipe;
+use crate::sys::thread::start;
 
 pub(super) struct WorkerThreads {
     threads: Vec<JoinHandle<()>>,
@@ -35,17 +36,14 @@ impl WorkerThreads {
             let (start_signal, wait) = channel();
             let (end, ended) = channel();
             let (settings, group, report) = (settings.clone(), Arc::clone(group), report.clone());
-            let thread = thread::Builder::new()
-                .name(format!("overlapped-{member}"))
-                .spawn(move || {
-                    if let Some(ended) = serve(&settings, group, member, &report, &wait) {
-                        let _ = end.send(ended);
-                    }
-                })
-                .map_err(RunError::Thread);
+            let thread = start(&format!("overlapped-{member}"), move || {
+                if let Some(ended) = serve(&settings, group, member, &report, &wait) {
+                    let _ = end.send(ended);
+                }
+            });
             match thread {
                 Ok(thread) => workers.threads.push(thread),
-                Err(error) => return workers.stop(error),
+                Err(error) => return workers.stop(RunError::Thread(error)),
             }
             workers.start_signal.push(start_signal);
             workers.ends.push(ended);

@@ -4,6 +4,8 @@
 //! signal-hook has one handler per signal, for any number of listeners, and calls the handler that
 //! was there before. Its handlers restart system calls and keep errno.
 
+pub(crate) mod alternate_stack;
+pub(crate) mod disposition;
 pub(crate) mod sigpipe;
 
 use std::io;

@@ -1,27 +1,36 @@
 //! The threads of the process, as far as a deadlock report is concerned: any of them may release a
 //! lock of std's or of C's.
 
-use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::sync::atomic::{AtomicIsize, Ordering::Relaxed};
 
 use crate::sys::native::thread::count;
 
-/// The number of this library's threads that hold no lock of the program's.
-static HELPERS: AtomicUsize = AtomicUsize::new(0);
+/// The number of this library's threads that hold no lock of the program's. Below zero for a moment
+/// where one has ended before it was counted: then [`are_only`] is false, which is the safe answer.
+static HELPERS: AtomicIsize = AtomicIsize::new(0);
 
-/// Adds a thread that was started just now.
-pub(crate) fn count_helper() {
-    HELPERS.fetch_add(1, Relaxed);
+/// A helper's thread, which is not counted any more when this is dropped, at its end.
+pub(super) struct Helper;
+
+impl Helper {
+    /// Counts a helper that was started just now. Not before: a helper that is counted and has no
+    /// thread yet would hide another thread.
+    pub(super) fn count() {
+        HELPERS.fetch_add(1, Relaxed);
+    }
 }
 
-/// Removes the calling thread, which ends now.
-pub(crate) fn uncount_helper() {
-    HELPERS.fetch_sub(1, Relaxed);
+impl Drop for Helper {
+    fn drop(&mut self) {
+        HELPERS.fetch_sub(1, Relaxed);
+    }
 }
 
 /// Tells whether the process has no threads but those of `schedulers` schedulers and such helpers.
 /// False if that is not known.
 pub(crate) fn are_only(schedulers: usize) -> bool {
-    count().is_some_and(|count| count <= schedulers + HELPERS.load(Relaxed))
+    let helpers = HELPERS.load(Relaxed);
+    count().is_some_and(|count| count <= schedulers.saturating_add_signed(helpers))
 }
 
 #[cfg(all(

@@ -15,21 +15,19 @@
 use std::io;
 use std::mem::MaybeUninit;
 use std::sync::{Arc, OnceLock};
-use std::thread;
 use std::time::Duration;
 
 use crate::sys::lock::{Mutex, MutexGuard};
 use crate::sys::per_process::PerProcess;
 use crate::sys::signal::spare_signals;
 
+use super::start::{sleep, start_small};
+
 /// The time between two signals to one call.
 const PERIOD: Duration = Duration::from_millis(10);
 
 /// The number of signals that make a call begin again.
 const RESTARTS: u32 = 3;
-
-/// The interrupter needs little; a signal handler of the program's may run there, too.
-const STACK_SIZE: usize = 64 << 10;
 
 /// A system call that can be interrupted, from any thread, before and while it waits.
 #[derive(Clone, Default)]
@@ -116,8 +114,7 @@ impl Interruptible {
             calls.push((self.clone(), times));
             return true;
         }
-        let builder = thread::Builder::new().name("overlapped-intr".into());
-        let is_started = builder.stack_size(STACK_SIZE).spawn(|| interrupt_all(queue)).is_ok();
+        let is_started = start_small("overlapped-intr", || interrupt_all(queue)).is_ok();
         if is_started {
             *calls = Some(vec![(self.clone(), times)]);
         }
@@ -155,7 +152,7 @@ fn interrupt_all(queue: &Queue) {
                 return;
             }
         }
-        thread::sleep(PERIOD);
+        sleep(PERIOD);
     }
 }
 

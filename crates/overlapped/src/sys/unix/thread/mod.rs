@@ -1,10 +1,18 @@
-//! Threads: how many there are, and threads that must not end.
+//! Threads: those that are started, how many there are, signals to them, and threads that must not
+//! end.
 
 pub(crate) mod count;
 pub(crate) mod end;
 pub(crate) mod interruptible;
+mod start;
+mod target;
 
-pub(crate) use crate::sys::native::thread::{number, registers, waits};
+pub(crate) use crate::sys::native::thread::{number, system_call_name, waits};
+pub use start::available_parallelism;
+pub(crate) use start::{
+    current, park, park_timeout, sleep, start, start_helper, start_small, yield_now,
+};
+pub(crate) use target::Target;
 
 /// Returns the number of the system call in which a thread of this process waits; `None` where it
 /// runs, or where `/proc` does not say.

@@ -1,25 +1,26 @@
-//! A substitute for the kernel's side, for Miri: addresses without memory behind them. Under Miri a
-//! fiber is a thread and needs no stack.
+//! A substitute for Miri: addresses without memory behind them. Under Miri a fiber is a thread and
+//! needs no stack.
 
 use std::io;
 use std::num::NonZeroUsize;
 use std::ops::Range;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+/// Reserved addresses, without memory.
 #[derive(Debug)]
-pub(super) struct Mapping {
+pub(crate) struct Mapping {
     start: NonZeroUsize,
     len: usize,
 }
 
 impl Mapping {
-    pub(super) fn reserve(len: usize) -> io::Result<Mapping> {
+    pub(crate) fn reserve(len: usize) -> io::Result<Mapping> {
         static NEXT: AtomicUsize = AtomicUsize::new(1 << 32);
         let start = NEXT.fetch_add(len, Ordering::Relaxed);
         Ok(Mapping { start: NonZeroUsize::new(start).expect("it counts up"), len })
     }
 
-    pub(super) fn start(&self) -> NonZeroUsize {
+    pub(crate) fn start(&self) -> NonZeroUsize {
         self.start
     }
 
@@ -30,39 +31,39 @@ impl Mapping {
 
     /// # Safety
     /// None needed: it does nothing.
-    pub(super) unsafe fn mark_guard(&self, _low: usize) -> io::Result<()> {
+    pub(crate) unsafe fn mark_guard(&self, _range: Range<usize>) -> io::Result<()> {
         Ok(())
     }
 
     /// # Safety
     /// None needed: it does nothing.
-    pub(super) unsafe fn protect_guard(&self, _low: usize) -> io::Result<()> {
+    pub(crate) unsafe fn protect(&self, _range: Range<usize>) -> io::Result<()> {
         Ok(())
     }
 
     /// # Safety
     /// None needed: it does nothing.
-    pub(super) unsafe fn discard(&self, range: Range<usize>) {
+    pub(crate) unsafe fn discard(&self, range: Range<usize>) {
         assert!(self.contains(&range));
     }
 
     /// # Safety
     /// None needed: it does nothing.
-    pub(super) unsafe fn unmap(self) {}
+    pub(crate) unsafe fn unmap(self) {}
 }
 
-pub(super) fn is_readable(_address: usize) -> bool {
+pub(crate) fn is_readable(_address: usize) -> bool {
     false
 }
 
-pub(super) fn first_resident(_range: Range<usize>) -> Option<usize> {
+pub(crate) fn first_resident(_range: Range<usize>) -> Option<usize> {
     None
 }
 
-pub(super) fn page_size() -> usize {
+pub(crate) fn page_size() -> usize {
     4096
 }
 
-pub(super) fn mapping_limit() -> usize {
+pub(crate) fn mapping_limit() -> usize {
     65_530
 }

@@ -104,12 +104,18 @@ fn names_that_do_nothing_by_themselves_pass() {
     passes("net/tcp.rs", "use std::net::{Ipv4Addr, Shutdown, SocketAddr};\n");
     passes("net/tcp.rs", "use std::net;\nfn f(a: net::SocketAddr) {}\n");
     passes("time.rs", "use std::time::{self, Duration};\nconst A: time::Duration = B;\n");
-    passes("task/spawn.rs", "fn f() -> libc::iovec {\n    -libc::ECANCELED\n}\n");
+    passes("task/spawn.rs", "fn f() -> libc::iovec {\n    -libc::O_CLOEXEC\n}\n");
     passes("sync/mod.rs", "fn f() -> ! { std::process::abort() }\n");
+    passes("thread/mod.rs", "pub use std::thread::{AccessError, LocalKey, panicking};\n");
+    passes("thread/mod.rs", "use std::thread;\nfn f() -> bool { thread::panicking() }\n");
+    passes("thread/mod.rs", "use crate::sys::thread;\nfn f() { thread::sleep(a); }\n");
+    passes("net/tcp.rs", "use std::os::fd::{AsFd, OwnedFd};\nfn f() { std::os::fd::RawFd::x() }\n");
+    passes("fs/mod.rs", "use std::os::unix::{ffi::OsStrExt, fs::FileExt};\n");
+    passes("sync/mod.rs", "use std::sync::{self, Arc, OnceLock};\ntype A = sync::Mutex<u8>;\n");
 }
 
 #[test]
-fn calls_past_the_port_fail() {
+fn calls_past_sys_fail() {
     fails(
         "net/tcp.rs",
         "use std::net::TcpStream;\nfn f() { TcpStream::connect(a); }\n",
@@ -133,11 +139,27 @@ fn calls_past_the_port_fail() {
     fails("net/mod.rs", "use rustix::net::bind;\n", "calls", 1);
     fails("net/mod.rs", "use rustix::net;\nfn f() { net::bind(a); }\n", "calls", 2);
     fails("net/mod.rs", "fn f() -> socket2::Socket { a }\n", "calls", 1);
+    for call in ["Builder::new", "available_parallelism", "current", "park", "sleep", "spawn"] {
+        let named = format!("\nfn f() {{ std::thread::{call}(a); }}\n");
+        fails("task/spawn.rs", &named, "calls", 2);
+        let by_module = format!("use std::thread;\nfn f() {{\n    thread::{call}(a);\n}}\n");
+        fails("stack/pool.rs", &by_module, "calls", 3);
+    }
+    fails("thread/mod.rs", "pub use std::thread::{Result, yield_now};\n", "calls", 1);
+    fails("process/mod.rs", "fn f() { std::process::Command::new(a); }\n", "calls", 1);
+    fails("process/mod.rs", "use std::process::{ExitStatus, exit};\n", "calls", 1);
+    fails("process/mod.rs", "use std::os::unix::process::parent_id;\n", "calls", 1);
+    fails("fs/unix.rs", "use std::os::unix::fs::{FileExt, symlink};\n", "calls", 1);
+    fails("os.rs", "pub use std::os::wasi::fs::FileExt;\n", "calls", 1);
+    fails("os.rs", "use std::os;\nfn f() { os::unix::fs::chroot(a); }\n", "calls", 2);
+    fails("sync/mod.rs", "use std::sync::{Arc, Condvar};\n", "calls", 1);
+    fails("stack/slab.rs", "fn f() -> i32 { libc::ENOMEM }\n", "calls", 1);
+    fails("watchdog/mod.rs", "fn f() { libc::pthread_kill(a, b); }\n", "calls", 1);
 }
 
 #[test]
-fn the_port_stacks_and_conversions_may_call() {
-    for path in ["sys/control.rs", "stack/pool.rs", "fs/file/convert.rs"] {
+fn rooms_of_calls_and_conversions_may_call() {
+    for path in ["sys/control.rs", "locals/pool.rs", "fs/file/convert.rs"] {
         passes(path, "use std::fs::File;\nfn f() { libc::getpid(); }\n");
     }
     assert_eq!(found(&[("crates/ureq/src/drain.rs", "use std::fs::File;\n")]), [""; 0]);

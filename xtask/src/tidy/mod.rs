@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! source     files as tokens, comments and paths
-//! structure  imports of rooms and files, calls past the port, unsafe code, catch-all arms
+//! structure  imports of rooms and files, calls past `sys`, unsafe code, catch-all arms
 //! prose      words, names of files, doc comments
 //! sizes      of files, functions, folders, lines
 //! unused     rows of the table that nothing uses

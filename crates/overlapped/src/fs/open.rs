@@ -318,7 +318,7 @@ fn open_waiting(early: OwnedFd, path: CString, flags: i32) -> io::Result<OwnedFd
     let theirs = Arc::downgrade(&early);
     let opened = on_interruptible_thread(WAITS, move |interruptible| match theirs.upgrade() {
         Some(early) => open_again(&early, &path, flags, interruptible),
-        None => Err(io::Error::from_raw_os_error(libc::ECANCELED)),
+        None => Err(errno::cancelled()),
     });
     match opened.unwrap_or_else(|| Err(io::ErrorKind::WouldBlock.into()))? {
         Some(fd) => Ok(fd),

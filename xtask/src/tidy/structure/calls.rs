@@ -1,4 +1,4 @@
-//! No way to the system past the port, and none at all from protocols.
+//! No way to the system past `sys`, and none at all from protocols.
 
 use crate::tidy::report::Report;
 use crate::tidy::source::paths::{self, Path};
@@ -135,7 +135,9 @@ fn named(path: &Path, foreign: &[Foreign]) -> Named {
 fn named_in(foreign: &Foreign, rest: &[&str], glob: bool) -> Named {
     let is_type = |name: &&&str| name.starts_with(|c: char| c.is_ascii_uppercase());
     let is_constant = |name: &str| {
-        !name.is_empty() && !name.contains(|c: char| c.is_ascii_lowercase()) && foreign.constants
+        foreign.constants
+            && !name.starts_with('E')
+            && !name.contains(|c: char| c.is_ascii_lowercase())
     };
     let by_row = |name: &&str| match foreign.allowed.contains(name) {
         true => Named::Allowed(foreign.row(name)),
@@ -150,6 +152,9 @@ fn named_in(foreign: &Foreign, rest: &[&str], glob: bool) -> Named {
     match rest {
         [] => module(true),
         [_, then, ..] if foreign.denied.contains(then) => Named::Refused,
+        [name, ..] if !foreign.refused.is_empty() && !foreign.refused.contains(name) => {
+            Named::Elsewhere
+        }
         [name, ..] => by_row(name),
     }
 }

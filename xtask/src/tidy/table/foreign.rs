@@ -7,9 +7,12 @@ pub struct Foreign {
     pub module: &'static [&'static str],
     /// Types and the like that may be named anywhere.
     pub allowed: &'static [&'static str],
+    /// The only names that reach the system; if there are none, all do that are not allowed.
+    pub refused: &'static [&'static str],
     /// Functions of those types that are calls all the same.
     pub denied: &'static [&'static str],
-    /// NAMES_IN_CAPITALS are constants, and allowed.
+    /// NAMES_IN_CAPITALS are constants, and allowed, but for codes of errors (`E…`): `sys` says
+    /// what an error means.
     pub constants: bool,
     /// Its names stand in modules of their own (`rustix::io::Errno`).
     pub nested: bool,
@@ -23,7 +26,7 @@ impl Foreign {
 }
 
 const fn foreign(module: &'static [&'static str], allowed: &'static [&'static str]) -> Foreign {
-    Foreign { module, allowed, denied: &[], constants: false, nested: false }
+    Foreign { module, allowed, refused: &[], denied: &[], constants: false, nested: false }
 }
 
 /// Every such module.
@@ -76,6 +79,22 @@ pub const FOREIGN: &[Foreign] = &[
         ],
     ),
     foreign(&["std", "os", "unix", "process"], &[]),
+    // `panicking` reads a count of std's.
+    foreign(
+        &["std", "thread"],
+        &["AccessError", "JoinHandle", "LocalKey", "Result", "Thread", "ThreadId", "panicking"],
+    ),
+    // A wait on one may call a symbol that a program has replaced: `sys::lock` says why.
+    Foreign { refused: &["Barrier", "Condvar"], ..foreign(&["std", "sync"], &[]) },
+    foreign(
+        &["std", "os", "fd"],
+        &["AsFd", "AsRawFd", "BorrowedFd", "FromRawFd", "IntoRawFd", "OwnedFd", "RawFd"],
+    ),
+    foreign(&["std", "os", "linux", "fs"], &["MetadataExt"]),
+    foreign(&["std", "os", "linux", "raw"], &["stat"]),
+    foreign(&["std", "os", "unix", "ffi"], &["OsStrExt"]),
+    // All else of it; the rows above come first.
+    Foreign { nested: true, ..foreign(&["std", "os"], &[]) },
 ];
 
 /// Every such module for protocols, and what they may name of it. A file is a part of a reply.

@@ -45,13 +45,13 @@ pub static UNUSED: Rule = Rule {
     remedy: "remove the row from xtask/src/tidy/table.rs or below",
 };
 
-/// Calls of the system past the port.
+/// Calls of the system past `sys`.
 pub static CALLS: Rule = Rule {
     name: "calls",
-    why: "every call of the system goes through the port, so that a simulated port can stand in \
-          for the whole machine",
-    remedy: "call `crate::port` (control for calls that never wait, the clock for the time); a \
-             name that does nothing by itself is entered in FOREIGN in \
+    why: "every call of the system goes through `sys`, so that a simulated machine can stand in, \
+          and no symbol is called that a program has replaced",
+    remedy: "call `crate::sys`, or add the call there under a name that says what it does; a name \
+             that does nothing by itself is entered in FOREIGN in \
              xtask/src/tidy/table/foreign.rs",
 };
 

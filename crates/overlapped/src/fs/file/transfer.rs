@@ -22,6 +22,7 @@ use super::page_cache::{self, Cached, behind};
 use super::strategy::{Facts, Strategy};
 use crate::descriptor::{self, State, Turn};
 use crate::op::{Net, Op, clamp};
+use crate::sys::errno;
 use crate::sys::file::nonblocking;
 use crate::sys::file::nonblocking::FileKind;
 use crate::sys::message::Message;
@@ -38,7 +39,7 @@ impl File {
     pub(super) unsafe fn transfer(&self, memory: Memory, offset: Option<u64>) -> io::Result<usize> {
         // The same error as pread(2)'s; the ring would take −1 for the cursor.
         if offset.is_some_and(|offset| i64::try_from(offset).is_err()) {
-            return Err(io::Error::from_raw_os_error(libc::EINVAL));
+            return Err(errno::invalid_argument());
         }
         // SAFETY: the caller's promise, for each of them.
         unsafe {

@@ -229,7 +229,7 @@ impl<T> Shared<T> {
             }
             // The job does not begin any more.
             JobState::Queued(_) | JobState::Back(_) | JobState::Left => {
-                Some(Err(io::Error::from_raw_os_error(libc::ECANCELED)))
+                Some(Err(errno::cancelled()))
             }
             running @ JobState::Running(_) => {
                 *state = running;

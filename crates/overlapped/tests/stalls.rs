@@ -386,6 +386,35 @@ fn watchdogs_that_have_ended_hide_no_other_thread_from_a_deadlock_report() {
     assert!(output.status.success(), "{}", support::said(&output));
 }
 
+/// Tells whether a thread of this process has this name.
+fn has_thread(name: &str) -> bool {
+    let threads = std::fs::read_dir("/proc/self/task").unwrap();
+    let names = threads.filter_map(|thread| {
+        std::fs::read_to_string(thread.unwrap().path().join("comm")).ok() // It may have ended.
+    });
+    names.into_iter().any(|found| found.trim_end() == name)
+}
+
+#[test]
+fn a_watched_run_has_one_helper_thread_until_there_is_a_finding() {
+    const NAME: &str = "a_watched_run_has_one_helper_thread_until_there_is_a_finding";
+    if support::asked().is_some() {
+        let run = || {
+            wait_until("the watchdog looks", || has_thread("overlapped-wdog"));
+            sleep(ms(300));
+            assert!(!has_thread("overlapped-tell"), "nothing is to be reported");
+            computes_for(ms(900));
+            wait_until("the stall is reported", || has_thread("overlapped-tell"));
+        };
+        Config::new().stall_limit(ms(500)).run(run).unwrap();
+        return wait_until("both end", || {
+            !has_thread("overlapped-wdog") && !has_thread("overlapped-tell")
+        });
+    }
+    let output = support::child(NAME, "child");
+    assert!(output.status.success(), "{}", support::said(&output));
+}
+
 #[test]
 fn a_thread_says_which_tasklet_it_runs_to_those_who_ask() {
     let (number, over) = (AtomicUsize::new(0), AtomicUsize::new(0));

@@ -228,7 +228,7 @@ const ANSWER_MAX: Duration = Duration::from_millis(100);
 /// Runs the watchdog's thread until no scheduler is left to be watched.
 fn watch() {
     let _sigpipe = sigpipe::block();
-    let teller = Teller::start();
+    let mut teller = Teller::default();
     let mut last = clock::nanos();
     let mut pause = 0;
     loop {

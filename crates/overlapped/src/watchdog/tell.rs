@@ -2,7 +2,7 @@
 //!
 //! Symbols take hundreds of milliseconds where a program has all its debugging information, and the
 //! program's own function may take any time. Meanwhile the watchdog goes on looking, so that its
-//! times are right.
+//! times are right. docs/decisions/0098-helper-threads-stay-apart.md compares the other ways.
 
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::time::Duration;
@@ -25,9 +25,11 @@ pub(super) enum News {
     Remains { time: Duration, answer: Option<Box<Snapshot>> },
 }
 
-/// The handle to the teller, which ends when the handle is dropped.
+/// The handle to the teller, which begins with the first finding and ends when the handle is
+/// dropped. Most programs never have a finding.
+#[derive(Default)]
 pub(super) struct Teller {
-    /// `None`: no thread could be started.
+    /// `None`: there is no thread yet.
     news: Option<SyncSender<News>>,
 }
 
@@ -35,20 +37,24 @@ impl Teller {
     /// The maximum number of reports that may wait. Each holds a copy of a stack.
     const WAITING_MAX: usize = 8;
 
-    pub(super) fn start() -> Teller {
-        let (sender, news) = sync_channel(Teller::WAITING_MAX);
-        let started = start_helper("overlapped-tell", || tell_all(news)).is_ok();
-        Teller { news: started.then_some(sender) }
-    }
-
-    /// Hands a finding to the teller. Waits if too many reports wait already.
-    pub(super) fn tell(&self, news: Option<News>) {
+    /// Hands a finding to the teller. Waits if too many reports wait already. If no thread can be
+    /// started, reports the finding itself.
+    pub(super) fn tell(&mut self, news: Option<News>) {
         let Some(news) = news else { return };
+        if self.news.is_none() {
+            self.news = Teller::start();
+        }
         match &self.news {
             // The send cannot fail: the teller outlives this handle, and never panics.
             Some(teller) => drop(teller.send(news)),
             None => tell(news),
         }
+    }
+
+    fn start() -> Option<SyncSender<News>> {
+        let (sender, news) = sync_channel(Teller::WAITING_MAX);
+        start_helper("overlapped-tell", || tell_all(news)).ok()?;
+        Some(sender)
     }
 }
 

@@ -10,7 +10,7 @@
 //!  → rounds::results medians, spreads and paired ratios, as a table or as JSON lines
 //!
 //! rooms, each above those that follow:
-//! rounds → suites → subjects → traits → material → harness → options, names, error
+//! rounds → suites → subjects → traits → material, harness → options, names, error
 //! ```
 //!
 //! A subject never shares a process with another one, and an echo server never shares a core with

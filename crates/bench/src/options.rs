@@ -3,7 +3,7 @@
 use crate::names::Name;
 use clap::Args;
 
-/// The choice of what is run, and of the form in which it is printed.
+/// The choice of subjects, cases and rounds, and of the form of the output.
 #[derive(Args, Clone)]
 pub(crate) struct Options {
     /// Shorter measurements, fewer rounds, without the million parked tasks.

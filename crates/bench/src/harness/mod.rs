@@ -1,7 +1,7 @@
-//! Instruments: child processes and servers under test, the load, and what is counted (memory,
-//! system calls, processor time).
+//! Instruments: child processes and servers under test, the load, and meters of memory, system
+//! calls and processor time.
 //!
-//! It knows no suite and no subject, only their names.
+//! No file here knows a suite or a subject, except by its name.
 
 pub(crate) mod child;
 pub(crate) mod load;

@@ -87,7 +87,7 @@ fn parked(name: Name) -> Result<Report, String> {
         Ok(stream)
     };
     let failed = |error: std::io::Error| format!("a connection: {error}");
-    // With the first connections come pools, slabs and rings, which are there once.
+    // The first connections also create pools, slabs and rings, so they are not counted.
     let mut connections = Vec::with_capacity(2 * PARKED);
     for _ in 0..PARKED / 10 {
         connections.push(connect().map_err(failed)?);

@@ -169,7 +169,7 @@ fn memory(name: Name, quick: bool, report: &mut Report) -> Result<(), String> {
     let port = port(&server)?;
     let failed = |error: std::io::Error| format!("a client: {error}");
     let most = if quick { 2_000 } else { 10_000 };
-    // With the first clients comes what is there once.
+    // The first clients also create pools, slabs and rings, so they are not counted.
     let mut clients = Vec::with_capacity(most);
     for _ in 0..most / 10 {
         clients.push(connect(port).map_err(failed)?);

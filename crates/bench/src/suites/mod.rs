@@ -1,9 +1,9 @@
 //! The suites: one file or folder for each, with its cases and the way they are measured, and here
 //! the table of them.
 //!
-//! A suite decides which work is done and how often. The subject does it, through a trait of
-//! [`crate::traits`], and says how long it took; or it serves, and the suite is the load. No suite
-//! imports this file.
+//! A suite decides which work is done and how often. The subject does the work, through a trait of
+//! [`crate::traits`], and returns the time that it took; or it serves, and the suite is the load.
+//! No suite imports this file.
 
 mod echo;
 mod files;

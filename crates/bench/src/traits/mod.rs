@@ -1,5 +1,5 @@
-//! The work that a subject may be asked for: one trait for each kind of work, with what a suite and
-//! its subjects share about it.
+//! The work that a suite may ask of a subject: one trait for each kind of work, with the constants
+//! and types that both sides share.
 //!
 //! The traits stand below both sides. [`crate::subjects`] implements them, one file for each
 //! library, and finds an implementation by its name; [`crate::suites`] calls them. Each method runs

@@ -21,7 +21,7 @@ use std::time::{Duration, Instant};
 
 /// The connections that are idle.
 const IDLE: usize = 10_000;
-/// The first of them, with which come pools, slabs and rings, which are there once.
+/// The first of them. They also create pools, slabs and rings, so they are not counted.
 const FIRST: usize = IDLE / 10;
 /// The connections of wrk in the meantime.
 const LOAD_CONNECTIONS: usize = 32;

@@ -3,7 +3,6 @@
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::os::fd::{FromRawFd, OwnedFd};
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::rc::Rc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, mpsc};
 use std::thread;
@@ -181,21 +180,28 @@ fn p21_a_copy_from_a_terminal_does_not_hold_up_a_copy_to_it() {
 #[test]
 fn a_tasklet_killed_a_second_time_in_a_cursors_queue_leaves_it() {
     watched(|steps| {
+        let folder = tempfile::tempdir().unwrap();
+        let file = Arc::new(files(folder.path()).swap_remove(0));
+        let (begun, begins) = mpsc::channel();
+        let (go, goes) = mpsc::channel();
+        let theirs = Arc::clone(&file);
+        let holder = thread::spawn(move || {
+            let ended = run(|| {
+                let writes = spawn(move || (&*theirs).write(&[7; 8]).unwrap());
+                yield_now();
+                // The write has the turn until its tasklet goes on, which it cannot.
+                begun.send(()).unwrap();
+                goes.recv().unwrap();
+                writes.join().unwrap()
+            });
+            ended.unwrap()
+        });
+        begins.recv().unwrap();
         run(|| {
-            let folder = tempfile::tempdir().unwrap();
-            let file = Rc::new(files(folder.path()).swap_remove(0));
-            file.set_len(1 << 20).unwrap();
-            (&*file).rewind().unwrap();
             let reading = || {
-                let file = file.clone();
+                let file = Arc::clone(&file);
                 move || (&*file).read(&mut [0; 8])
             };
-            // The copy has the turn until the pipe is read.
-            let (_reader, mut writer) = overlapped::io::pipe().unwrap();
-            let holder = spawn({
-                let file = file.clone();
-                move || copy(&mut &*file, &mut writer)
-            });
             let read = reading();
             let victim = spawn(move || {
                 let exit = catch_unwind(AssertUnwindSafe(task::pause)).unwrap_err();
@@ -204,17 +210,17 @@ fn a_tasklet_killed_a_second_time_in_a_cursors_queue_leaves_it() {
             });
             yield_now();
             victim.kill();
-            (0..3).for_each(|_| yield_now());
+            support::wait_until_waiting(1, "a file's cursor");
             steps.fetch_add(1, Relaxed);
             // When it leaves, it lets the next waiter in the queue run.
             victim.kill();
             let other = spawn(reading());
             assert!(matches!(victim.join(), Err(JoinError::Killed)));
             steps.fetch_add(1, Relaxed);
-            holder.kill();
-            assert!(matches!(holder.join(), Err(JoinError::Killed)));
+            go.send(()).unwrap();
             assert!(other.join().unwrap().is_ok());
         })
         .unwrap();
+        assert_eq!(holder.join().unwrap(), 8);
     });
 }

@@ -647,8 +647,16 @@ fn a_lock_that_is_handed_over_but_not_taken_is_had_while_unwinding() {
     .unwrap();
 }
 
+/// In a child: a holder that gets no processor for 20 ms ends the process.
 #[test]
+#[cfg_attr(miri, ignore = "Miri starts no processes")]
 fn a_holder_in_another_thread_is_waited_for_while_unwinding() {
+    const NAME: &str = "a_holder_in_another_thread_is_waited_for_while_unwinding";
+    if support::asked().is_none() {
+        // A busy machine is late now and then, a fault of the library is there every time.
+        let ends_well = |_| support::child(NAME, "child").status.success();
+        return assert!((0..10).any(ends_well), "not waited for");
+    }
     let mutex = Arc::new(Mutex::new(0));
     let (own, locked) = (mutex.clone(), Arc::new(Event::new()));
     let its = locked.clone();

@@ -66,10 +66,10 @@ pub fn is_internal_handler(address: usize) -> bool {
 /// calls of C, which signals interrupt. No other wait of this library is ended by a signal.
 ///
 /// An operation that ends by itself meanwhile returns its result; the next wait in `f` then returns
-/// the error. Nested, the outer `restart` counts. Waits for locks, channels
-/// and joins go on; those of [`sync`](crate::sync) that a deadline ends may end as by one, and
-/// [`Event::wait_for_anybody`](crate::sync::Event::wait_for_anybody) has the error. `restart`: of
-/// the calls in `f`.
+/// the error. Nested, the outer `restart` counts. Waits for locks, channels and joins go on; those
+/// of [`sync`](crate::sync) that a deadline ends may end as by one, and
+/// [`Event::wait_interruptible`](crate::sync::Event::wait_interruptible) has the error. `restart`
+/// is the row of [`Restart`]'s table that holds for the calls in `f`.
 ///
 /// ```
 /// use overlapped::net::UdpSocket;

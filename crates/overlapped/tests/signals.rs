@@ -332,7 +332,7 @@ fn handlers_of_many_threads_interrupt_their_own() {
 }
 
 #[test]
-fn wait_for_anybody_is_ended_by_handlers_and_not_by_deadlines() {
+fn an_interruptible_wait_is_ended_by_handlers_and_not_by_deadlines() {
     use overlapped::signal::{Restart, interrupt_waits, interruptible};
     use overlapped::sync::Event;
     const HOUR: Duration = Duration::from_secs(3600);
@@ -340,7 +340,7 @@ fn wait_for_anybody_is_ended_by_handlers_and_not_by_deadlines() {
         let wait = |limit| {
             spawn(move || {
                 let ended =
-                    interruptible(Restart::No, || Event::new().wait_for_anybody("a test", limit));
+                    interruptible(Restart::No, || Event::new().wait_interruptible("a test", limit));
                 ended.unwrap_err().kind()
             })
         };
@@ -350,9 +350,9 @@ fn wait_for_anybody_is_ended_by_handlers_and_not_by_deadlines() {
         let deaf = spawn(move || {
             timeout(ms(1), || {
                 let is_early = interruptible(Restart::Yes, || {
-                    theirs.wait_for_anybody("a test", Some(ms(20))).unwrap()
+                    theirs.wait_interruptible("a test", Some(ms(20))).unwrap()
                 });
-                (is_early, theirs.wait_for_anybody("a test", None).unwrap())
+                (is_early, theirs.wait_interruptible("a test", None).unwrap())
             })
         });
         support::wait_until_others_wait();

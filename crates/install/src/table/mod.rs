@@ -115,7 +115,7 @@ impl Waiter {
                 Ok(event.wait_for_threads(what, self.entry.address(), recheck_after, limit))
             }
             WakeSource::Anywhere(what) => {
-                event.wait_for_anybody(what, [recheck_after, limit].into_iter().flatten().min())
+                event.wait_interruptible(what, [recheck_after, limit].into_iter().flatten().min())
             }
         })
     }

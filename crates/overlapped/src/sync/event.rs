@@ -115,9 +115,10 @@ impl Event {
         }
     }
 
-    /// Waits for a change that may come from anywhere, also from a signal handler or another
-    /// process, for `limit` at most. Returns whether the flag is set. `what` names the object of
-    /// the wait in dumps. A deadline does not end the wait.
+    /// Waits until the flag is set, or until a signal handler has run, for `limit` at most. Returns
+    /// whether the flag is set. Use it for changes that may come from anywhere, also from a signal
+    /// handler or another process. `what` names the object of the wait in dumps. A deadline does
+    /// not end the wait.
     ///
     /// # Errors
     /// `Interrupted`, inside [`interruptible`](crate::signal::interruptible): a signal handler has
@@ -125,7 +126,7 @@ impl Event {
     ///
     /// # Panics
     /// As [`wait`](Event::wait).
-    pub fn wait_for_anybody(
+    pub fn wait_interruptible(
         &self,
         what: &'static str,
         limit: Option<Duration>,

@@ -20,7 +20,7 @@ fn discard(payload: Box<dyn Any + Send>) {
     }
 }
 
-/// Returns the names of the functions at an address, innermost first: several where it was inlined.
+/// Returns the names of the functions at an address, innermost first: several if it was inlined.
 ///
 /// `resolve` calls back with a global lock held, which is re-entrant by thread. So the
 /// callback writes nothing: a stream that waits would stop every other thread that looks up a

@@ -96,7 +96,7 @@ fn parse(value: &str) -> io::Result<PortChoice> {
 /// is allowed; otherwise by one warning to the user's subscriber, and readiness takes its place.
 ///
 /// # Errors
-/// The refusal, where `choice` allows io_uring only.
+/// The refusal, if `choice` allows io_uring only.
 pub(super) fn explain_refusal(choice: PortChoice, refused: &io::Error) -> io::Result<()> {
     let why = explain(refused);
     if choice == PortChoice::Uring {

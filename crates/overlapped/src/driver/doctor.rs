@@ -33,7 +33,7 @@ pub struct Finding {
     pub subject: String,
     /// Its state.
     pub value: String,
-    /// The remedy, where something is missing.
+    /// The remedy, if something is missing.
     pub remedy: Option<String>,
 }
 

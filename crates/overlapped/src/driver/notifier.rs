@@ -52,7 +52,7 @@ impl Notifier {
     /// It neither allocates nor panics; what it drops is not the last reference, as long as the
     /// port is there.
     ///
-    /// Ends the process where the port's own descriptor does not work any more, because other code
+    /// Ends the process if the port's own descriptor does not work any more, because other code
     /// has closed it, for instance: the port might sleep for ever.
     pub fn notify(&self) {
         match &self.0 {

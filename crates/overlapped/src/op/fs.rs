@@ -28,7 +28,7 @@ pub(crate) enum Fs {
     /// openat(2), relative to the working directory. Result: the new descriptor.
     Open { path: RawPath, flags: i32, mode: u32 },
     /// openat2(2), relative to the working directory, with `RESOLVE_CACHED` and flags that neither
-    /// create nor truncate: `EAGAIN` where the kernel's cache of names does not lead there, or
+    /// create nor truncate: `EAGAIN` if the kernel's cache of names does not lead there, or
     /// the open would have to wait; a FIFO does not. Result: the new descriptor.
     OpenCached { path: RawPath, how: *const OpenHow },
     /// statx(2) of all fields of a [`StatBuf`]. Result 0.

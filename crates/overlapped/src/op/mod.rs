@@ -58,7 +58,7 @@ pub(crate) enum Op {
     Wait(Wait),
 }
 
-/// Operations on sockets. `nonblocking` makes the operation fail with `EAGAIN` where it would
+/// Operations on sockets. `nonblocking` makes the operation fail with `EAGAIN` if it would
 /// wait (the ring ignores `O_NONBLOCK`, so the object remembers it and says it here).
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Net {
@@ -123,7 +123,7 @@ impl Op {
 }
 
 impl Net {
-    /// Tells whether it is to fail where it would wait.
+    /// Tells whether it is to fail if it would wait.
     #[inline]
     pub(crate) fn is_nonblocking(&self) -> bool {
         match *self {

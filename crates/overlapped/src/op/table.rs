@@ -91,7 +91,7 @@ impl<O> Table<O> {
         })
     }
 
-    /// Adds `owner`, or gives it back where the table is full.
+    /// Adds `owner`, or gives it back if the table is full.
     pub(crate) fn insert(&mut self, owner: O) -> Result<Token, (Full, O)> {
         let is_used_up = self.free == NONE && self.slots.len() == NONE as usize;
         if self.live == self.limit || is_used_up {

@@ -21,7 +21,7 @@ pub(super) struct CursorQueues {
 }
 
 impl CursorQueues {
-    /// Queues `token`; true where it may start at once.
+    /// Queues `token`; true if it may start at once.
     pub(super) fn enter(&mut self, file: FileId, token: Token) -> bool {
         let queue = self.queues.entry(file).or_default();
         queue.push_back(token);

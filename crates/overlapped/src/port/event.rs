@@ -46,7 +46,7 @@ pub enum Done {
     Accepted {
         /// The connected socket: close-on-exec, non-blocking.
         socket: OwnedFd,
-        /// The peer's address; `None` where that is no IP address.
+        /// The peer's address; `None` if that is no IP address.
         peer: Option<SocketAddr>,
     },
     /// The socket is connected.

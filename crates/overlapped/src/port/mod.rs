@@ -93,7 +93,7 @@ impl Port {
     /// Opens a port with [`PortChoice::Auto`].
     ///
     /// # Errors
-    /// `InvalidInput` where the variable `OVERLAPPED_PORT` has a value that is no backend's name.
+    /// `InvalidInput` if the variable `OVERLAPPED_PORT` has a value that is no backend's name.
     /// Otherwise the system's reason: no descriptors or memory left.
     pub fn open() -> io::Result<Port> {
         Port::open_with(PortChoice::Auto)
@@ -185,7 +185,7 @@ impl Port {
         self.cursors.leave(file, token)
     }
 
-    /// Sets `O_NONBLOCK` where the readiness backend needs it: `accept` and `connect` have no flag
+    /// Sets `O_NONBLOCK` if the readiness backend needs it: `accept` and `connect` have no flag
     /// of their own against waiting.
     fn prepare_descriptor(&self, request: &Request) -> io::Result<()> {
         match (&self.driver, &request.operation) {

@@ -63,7 +63,7 @@ pub(crate) const COLOUR_MAX: usize = COLOURS * CACHE_LINE;
 /// The way in which stacks are protected against overflow.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Guards {
-    /// Guard regions inside one large mapping where the kernel has them (Linux 6.13 and later),
+    /// Guard regions inside one large mapping, if the kernel has them (Linux 6.13 and later),
     /// and [`Guards::Mprotect`] elsewhere.
     #[default]
     Auto,

@@ -74,7 +74,7 @@ impl Condvar {
     pub fn wait<'a, T>(&self, guard: MutexGuard<'a, T>) -> LockResult<MutexGuard<'a, T>> {
         match self.wait_until(guard.suspend(), NEVER) {
             Ok((locked, _)) => locked,
-            // A panic releases the lock; where this aborts, that makes no difference.
+            // A panic releases the lock; if this aborts, that makes no difference.
             Err((_suspended, reason)) => refuse(reason, WHAT, (&raw const *self).cast()),
         }
     }

@@ -62,7 +62,7 @@ impl Stalled {
     }
 
     /// Returns a backtrace: one line for each function, the innermost first, each after a line
-    /// break. Looks up symbols the first time, which takes milliseconds, or hundreds of them where
+    /// break. Looks up symbols the first time, which takes milliseconds, or hundreds of them if
     /// a program's debugging information is large.
     pub fn trace(&self) -> String {
         self.trace.get_or_init(|| trace(&self.snapshot)).clone()

@@ -1,6 +1,6 @@
 //! The teller: a thread that reports the watchdog's findings.
 //!
-//! Symbols take hundreds of milliseconds where a program has all its debugging information, and the
+//! Symbols take hundreds of milliseconds if a program has all its debugging information, and the
 //! program's own function may take any time. Meanwhile the watchdog goes on looking, so that its
 //! times are right. docs/decisions/0098-helper-threads-stay-apart.md compares the other ways.
 

@@ -166,7 +166,7 @@ impl ConnectionTask {
     }
 }
 
-/// Warns of a client without a valid PROXY header, where one is required. Most likely every client
+/// Warns of a client without a valid PROXY header, if one is required. Most likely every client
 /// fails so, because the proxy is not configured to send the header, or the listener should not
 /// require it.
 #[cold]

@@ -99,7 +99,7 @@ fn of_unix(path: &Path, error: &io::Error) -> String {
 }
 
 /// Returns the numbers and names of the processes that listen on `address`, as far as this user may
-/// see. It reads Linux's /proc; where that is missing it returns nothing.
+/// see. It reads Linux's /proc; if that is missing it returns nothing.
 pub(super) fn holders(address: &Address) -> Vec<(u32, String)> {
     let mut sockets = HashSet::new();
     let mut search = |table: &str, find: &dyn Fn(&str) -> Vec<String>| {

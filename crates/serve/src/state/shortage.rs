@@ -3,7 +3,7 @@
 //! The next free descriptor is most likely that of a connection that ends, on any thread. So each
 //! ending connection wakes all acceptors that are backing off, because it is unknown which of them
 //! has clients waiting. Other descriptors are freed without a wake: a file that a request had open,
-//! or, where the whole system has none left, another process's. For these no back-off is longer
+//! or, if the whole system has none left, another process's. For these no back-off is longer
 //! than a pause.
 //!
 //! A shortage evicts idle connections: those between two requests, and those that have sent nothing

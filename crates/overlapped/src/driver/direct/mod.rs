@@ -6,7 +6,7 @@
 //! [`block_on`] are three loops around the same two calls.
 //!
 //! "Without waiting" holds for descriptors in blocking mode, too (the public port is given such):
-//! sockets by `MSG_DONTWAIT`; pipes by `RWF_NOWAIT`, and where a file cannot do that (terminals) by
+//! sockets by `MSG_DONTWAIT`; pipes by `RWF_NOWAIT`, and, if a file cannot do that (terminals), by
 //! poll(2) first. `accept` and `connect` have no such flag, so their descriptor must be
 //! `O_NONBLOCK`. Regular files, directories and block devices are always ready in poll(2)'s sense:
 //! the calling thread performs operations on them, and may wait for the disk.
@@ -66,7 +66,7 @@ pub(super) fn is_unfinished(op: &Op, outcome: Outcome) -> bool {
     outcome.would_block() && readiness(op).is_some()
 }
 
-/// Tells whether `op` is to fail where it would wait.
+/// Tells whether `op` is to fail if it would wait.
 #[inline]
 pub(super) fn is_nonblocking(op: &Op) -> bool {
     match *op {
@@ -89,7 +89,7 @@ pub(super) fn interest(op: &Op) -> Interest {
     readiness(op).expect("only an operation that waits for readiness is unfinished")
 }
 
-/// Returns the readiness for which `op` may wait; `None` where it ends by itself.
+/// Returns the readiness for which `op` may wait; `None` if it ends by itself.
 #[inline]
 fn readiness(op: &Op) -> Option<Interest> {
     match op {

@@ -1,4 +1,4 @@
-//! Epoll, called directly: one system call per wait, where the portable poller makes five.
+//! Epoll, called directly: one system call per wait; the portable poller makes five.
 //!
 //! Timeouts have milliseconds in epoll_wait(2), and nanoseconds only in epoll_pwait2(2), which
 //! older kernels and many sandboxes do not have. So a wait has two parts: whole milliseconds by

@@ -12,7 +12,7 @@ use crate::sys::address::SocketAddrBuf;
 use crate::sys::readiness::Interest;
 use testkit::{alone, open_descriptors};
 
-/// Returns `few` in everyday runs, `all` where OVERLAPPED_TORTURE is set.
+/// Returns `few` in everyday runs, `all` if OVERLAPPED_TORTURE is set.
 pub(super) fn rounds(few: usize, all: usize) -> usize {
     if std::env::var_os("OVERLAPPED_TORTURE").is_some() { all } else { few }
 }

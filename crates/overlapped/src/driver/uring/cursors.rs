@@ -43,7 +43,7 @@ impl Cursors {
         }
     }
 
-    /// Moves the cursor where the kernel has not, after the transfer and before its completion is
+    /// Moves the cursor if the kernel has not, after the transfer and before its completion is
     /// handed out.
     #[inline]
     pub(super) fn correct(&mut self, token: Token, result: i32) {

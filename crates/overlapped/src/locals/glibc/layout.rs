@@ -239,7 +239,7 @@ fn resolver_pointer() -> Result<isize, String> {
     Ok(place.wrapping_sub(pointer::read()) as isize)
 }
 
-/// Returns the area of rseq(2), where libc has one.
+/// Returns the area of rseq(2), if libc has one.
 fn rseq() -> Option<isize> {
     let (place, len) = (symbol(c"__rseq_offset").ok()?, symbol(c"__rseq_size").ok()?);
     // SAFETY: by <sys/rseq.h> these are a ptrdiff_t and an unsigned int.

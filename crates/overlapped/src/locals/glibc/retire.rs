@@ -1,7 +1,7 @@
 //! The end of a block, by the death of a thread that is on it.
 //!
 //! libc keeps things for each thread that nothing exported frees: malloc's cache, buffers of
-//! strerror and of the resolver. It frees them where a thread ends, from the thread-locals that the
+//! strerror and of the resolver. It frees them when a thread ends, from the thread-locals that the
 //! thread pointer leads to. So a thread is started that sets it to the block and returns.
 
 use std::ffi::c_void;

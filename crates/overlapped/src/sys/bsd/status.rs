@@ -69,7 +69,7 @@ impl From<&libc::stat> for StatBuf {
             size: stat.st_size as u64,
             blocks: stat.st_blocks as u64,
             accessed: time(stat.st_atime, stat.st_atime_nsec),
-            // FreeBSD says −1 where the file system does not keep it.
+            // FreeBSD says −1 if the file system does not keep it.
             created: (created.seconds != -1).then_some(created),
             changed: time(stat.st_ctime, stat.st_ctime_nsec),
             modified: time(stat.st_mtime, stat.st_mtime_nsec),

@@ -73,8 +73,8 @@ pub(crate) fn poll(entries: &mut [libc::pollfd], limit: Option<Duration>) -> i32
     unsafe { libc::ppoll(entries.as_mut_ptr(), count, limit, std::ptr::null()) }
 }
 
-/// Reads what is in memory, without waiting, at `offset` or (`None`) at the cursor. `-EAGAIN` where
-/// it would wait, `-EOPNOTSUPP` where the file cannot tell.
+/// Reads what is in memory, without waiting, at `offset` or (`None`) at the cursor. `-EAGAIN` if
+/// it would wait, `-EOPNOTSUPP` if the file cannot tell.
 ///
 /// # Safety
 /// `slices` points to `count` slices that are valid for writes.
@@ -89,7 +89,7 @@ pub(crate) unsafe fn read_nowait(
     retried(|| unsafe { libc::preadv2(fd, slices, count, offset, libc::RWF_NOWAIT) })
 }
 
-/// Writes at the cursor without waiting. `-EAGAIN` where it would wait, `-EOPNOTSUPP` where the
+/// Writes at the cursor without waiting. `-EAGAIN` if it would wait, `-EOPNOTSUPP` if the
 /// file cannot tell.
 ///
 /// # Safety

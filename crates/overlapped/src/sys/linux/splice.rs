@@ -6,7 +6,7 @@ use std::os::fd::{AsFd, BorrowedFd};
 use rustix::io::{Result, retry_on_intr};
 use rustix::pipe::SpliceFlags;
 
-/// Moves at most `len` bytes at the cursors. `EAGAIN` where a pipe or a non-blocking socket would
+/// Moves at most `len` bytes at the cursors. `EAGAIN` if a pipe or a non-blocking socket would
 /// have to be waited for.
 pub(crate) fn splice(from: impl AsFd, to: impl AsFd, len: usize) -> Result<usize> {
     let flags = SpliceFlags::NONBLOCK | SpliceFlags::MOVE;

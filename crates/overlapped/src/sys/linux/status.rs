@@ -83,7 +83,7 @@ pub(crate) const STAT_MASK: u32 = libc::STATX_BASIC_STATS | libc::STATX_BTIME;
 /// Calls statx(2) for all fields of a [`StatBuf`]. Returns 0 or a negated errno.
 ///
 /// # Safety
-/// `path` ends in a zero byte, or is null where `flags` allow that; `out` is valid for writes.
+/// `path` ends in a zero byte, or is null if `flags` allow that; `out` is valid for writes.
 pub(crate) unsafe fn stat(at: RawFd, path: *const c_char, flags: i32, out: *mut StatBuf) -> i32 {
     // SAFETY: the caller's promise; the structures have one size.
     retried(|| unsafe { libc::statx(at, path, flags, STAT_MASK, out.cast()) as isize })

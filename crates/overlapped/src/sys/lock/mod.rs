@@ -6,7 +6,7 @@
 //! tasklets, would be called on a tasklet's stack, in the middle of the library's code, which may
 //! neither wait there nor let others run. rustix makes the system call itself, so a thread that
 //! waits for an inner lock blocks, for the few steps that it is held. No code of the user's runs
-//! under one, so nothing is half done where a thread unwinds.
+//! under one, so nothing is half done if a thread unwinds.
 //!
 //! These still wait through std, for a reason:
 //!

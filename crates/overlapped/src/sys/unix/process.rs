@@ -1,6 +1,6 @@
 //! Child processes. std's own `Command` makes the immediate calls.
 //!
-//! Starting one (fork(2), or posix_spawn(3) where nothing forbids it, then execve(2)) is an
+//! Starting one (fork(2), or posix_spawn(3) if nothing forbids it, then execve(2)) is an
 //! immediate call: it returns when the child runs its program, or could not. This takes as long as
 //! the system takes to open the program. Its later end is an event like any other, waited for
 //! through a descriptor (of the process on Linux, of a kqueue on a BSD).
@@ -24,7 +24,7 @@ pub(crate) fn spawn(command: &mut Command) -> io::Result<Child> {
     sigpipe::unblocked(|| command.spawn())
 }
 
-/// Replaces this process's program; returns only where that fails.
+/// Replaces this process's program; returns only if that fails.
 pub(crate) fn exec(command: &mut Command) -> io::Error {
     sigpipe::unblocked(|| command.exec())
 }

@@ -38,7 +38,7 @@ pub(crate) fn poll(fd: RawFd, interest: Interest, limit: Option<u64>) -> Result<
     poll_for(fd, poll_bits(interest), limit).map(|ready| ready != 0)
 }
 
-/// Waits until one of `bits` is there, or an error or a hang-up, and says which; 0 where the time
+/// Waits until one of `bits` is there, or an error or a hang-up, and says which; 0 if the time
 /// `limit` has come.
 pub(crate) fn poll_for(fd: RawFd, bits: i16, limit: Option<u64>) -> Result<i16, i32> {
     let mut entry = [libc::pollfd { fd, events: bits, revents: 0 }];

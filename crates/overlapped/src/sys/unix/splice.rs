@@ -48,7 +48,7 @@ pub(crate) fn kind(fd: BorrowedFd<'_>) -> io::Result<Kind> {
     })
 }
 
-/// Makes one splice(2) at the cursors. The result is in the kernel's form. `EAGAIN` where a pipe or
+/// Makes one splice(2) at the cursors. The result is in the kernel's form. `EAGAIN` if a pipe or
 /// a non-blocking socket would have to be waited for.
 ///
 /// # Safety
@@ -102,7 +102,7 @@ pub(crate) fn take(pipe: BorrowedFd<'_>, bytes: usize) -> Vec<u8> {
     taken
 }
 
-/// Reads at a file's cursor what is in memory; `WouldBlock` where that is nothing.
+/// Reads at a file's cursor what is in memory; `WouldBlock` if that is nothing.
 pub(crate) fn read_cached(file: BorrowedFd<'_>, buf: &mut [u8]) -> io::Result<usize> {
     let len = buf.len().try_into().unwrap_or(u32::MAX);
     // SAFETY: the buffer is borrowed, and has at least `len` bytes.

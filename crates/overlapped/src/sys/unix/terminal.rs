@@ -26,7 +26,7 @@ pub(crate) fn is_terminal(fd: BorrowedFd<'_>) -> bool {
 }
 
 /// Returns the terminal behind `fd` under a description of its own, which does not block. `None`
-/// where that cannot be had: it belongs to another user, there is no procfs, or it is the master's
+/// if that cannot be had: it belongs to another user, there is no procfs, or it is the master's
 /// side of a pseudo-terminal, whose file opens another one.
 pub(crate) fn reopen(fd: BorrowedFd<'_>) -> Option<OwnedFd> {
     if native::abi::is_terminal_master(fd.as_raw_fd()) {

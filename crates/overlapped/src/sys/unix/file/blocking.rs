@@ -83,7 +83,7 @@ pub(crate) fn lock(fd: &OwnedFd, how: Lock, interruptible: &Interruptible) -> io
         .map(drop)
 }
 
-/// Calls open(2) where it may wait for ever.
+/// Calls open(2), which may wait for ever.
 pub(crate) fn open_interruptible(
     path: &std::ffi::CStr,
     flags: i32,

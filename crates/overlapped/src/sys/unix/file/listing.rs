@@ -15,7 +15,7 @@ pub(crate) use crate::sys::native::listing::read_batch;
 pub(crate) struct Entry {
     pub(crate) name: OsString,
     pub(crate) inode: u64,
-    /// The bits of its kind in a mode (`S_IFMT`); `None` where the file system does not say.
+    /// The bits of its kind in a mode (`S_IFMT`); `None` if the file system does not say.
     pub(crate) kind: Option<u32>,
 }
 

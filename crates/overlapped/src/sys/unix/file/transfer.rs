@@ -1,8 +1,8 @@
 //! Single tries of transfers on a file, a pipe or a terminal, with memory that the caller has lent.
 //! Results are in the kernel's form.
 //!
-//! None waits for another process, also where the descriptor is in blocking mode: pipes by
-//! `RWF_NOWAIT` (Linux), and where a file cannot do that (terminals) by poll(2) first. Regular
+//! None waits for another process, even if the descriptor is in blocking mode: pipes by
+//! `RWF_NOWAIT` (Linux), and, if a file cannot do that (terminals), by poll(2) first. Regular
 //! files, directories and block devices are done in place, which may wait for the disk.
 
 use std::os::fd::RawFd;
@@ -18,8 +18,8 @@ const PIPE_BUF: usize = libc::PIPE_BUF;
 
 const SEND_FLAGS: i32 = libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL;
 
-/// Reads what is in the page cache, at `offset` or at the cursor. `-EAGAIN` or `-EOPNOTSUPP` where
-/// the disk would have to be asked; short where it would have to be asked for the rest.
+/// Reads what is in the page cache, at `offset` or at the cursor. `-EAGAIN` or `-EOPNOTSUPP` if
+/// the disk would have to be asked; short if it would have to be asked for the rest.
 ///
 /// # Safety
 /// `buf` is valid for writes of `len` bytes.

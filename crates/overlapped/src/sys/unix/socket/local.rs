@@ -23,7 +23,7 @@ pub(crate) fn listener(addr: &SocketAddr) -> io::Result<OwnedFd> {
     Ok(socket.into())
 }
 
-/// Makes a datagram socket, bound where an address is given.
+/// Makes a datagram socket, and binds it if an address is given.
 pub(crate) fn datagram(addr: Option<&SocketAddr>) -> io::Result<OwnedFd> {
     let socket = new(Type::DGRAM)?;
     if let Some(addr) = addr {

@@ -43,7 +43,7 @@ fn as_fd(fd: &OwnedFd) -> BorrowedFd<'_> {
     std::os::fd::AsFd::as_fd(fd)
 }
 
-/// Calls accept4(2), with the peer's address, blocking the thread where the listener is in blocking
+/// Calls accept4(2), with the peer's address, blocking the thread if the listener is in blocking
 /// mode.
 pub(crate) fn accept(
     listener: &OwnedFd,
@@ -65,7 +65,7 @@ pub(crate) fn accept(
 /// The errno of a connect on a socket whose connect has been begun and has not ended.
 pub(crate) const UNDER_WAY: i32 = libc::EALREADY;
 
-/// Calls connect(2), blocking the thread where the socket is in blocking mode. One that is
+/// Calls connect(2), blocking the thread if the socket is in blocking mode. One that is
 /// interrupted is not made again: the first has begun it, and goes on.
 pub(crate) fn connect(
     socket: &OwnedFd,

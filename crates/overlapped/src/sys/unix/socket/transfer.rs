@@ -8,7 +8,7 @@ use crate::sys::errno::retried;
 use crate::sys::native::abi::{SOCK_CLOEXEC, SOCK_NONBLOCK, accept4};
 use crate::sys::readiness::{Interest, poll_now};
 
-/// Calls accept4(2): the socket is close-on-exec and non-blocking. Waits where the listener is in
+/// Calls accept4(2): the socket is close-on-exec and non-blocking. Waits if the listener is in
 /// blocking mode.
 ///
 /// # Safety
@@ -21,7 +21,7 @@ pub(crate) unsafe fn accept(fd: RawFd, address: *mut SocketAddrBuf) -> i32 {
     })
 }
 
-/// Calls connect(2). Waits where the socket is in blocking mode.
+/// Calls connect(2). Waits if the socket is in blocking mode.
 ///
 /// # Safety
 /// `address` is valid for reads and holds `len` bytes of address.
@@ -52,7 +52,7 @@ pub(crate) unsafe fn send(fd: RawFd, buf: *const u8, len: u32, flags: i32) -> i3
     retried(|| unsafe { libc::send(fd, buf.cast(), len as usize, flags) })
 }
 
-/// Calls recvmsg(2). The kernel writes into the header's own fields only where it succeeds, so a
+/// Calls recvmsg(2). The kernel writes into the header's own fields only if it succeeds, so a
 /// retry finds it as it was.
 ///
 /// # Safety

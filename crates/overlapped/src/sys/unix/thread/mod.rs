@@ -14,8 +14,8 @@ pub(crate) use start::{
 };
 pub(crate) use target::Target;
 
-/// Returns the number of the system call in which a thread of this process waits; `None` where it
-/// runs, or where `/proc` does not say.
+/// Returns the number of the system call in which a thread of this process waits; `None` if it
+/// runs, or if `/proc` does not say.
 pub(crate) fn system_call_of(thread: u64) -> Option<i64> {
     let text = std::fs::read_to_string(format!("/proc/self/task/{thread}/syscall")).ok()?;
     let number = text.split_whitespace().next()?.parse().ok()?;

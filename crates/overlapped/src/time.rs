@@ -184,7 +184,7 @@ pub fn try_sleep_until(instant: Instant) -> io::Result<()> {
     match sleep_to(instant.nanos) {
         Ok(true) => Ok(()),
         Ok(false) => Err(cancelled_wait()),
-        Err(reason) => Err(io::Error::new(io::ErrorKind::WouldBlock, reason.message())),
+        Err(reason) => Err(reason.into()),
     }
 }
 

@@ -64,7 +64,22 @@ pub const ROOMS: &[(&str, &[&str])] = &[
     ("os", &["net", "fs", "process", "io"]), // re-exports at std's paths
     // It names every type between which it can copy, so it stands above them. The parts of pipes
     // that they need are in `pipe`.
-    ("io", &["task", "driver", "sys", "op", "time", "descriptor", "pipe", "net", "fs", "process"]),
+    (
+        "io",
+        &[
+            "task",
+            "driver",
+            "sys",
+            "op",
+            "time",
+            "sync",
+            "descriptor",
+            "pipe",
+            "net",
+            "fs",
+            "process",
+        ],
+    ),
     ("net", &["task", "offload", "sys", "op", "time", "descriptor", "pipe"]),
     ("fs", &["task", "sys", "op", "time", "descriptor", "pipe"]),
     ("process", &["task", "offload", "sys", "op", "pipe"]), // pipes
@@ -73,7 +88,8 @@ pub const ROOMS: &[(&str, &[&str])] = &[
     ("sync", &["task", "sched", "sys", "time"]),
     ("chan", &["task", "sched", "sys", "op", "time"]), // deadlines; never net
     ("pipe", &["task", "sys", "op", "time", "descriptor"]),
-    ("descriptor", &["task", "sys", "op", "time"]), // the state that handles to one open file share
+    // The state that all handles to one open file share. The turn at its cursor is a lock of `sync`.
+    ("descriptor", &["task", "sys", "op", "time", "sync"]),
     ("time", &["task", "sched", "sys"]),
     (
         "task",

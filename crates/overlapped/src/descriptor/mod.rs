@@ -16,7 +16,6 @@
 //! callers have descriptors and no handles of this library. It must not wait, so its queue holds
 //! operations instead of tasklets.
 
-mod cursor;
 mod state;
 mod turn;
 mod writable;

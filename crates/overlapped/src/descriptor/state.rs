@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering::Relaxed};
 
-use super::cursor::Cursor;
+use crate::sync::FairLock;
 use crate::sys::file::nonblocking::FileKind;
 use crate::time::Duration;
 
@@ -20,7 +20,8 @@ pub(crate) struct State {
     read_limit: AtomicU64,
     /// The same as `read_limit`, for writes.
     write_limit: AtomicU64,
-    pub(super) cursor: Cursor,
+    /// The lock of the cursor: see [`Turn`](super::Turn).
+    pub(super) cursor: FairLock,
 }
 
 /// Names one of the two time limits of a socket.

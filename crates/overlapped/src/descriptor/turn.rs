@@ -1,10 +1,15 @@
-//! The turn at a file's cursor, as a value.
+//! The turn at a file's cursor: first come, first served, across threads.
+//!
+//! The ring does not serialise transfers at the cursor, so each of them takes its turn here. Clones
+//! of a file share the cursor in the kernel, and so they share this lock. A turn without contention
+//! costs two atomic instructions.
 
 use std::io;
 use std::ops::Deref;
 
 use super::state::State;
-use crate::task::waiter;
+use crate::sync::{FairLock, NotAcquired};
+use crate::task::{cancelled_wait, waiter};
 
 /// The turn at a file's cursor, which ends when this is dropped. `S` keeps the file's state: by a
 /// borrow, or by a share for a job that may outlive its caller.
@@ -14,23 +19,34 @@ impl<S: Deref<Target = State>> Turn<S> {
     /// Waits for the turn, blocking the calling tasklet, or thread.
     ///
     /// # Errors
-    /// As [`Cursor::enter`](super::cursor::Cursor::enter).
+    /// `TimedOut` at the deadline; `WouldBlock` if another caller has the turn and this one may not
+    /// wait.
     #[inline]
     pub(crate) fn take(state: S) -> io::Result<Turn<S>> {
-        state.cursor.enter()?;
+        if !state.cursor.try_lock() {
+            wait_for(&state.cursor)?;
+        }
         Ok(Turn(state))
     }
 
     /// Calls `wait`. A tasklet that is parked for good in it loses the turn.
     pub(crate) fn during<R>(&self, wait: impl FnOnce() -> R) -> R {
-        waiter::with_cleanup(&|| self.0.cursor.leave(), wait)
+        waiter::with_cleanup(&|| self.0.cursor.unlock(), wait)
     }
 }
 
 impl<S: Deref<Target = State>> Drop for Turn<S> {
     fn drop(&mut self) {
-        self.0.cursor.leave();
+        self.0.cursor.unlock();
     }
+}
+
+#[cold]
+fn wait_for(cursor: &FairLock) -> io::Result<()> {
+    cursor.lock("a file's cursor", waiter::deadline()).map_err(|reason| match reason {
+        NotAcquired::TimedOut => cancelled_wait(),
+        NotAcquired::Refused(reason) => reason.into(),
+    })
 }
 
 #[cfg(all(test, not(miri)))]

@@ -64,6 +64,8 @@ pub mod watch;
 pub use std::sync::{Arc, LockResult, PoisonError, TryLockError, TryLockResult, Weak, atomic};
 
 pub use barrier::{Barrier, BarrierWaitResult};
+pub(crate) use base::fair_lock::{FairLock, ReentrantLock};
+pub(crate) use base::permits::NotAcquired;
 pub use condvar::{Condvar, WaitTimeoutResult};
 pub use event::Event;
 pub use mutex::{Mutex, MutexGuard};

@@ -27,7 +27,7 @@ use super::suspension::{
 use crate::offload::Sleeper;
 use crate::op::Token;
 pub(crate) use crate::sched::NEVER;
-use crate::sched::{Awaited, Inbox, LockWait, Message, Waiting, Wake, here, thread_number};
+use crate::sched::{Awaited, Inbox, LockWait, Message, Waiting, Wake, here};
 use crate::sys::clock;
 use crate::sys::lock::{Condvar, Mutex};
 
@@ -131,24 +131,6 @@ pub(crate) fn take_interruption() -> Option<io::Error> {
 
 /// The limit of a wait that has no deadline, but that a kill or a signal handler ends.
 const UNTIL_KILLED: u64 = NEVER - 1;
-
-/// The identity of a tasklet or a plain thread. It is never used again in this process, since what
-/// its owner holds may outlive the owner.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Caller {
-    /// The number of its scheduler, or of a plain thread.
-    number: u64,
-    /// Its id there, from 1; 0 for a plain thread.
-    id: u64,
-}
-
-/// Returns the calling tasklet; outside a scheduler, the thread.
-pub(crate) fn caller() -> Caller {
-    match here() {
-        Some(here) => Caller { number: here.number(), id: here.me().id },
-        None => Caller { number: thread_number(), id: 0 },
-    }
-}
 
 /// Delivers the kill that ended a wait: leaves the call by unwinding.
 pub(crate) fn leave() -> ! {

@@ -11,50 +11,26 @@
 //! ends the process with a message.
 
 use std::cell::{RefCell, RefMut};
-use std::collections::VecDeque;
 use std::io;
 use std::marker::PhantomData;
 
-use crate::sys::lock::{Mutex, MutexGuard};
-use crate::task::waiter::{self, Caller, NEVER, Waker, Woken};
+use crate::sync::ReentrantLock;
 use crate::task::{CannotWait, would_wait_while_unwinding};
 
 /// A value behind the lock.
 pub(super) struct Locked<T> {
-    turns: Mutex<Turns>,
+    lock: ReentrantLock,
     value: RefCell<T>,
     /// The name in dumps and messages.
     name: &'static str,
 }
 
-// SAFETY: the value is reached through a guard only. All guards that exist were made by the owner
-// in `turns`: another caller becomes the owner when the last of them is gone, and a `Caller` never
-// names two callers. An owner, a tasklet or a thread, does not move between threads, nor does a
-// guard, so all of them are on one thread. The accesses of one owner happen before those of the
-// next, by the mutex around `turns`.
+// SAFETY: the value is reached through a guard only. Each guard stands for one time that the lock
+// was taken: all guards that exist are the holder's, and another caller gets the lock when the last
+// of them is gone. The holder, a tasklet or a thread, does not move between threads, nor does a
+// guard, so all of them are on one thread. The accesses of one holder happen before those of the
+// next, by the lock.
 unsafe impl<T: Send> Sync for Locked<T> {}
-
-/// The owner, and the queue of waiters.
-#[derive(Default)]
-struct Turns {
-    owner: Option<Caller>,
-    /// The number of the owner's guards that are not dropped.
-    depth: usize,
-    waiting: VecDeque<(Caller, Waker)>,
-}
-
-impl Turns {
-    /// Takes the lock if it is free or the caller's own. Tells whether it did.
-    fn take(&mut self, me: Caller) -> bool {
-        if self.owner.is_some_and(|owner| owner != me) {
-            return false;
-        }
-        // A guard that is forgotten stays counted.
-        self.depth = self.depth.checked_add(1).expect("a standard stream is locked too often");
-        self.owner = Some(me);
-        true
-    }
-}
 
 /// The right to use the value; not `Send`.
 pub(super) struct Guard<'a, T> {
@@ -64,7 +40,7 @@ pub(super) struct Guard<'a, T> {
 
 impl<T> Locked<T> {
     pub(super) fn new(name: &'static str, value: T) -> Locked<T> {
-        Locked { turns: Mutex::default(), value: RefCell::new(value), name }
+        Locked { lock: ReentrantLock::new(), value: RefCell::new(value), name }
     }
 
     /// Waits for the lock.
@@ -87,51 +63,19 @@ impl<T> Locked<T> {
 
     /// Waits for the lock, if the caller may wait.
     pub(super) fn lock_or_refuse(&self) -> Result<Guard<'_, T>, CannotWait> {
-        let me = waiter::caller();
-        if self.turns().take(me) {
-            return Ok(self.guard());
-        }
-        let (wait, waker) = waiter::prepare()?;
-        let mut turns = self.turns();
-        if turns.take(me) {
-            return Ok(self.guard());
-        }
-        turns.waiting.push_back((me, waker));
-        drop(turns);
-        match waiter::with_cleanup(&|| self.quit(me), || wait.park(self.name, NEVER)) {
-            Woken::Yes => Ok(self.guard()),
-            Woken::Killed => {
-                self.quit(me);
-                waiter::leave()
-            }
-            Woken::TimedOut => unreachable!("it waits without a limit"),
-        }
+        self.lock.lock(self.name)?;
+        Ok(self.guard())
     }
 
-    /// Removes the waiter `me` from the queue, and releases the lock if it was handed over to `me`.
-    fn quit(&self, me: Caller) {
-        let mut turns = self.turns();
-        turns.waiting.retain(|(waiter, _)| *waiter != me);
-        let was_handed = turns.owner == Some(me);
-        drop(turns);
-        if was_handed {
-            drop(self.guard());
-        }
-    }
-
-    /// Takes the lock if it is free or the caller's own. Never waits, not for the queue's mutex
+    /// Takes the lock if it is free or the caller's own. Never waits, not for the queue of waiters
     /// either.
     pub(super) fn try_lock(&self) -> Option<Guard<'_, T>> {
-        let mut turns = self.turns.try_lock()?;
-        turns.take(waiter::caller()).then(|| self.guard())
+        self.lock.try_lock().then(|| self.guard())
     }
 
+    /// Makes the guard, for a caller that has just taken the lock.
     fn guard(&self) -> Guard<'_, T> {
         Guard { locked: self, owner: PhantomData }
-    }
-
-    fn turns(&self) -> MutexGuard<'_, Turns> {
-        self.turns.lock()
     }
 }
 
@@ -152,36 +96,6 @@ impl<'a, T> Guard<'a, T> {
 
 impl<T> Drop for Guard<'_, T> {
     fn drop(&mut self) {
-        let mut turns = self.locked.turns();
-        turns.depth -= 1;
-        if turns.depth > 0 {
-            return;
-        }
-        turns.owner = None;
-        if let Some((next, waker)) = turns.waiting.pop_front() {
-            turns.take(next);
-            drop(turns);
-            waker.wake();
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn s16_a_lock_that_is_taken_too_often_panics_and_stays_as_it_was() {
-        let locked = Locked::new("a test", 7);
-        drop(locked.lock());
-        let guard = locked.lock();
-        locked.turns().depth = usize::MAX;
-        let again = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| drop(locked.lock())));
-        assert!(again.is_err());
-        assert_eq!(locked.turns().depth, usize::MAX);
-        locked.turns().depth = 1;
-        drop(guard);
-        assert_eq!(*locked.lock().value().unwrap(), 7);
-        println!("RELIABILITY S16 1 depth of a standard stream's lock at its end");
+        self.locked.lock.unlock();
     }
 }

@@ -11,7 +11,6 @@ use super::lock::{Guard, Locked};
 use super::raw::{self, Raw, total_len};
 use crate::sys::process::at_exit;
 use crate::sys::terminal;
-use crate::task::CannotWait;
 
 /// The buffered stream, which keeps lines together, and the unbuffered one.
 type Output = Locked<LineWriter<Raw>>;
@@ -85,11 +84,6 @@ impl RefUnwindSafe for StdoutLock<'_> {}
 impl UnwindSafe for StderrLock<'_> {}
 impl RefUnwindSafe for StderrLock<'_> {}
 
-/// Returns the error of a write that would wait for the lock although the caller may not wait.
-fn refused(reason: CannotWait) -> io::Error {
-    io::Error::new(io::ErrorKind::WouldBlock, reason.message())
-}
-
 /// The capacity of std's `LineWriter`, which standard output buffers in.
 const KEPT_MAX: usize = 1024;
 
@@ -131,7 +125,7 @@ macro_rules! writer {
             }
 
             fn try_to_lock(&self) -> io::Result<$lock<'static>> {
-                $locked().lock_or_refuse().map($lock).map_err(refused)
+                Ok($lock($locked().lock_or_refuse()?))
             }
 
             /// Tells whether the stream is a terminal. std has this in the trait `IsTerminal`,

@@ -132,6 +132,8 @@ mod rt {
 
 const EXCLUSIVE: Request<'_> =
     Request { permits: ALL, exclusive: true, what: "", lock: None, until: u64::MAX };
+/// A [`FairLock`](crate::sync::FairLock)'s, which has as many permits as a caller wants.
+const FAIR: Request<'_> = Request { exclusive: false, ..EXCLUSIVE };
 const SHARED: Request<'_> =
     Request { permits: 1, exclusive: false, what: "", lock: None, until: u64::MAX };
 const ALL: usize = 2;
@@ -211,6 +213,18 @@ fn loom_an_owner_is_alone_and_no_waiter_is_forgotten() {
 }
 
 #[test]
+fn loom_a_fair_lock_has_one_holder_and_forgets_no_waiter() {
+    model(|| {
+        let lock = Guarded::new();
+        three(&lock, |_, lock| {
+            lock.acquire(&FAIR).unwrap();
+            lock.change();
+        });
+        lock.check(3);
+    });
+}
+
+#[test]
 fn loom_a_caller_that_comes_again_and_again_keeps_no_other_out() {
     model(|| {
         let lock = Guarded::new();
@@ -248,7 +262,7 @@ fn loom_readers_and_a_writer() {
 }
 
 /// Starts a thread that asks for permits and may be killed, while the caller has the lock. Returns
-/// 1 if the thread got them; as an owner it makes a change then.
+/// 1 if the thread got them; if it got all, it has made a change.
 fn victim(
     lock: &Arc<Guarded>,
     life: &Life,
@@ -258,9 +272,9 @@ fn victim(
     thread::spawn(move || {
         life.begin();
         let acquired = lock.acquire(&request).is_ok();
-        match request.exclusive {
-            true if acquired => lock.change(),
-            false if acquired => drop(lock.read()),
+        match request.permits {
+            ALL if acquired => lock.change(),
+            _ if acquired => drop(lock.read()),
             _ => {}
         }
         usize::from(acquired)
@@ -269,24 +283,26 @@ fn victim(
 
 #[test]
 fn loom_a_killed_waiter_passes_its_offer_on() {
-    model(|| {
-        let lock = Guarded::new();
-        lock.acquire(&EXCLUSIVE).unwrap();
-        let life = Life::new();
-        let victim = victim(&lock, &life, EXCLUSIVE);
-        let other = {
-            let (lock, life) = (lock.clone(), life.clone());
-            thread::spawn(move || {
-                life.kill();
-                lock.acquire(&EXCLUSIVE).unwrap();
-                lock.change();
-            })
-        };
-        lock.change();
-        let acquired = victim.join().unwrap();
-        other.join().unwrap();
-        lock.check(2 + acquired);
-    });
+    for request in [EXCLUSIVE, FAIR] {
+        model(move || {
+            let lock = Guarded::new();
+            lock.acquire(&request).unwrap();
+            let life = Life::new();
+            let victim = victim(&lock, &life, request);
+            let other = {
+                let (lock, life) = (lock.clone(), life.clone());
+                thread::spawn(move || {
+                    life.kill();
+                    lock.acquire(&request).unwrap();
+                    lock.change();
+                })
+            };
+            lock.change();
+            let acquired = victim.join().unwrap();
+            other.join().unwrap();
+            lock.check(2 + acquired);
+        });
+    }
 }
 
 #[test]

@@ -5,6 +5,7 @@
 //! | [`queue`] | waiters, in order |
 //! | [`permits`] | permits that are waited for and handed over |
 //! | [`lock`] | permits as a lock: its holder, poison, calls that may not wait |
+//! | [`fair_lock`] | permits as locks of other rooms, in strict order |
 //! | [`gathering`] | waiters that are released together or one by one |
 //! | [`monitor`] | a state, and waits until it has changed |
 //!
@@ -20,6 +21,7 @@
 //! An [inner lock](crate::sys::lock) guards each queue. It is held for a few steps and never across
 //! a wait, a wake, or the drop of a user's value.
 
+pub(super) mod fair_lock;
 pub(super) mod gathering;
 pub(super) mod lock;
 pub(super) mod monitor;

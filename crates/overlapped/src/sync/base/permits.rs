@@ -1,5 +1,6 @@
-//! Permits: the core of [`Mutex`](crate::sync::Mutex), [`RwLock`](crate::sync::RwLock) and
-//! [`Semaphore`](crate::sync::Semaphore). A lock's owner holds all of them, a reader one.
+//! Permits: the core of [`Mutex`](crate::sync::Mutex), [`RwLock`](crate::sync::RwLock),
+//! [`Semaphore`](crate::sync::Semaphore) and [`FairLock`](crate::sync::FairLock). A lock's owner
+//! holds all of them, a reader one.
 //!
 //! One atomic word, the state, has the number of free permits, and a flag that keeps newcomers from
 //! taking any: the state is CLOSED while a waiter is queued and is not on its way. A caller that
@@ -75,7 +76,7 @@ pub(in crate::sync) struct Request<'a> {
 
 /// The reason why a caller has got no permits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::sync) enum NotAcquired {
+pub(crate) enum NotAcquired {
     TimedOut,
     /// It would have to wait and may not.
     Refused(CannotWait),

@@ -132,7 +132,7 @@ impl CannotWait {
     /// have to.
     pub(in crate::task) fn explain(self, error: io::Error) -> io::Error {
         if error.kind() == io::ErrorKind::WouldBlock {
-            return io::Error::new(io::ErrorKind::WouldBlock, self.message());
+            return self.into();
         }
         error
     }
@@ -144,5 +144,12 @@ impl CannotWait {
             CannotWait::NoSwitch => "would wait, but this is inside no_switch",
             CannotWait::Killed => "would wait, but a kill of this tasklet is pending",
         }
+    }
+}
+
+impl From<CannotWait> for io::Error {
+    #[cold]
+    fn from(reason: CannotWait) -> io::Error {
+        io::Error::new(io::ErrorKind::WouldBlock, reason.message())
     }
 }

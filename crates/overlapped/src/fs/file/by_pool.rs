@@ -3,16 +3,16 @@
 
 use std::cell::Cell;
 use std::io;
+use std::ops::Range;
 use std::os::fd::AsRawFd;
+use std::ptr;
 use std::sync::Arc;
 
 use super::File;
-use super::memory::Memory;
-use super::page_cache::{self, Cached, behind};
-use super::transfer::shield_if_moved;
+use super::memory::{Memory, Progress};
+use super::page_cache::{self, Cached};
 use crate::descriptor::{State, Turn};
 use crate::fs::AlignedBuf;
-use crate::op::{Fs, Op, clamp};
 use crate::task::blocking::on_pool;
 use crate::task::wait::perform_now;
 
@@ -58,46 +58,47 @@ impl File {
         offset: Option<u64>,
         cache_first: bool,
     ) -> io::Result<usize> {
-        let mut turn = match offset {
+        let turn = match offset {
             None => Some(Turn::take(Arc::clone(&self.state))?),
             Some(_) => None,
         };
-        let (mut memory, mut offset) = (memory, offset);
-        let mut done = 0;
+        let mut progress = Progress::new(memory, offset);
+        // SAFETY: the caller's promise.
+        let last = unsafe { self.by_jobs(&mut progress, turn, cache_first) };
+        progress.end(last)
+    }
+
+    /// Makes jobs do the transfer, one after another. Returns the bytes that the last one has moved.
+    ///
+    /// # Safety
+    /// As for [`File::transfer`].
+    unsafe fn by_jobs(
+        &self,
+        progress: &mut Progress,
+        mut turn: JobTurn,
+        cache_first: bool,
+    ) -> io::Result<usize> {
         loop {
             if cache_first {
-                // SAFETY: the caller's promise.
-                let read = || unsafe { page_cache::read(self.fd.as_raw_fd(), memory, offset) };
-                match shield_if_moved(done, read) {
-                    Ok(Cached::All(count)) => return Ok(done + count),
-                    Ok(Cached::Part(count)) => {
-                        // SAFETY: the read has written `count` bytes into the slice.
-                        memory = unsafe { memory.behind(count) };
-                        offset = behind(offset, count);
-                        done += count;
-                    }
-                    Err(_) if done > 0 => return Ok(done),
-                    Err(error) => return Err(error),
+                // SAFETY: the caller's promise; the memory is one slice to be written to.
+                let read = |left: &mut _| unsafe { page_cache::read(self.fd.as_raw_fd(), left) };
+                if progress.step(read)? == Cached::All {
+                    return Ok(0);
                 }
             }
             // SAFETY: the caller's promise.
-            let job = || unsafe { self.one_job(memory, offset, turn.take()) };
-            let count = match shield_if_moved(done, job) {
-                Ok((count, back)) => {
-                    turn = back;
-                    count
-                }
-                Err(_) if done > 0 => return Ok(done),
-                Err(error) => return Err(error),
+            let job = |left: &mut Progress| unsafe {
+                self.one_job(left.memory, left.offset, turn.take())
             };
-            done += count;
-            let goes_on = count == COPY_MAX && memory.slice_len().is_some_and(|len| len > count);
+            let (count, back) = progress.step(job)?;
+            let slice_len = progress.memory.slice_len();
+            let goes_on = count == COPY_MAX && slice_len.is_some_and(|len| len > count);
             if !goes_on {
-                return Ok(done);
+                return Ok(count);
             }
+            turn = back;
             // SAFETY: the job has moved `count` bytes of a single slice.
-            memory = unsafe { memory.behind(count) };
-            offset = behind(offset, count);
+            unsafe { progress.advance(count) };
         }
     }
 
@@ -116,72 +117,46 @@ impl File {
         let slices = unsafe { memory.slices() };
         let total = slices.iter().fold(0, |sum: usize, slice| sum.saturating_add(slice.iov_len));
         let total = total.min(COPY_MAX);
-        // SAFETY: the same promise.
-        unsafe {
-            match memory.is_read() {
-                true => self.read_by_job(&slices, total, offset, turn),
-                false => self.write_by_job(&slices, total, offset, turn),
+        let is_read = memory.is_read();
+        let (file, mut copy) = (Arc::clone(&self.fd), take_memory(total));
+        if !is_read {
+            for (from, part) in parts(&slices, total) {
+                let to = &mut copy[part];
+                // SAFETY: the slice has at least as many bytes, by the caller's promise; the copy
+                // is memory of its own.
+                unsafe { ptr::copy_nonoverlapping(from, to.as_mut_ptr(), to.len()) };
             }
         }
-    }
-
-    /// # Safety
-    /// `slices` are valid for writes, and used by no other code.
-    unsafe fn read_by_job(
-        &self,
-        slices: &[libc::iovec],
-        total: usize,
-        offset: Option<u64>,
-        turn: JobTurn,
-    ) -> io::Result<(usize, JobTurn)> {
-        let (file, mut copy) = (Arc::clone(&self.fd), take_memory(total));
-        let (count, copy, turn) = on_pool("read", move |_| {
-            let (fd, buf, len) = (file.as_raw_fd(), copy.as_mut_ptr(), clamp(total));
+        let what = if is_read { "read" } else { "write" };
+        let (count, copy, turn) = on_pool(what, move |_| {
+            let memory = match is_read {
+                true => Memory::Into(copy.as_mut_ptr(), total),
+                false => Memory::From(copy.as_ptr(), total),
+            };
             // SAFETY: the job owns the copy, which has at least `total` bytes.
-            let count = unsafe { perform_now(&Op::Fs(Fs::Read { fd, buf, len, offset })) }?;
+            let count = unsafe { perform_now(&memory.op(file.as_raw_fd(), offset)) }?;
             Ok((count, copy, turn))
         })?;
-        let mut from = &copy[..count];
-        for slice in slices {
-            let (here, rest) = from.split_at(slice.iov_len.min(from.len()));
-            // SAFETY: the slice has room for these bytes and is used by no other code, by the
-            // caller's promise; the copy is memory of its own.
-            unsafe {
-                std::ptr::copy_nonoverlapping(here.as_ptr(), slice.iov_base.cast(), here.len());
+        if is_read {
+            for (to, part) in parts(&slices, count) {
+                let from = &copy[part];
+                // SAFETY: the slice has room for these bytes and is used by no other code, by the
+                // caller's promise; the copy is memory of its own.
+                unsafe { ptr::copy_nonoverlapping(from.as_ptr(), to, from.len()) };
             }
-            from = rest;
         }
         keep_memory(copy);
         Ok((count, turn))
     }
+}
 
-    /// # Safety
-    /// `slices` are valid for reads.
-    unsafe fn write_by_job(
-        &self,
-        slices: &[libc::iovec],
-        total: usize,
-        offset: Option<u64>,
-        turn: JobTurn,
-    ) -> io::Result<(usize, JobTurn)> {
-        let (file, mut copy) = (Arc::clone(&self.fd), take_memory(total));
-        let mut to = &mut copy[..total];
-        for slice in slices {
-            let (here, rest) = to.split_at_mut(slice.iov_len.min(to.len()));
-            // SAFETY: the slice has at least as many bytes, by the caller's promise; the copy is
-            // memory of its own.
-            unsafe {
-                std::ptr::copy_nonoverlapping(slice.iov_base.cast(), here.as_mut_ptr(), here.len());
-            }
-            to = rest;
-        }
-        let (count, copy, turn) = on_pool("write", move |_| {
-            let (fd, buf, len) = (file.as_raw_fd(), copy.as_ptr(), clamp(total));
-            // SAFETY: the job owns the copy, which has at least `total` bytes.
-            let count = unsafe { perform_now(&Op::Fs(Fs::Write { fd, buf, len, offset })) }?;
-            Ok((count, copy, turn))
-        })?;
-        keep_memory(copy);
-        Ok((count, turn))
-    }
+/// Divides the first `len` bytes of a copy among the slices, in their order: returns each slice's
+/// address and its part, which is not longer than the slice.
+fn parts(slices: &[libc::iovec], len: usize) -> impl Iterator<Item = (*mut u8, Range<usize>)> {
+    let mut at = 0;
+    slices.iter().map(move |slice| {
+        let begin = at;
+        at += slice.iov_len.min(len - begin);
+        (slice.iov_base.cast(), begin..at)
+    })
 }

@@ -1,9 +1,11 @@
-//! The memory of one transfer.
+//! The memory of one transfer, and how far the transfer has got.
 
+use std::io;
 use std::os::fd::RawFd;
 
 use crate::op::{Fs, Op, clamp};
 use crate::sys::message::SLICES_MAX;
+use crate::task::shield;
 
 /// The memory of one transfer, which the caller has borrowed for it.
 #[derive(Clone, Copy)]
@@ -67,13 +69,55 @@ impl Memory {
     ///
     /// # Safety
     /// The memory is one slice of at least `count` bytes.
-    pub(super) unsafe fn behind(self, count: usize) -> Memory {
+    unsafe fn behind(self, count: usize) -> Memory {
         match self {
             // SAFETY: within the slice, by the caller's promise.
             Memory::Into(buf, len) => Memory::Into(unsafe { buf.add(count) }, len - count),
             // SAFETY: as above.
             Memory::From(buf, len) => Memory::From(unsafe { buf.add(count) }, len - count),
             Memory::IntoSlices(..) | Memory::FromSlices(..) => unreachable!("the caller's promise"),
+        }
+    }
+}
+
+/// A transfer in several steps: what is left to be moved, and what has been.
+pub(super) struct Progress {
+    /// The memory of the next step.
+    pub(super) memory: Memory,
+    /// The offset of the next step; `None` at the cursor.
+    pub(super) offset: Option<u64>,
+    /// The bytes that have been moved.
+    pub(super) done: usize,
+}
+
+impl Progress {
+    pub(super) fn new(memory: Memory, offset: Option<u64>) -> Progress {
+        Progress { memory, offset, done: 0 }
+    }
+
+    /// Makes a step. If bytes have been moved already, a kill waits, because they must be returned.
+    pub(super) fn step<R>(&mut self, step: impl FnOnce(&mut Progress) -> R) -> R {
+        if self.done > 0 { shield(|| step(self)) } else { step(self) }
+    }
+
+    /// Goes on behind `count` bytes that a step has moved.
+    ///
+    /// # Safety
+    /// The memory is one slice of at least `count` bytes.
+    pub(super) unsafe fn advance(&mut self, count: usize) {
+        // SAFETY: the caller's promise.
+        self.memory = unsafe { self.memory.behind(count) };
+        self.offset = self.offset.map(|offset| offset.wrapping_add(count as u64));
+        self.done += count;
+    }
+
+    /// Returns the bytes moved, with those of the last step. The error of a step behind others is
+    /// not returned: the next call meets it.
+    pub(super) fn end(self, last: io::Result<usize>) -> io::Result<usize> {
+        match last {
+            Ok(count) => Ok(self.done + count),
+            Err(_) if self.done > 0 => Ok(self.done),
+            Err(error) => Err(error),
         }
     }
 }

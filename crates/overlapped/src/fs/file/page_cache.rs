@@ -3,7 +3,7 @@
 use std::io;
 use std::os::fd::RawFd;
 
-use super::memory::Memory;
+use super::memory::{Memory, Progress};
 use crate::op::clamp;
 use crate::sys::errno;
 use crate::sys::file::transfer::read_cached;
@@ -14,53 +14,46 @@ use crate::task::wait::perform_now;
 const SECTOR: u64 = 512;
 
 /// The outcome of a read of the page cache.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Cached {
-    /// The call has read this many bytes, and no more will come.
-    All(usize),
-    /// The call has read this many bytes, and the rest is on the disk.
-    Part(usize),
+    /// The read has ended: no more bytes will come.
+    All,
+    /// The rest is on the disk.
+    Part,
 }
 
 /// Reads the bytes that are in the page cache.
 ///
 /// # Safety
-/// The same as for [`File::transfer`](super::File::transfer); the memory is one slice to be written
-/// to.
-pub(super) unsafe fn read(fd: RawFd, memory: Memory, offset: Option<u64>) -> io::Result<Cached> {
-    let (mut memory, mut offset) = (memory, offset);
-    let mut done = 0;
+/// The same as for [`File::transfer`](super::File::transfer), for the memory of `progress`. It is
+/// one slice to be written to.
+pub(super) unsafe fn read(fd: RawFd, progress: &mut Progress) -> io::Result<Cached> {
+    let before = progress.done;
     loop {
+        let (memory, offset) = (progress.memory, progress.offset);
         let Memory::Into(buf, len) = memory else { unreachable!("the caller's promise") };
         if len == 0 {
             // Only read(2) and pread(2) of these calls report that a folder is not a file. Neither
             // waits.
             // SAFETY: the caller's promise.
-            let read = in_place(|| unsafe { perform_now(&memory.op(fd, offset)) })?;
-            return read.map(Cached::All);
+            return in_place(|| unsafe { perform_now(&memory.op(fd, offset)) })?
+                .map(|_| Cached::All);
         }
         // SAFETY: the caller's promise.
         let read = || unsafe { read_cached(fd, buf, clamp(len), offset) };
         // Once there are bytes to be returned, neither a kill nor a deadline may end the call.
-        let count = match if done == 0 { in_place(read)? } else { read() } {
+        let count = match if progress.done == before { in_place(read)? } else { read() } {
             count @ 0.. => count as usize,
-            code if errno::is_not_cached(code) => return Ok(Cached::Part(done)),
-            _ if done > 0 => return Ok(Cached::All(done)),
+            code if errno::is_not_cached(code) => return Ok(Cached::Part),
+            _ if progress.done > before => return Ok(Cached::All),
             code => return Err(errno::error(-code)),
         };
-        done += count;
-        // The cache holds whole pages: a read that ends inside a page has reached the file's end.
-        let ends_inside = offset
-            .is_some_and(|offset| !(offset.wrapping_add(count as u64)).is_multiple_of(SECTOR));
-        if count == 0 || count == len || ends_inside {
-            return Ok(Cached::All(done));
-        }
         // SAFETY: the read has written `count` bytes into the slice.
-        memory = unsafe { memory.behind(count) };
-        offset = behind(offset, count);
+        unsafe { progress.advance(count) };
+        // The cache holds whole pages: a read that ends inside a page has reached the file's end.
+        let ends_inside = progress.offset.is_some_and(|offset| !offset.is_multiple_of(SECTOR));
+        if count == 0 || count == len || ends_inside {
+            return Ok(Cached::All);
+        }
     }
-}
-
-/// Returns the offset `count` bytes further on.
-pub(super) fn behind(offset: Option<u64>, count: usize) -> Option<u64> {
-    offset.map(|offset| offset.wrapping_add(count as u64))
 }

@@ -17,8 +17,8 @@ use std::io::{self, SeekFrom};
 use std::os::fd::{AsFd, AsRawFd};
 
 use super::File;
-use super::memory::Memory;
-use super::page_cache::{self, Cached, behind};
+use super::memory::{Memory, Progress};
+use super::page_cache::{self, Cached};
 use super::strategy::{Facts, Strategy};
 use crate::descriptor::{self, State, Turn};
 use crate::op::{Net, Op, clamp};
@@ -27,7 +27,6 @@ use crate::sys::file::nonblocking;
 use crate::sys::file::nonblocking::FileKind;
 use crate::sys::message::Message;
 use crate::task::blocking::begin_disk_call;
-use crate::task::shield;
 use crate::task::wait::{perform, perform_now};
 
 impl File {
@@ -111,30 +110,21 @@ impl File {
         cache_first: bool,
     ) -> io::Result<usize> {
         let turn = self.turn(offset)?;
-        let (mut memory, mut offset) = (memory, offset);
-        let mut done = 0;
+        let mut progress = Progress::new(memory, offset);
         if cache_first {
-            // SAFETY: the caller's promise.
-            match unsafe { page_cache::read(self.fd.as_raw_fd(), memory, offset) }? {
-                Cached::All(count) => return Ok(count),
-                Cached::Part(count) => {
-                    // SAFETY: the read has written `count` bytes into the slice.
-                    memory = unsafe { memory.behind(count) };
-                    offset = behind(offset, count);
-                    done = count;
-                }
+            // SAFETY: the caller's promise; the memory is one slice to be written to.
+            let read = unsafe { page_cache::read(self.fd.as_raw_fd(), &mut progress) }?;
+            if read == Cached::All {
+                return Ok(progress.done);
             }
         }
         // SAFETY: the caller's promise.
-        let rest = || shield_if_moved(done, || unsafe { self.through_port(memory, offset) });
+        let rest = |left: &mut Progress| unsafe { self.through_port(left.memory, left.offset) };
         let rest = match turn {
-            Some(turn) => turn.during(rest),
-            None => rest(),
+            Some(turn) => turn.during(|| progress.step(rest)),
+            None => progress.step(rest),
         };
-        match rest {
-            Err(_) if done > 0 => Ok(done),
-            rest => rest.map(|rest| done + rest),
-        }
+        progress.end(rest)
     }
 
     /// # Safety
@@ -213,10 +203,4 @@ impl File {
         // SAFETY: as above.
         unsafe { descriptor::send(self.as_fd(), &Op::Net(op), None) }
     }
-}
-
-/// Continues a transfer of which `done` bytes have been moved. If that is not 0, a kill waits,
-/// because the bytes must be returned.
-pub(super) fn shield_if_moved<R>(done: usize, more: impl FnOnce() -> R) -> R {
-    if done > 0 { shield(more) } else { more() }
 }

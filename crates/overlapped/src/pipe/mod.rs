@@ -18,6 +18,7 @@ use crate::sys::descriptor;
 use crate::sys::message::SLICES_MAX;
 use crate::task::wait::perform;
 
+pub(crate) use convert::ends;
 pub(crate) use transfer::{End, between};
 pub use transfer::{Side, TransferError, transfer, transfer_up_to};
 
@@ -94,18 +95,6 @@ impl<T: Endpoint> Endpoint for &T {
 impl<T: Endpoint> Endpoint for &mut T {
     fn end(&self, side: Side) -> Option<End<'_>> {
         (**self).end(side)
-    }
-}
-
-impl Endpoint for PipeReader {
-    fn end(&self, _: Side) -> Option<End<'_>> {
-        End::new(self.as_fd(), None).ok()
-    }
-}
-
-impl Endpoint for PipeWriter {
-    fn end(&self, _: Side) -> Option<End<'_>> {
-        End::new(self.as_fd(), None).ok()
     }
 }
 

@@ -5,11 +5,10 @@
 
 use std::fmt;
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, IntoRawFd, OwnedFd, RawFd};
-use std::process::Stdio;
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 
 use crate::op::{Fs, Op, clamp};
-use crate::pipe::{self, End, Endpoint, Side};
+use crate::pipe;
 use crate::task::wait::perform_now;
 
 /// The end of a pipe that a child's standard input reads from; the counterpart of
@@ -52,62 +51,10 @@ macro_rules! reads_now {
 
 reads_now!(ChildStdout, ChildStderr);
 
-macro_rules! conversions {
+pipe::ends!(std::process: ChildStdin, ChildStdout, ChildStderr);
+
+macro_rules! debugs {
     ($($ours:ident),*) => {$(
-        impl Endpoint for $ours {
-            fn end(&self, _: Side) -> Option<End<'_>> {
-                End::new(self.as_fd(), None).ok()
-            }
-        }
-
-        impl From<OwnedFd> for $ours {
-            fn from(fd: OwnedFd) -> $ours {
-                $ours { fd }
-            }
-        }
-
-        impl From<std::process::$ours> for $ours {
-            fn from(theirs: std::process::$ours) -> $ours {
-                OwnedFd::from(theirs).into()
-            }
-        }
-
-        impl From<$ours> for OwnedFd {
-            fn from(ours: $ours) -> OwnedFd {
-                ours.fd
-            }
-        }
-
-        impl From<$ours> for std::process::$ours {
-            fn from(ours: $ours) -> std::process::$ours {
-                ours.fd.into()
-            }
-        }
-
-        impl From<$ours> for Stdio {
-            fn from(ours: $ours) -> Stdio {
-                ours.fd.into()
-            }
-        }
-
-        impl AsFd for $ours {
-            fn as_fd(&self) -> BorrowedFd<'_> {
-                self.fd.as_fd()
-            }
-        }
-
-        impl AsRawFd for $ours {
-            fn as_raw_fd(&self) -> RawFd {
-                self.fd.as_raw_fd()
-            }
-        }
-
-        impl IntoRawFd for $ours {
-            fn into_raw_fd(self) -> RawFd {
-                self.fd.into_raw_fd()
-            }
-        }
-
         impl fmt::Debug for $ours {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.debug_struct(stringify!($ours)).field("fd", &self.as_raw_fd()).finish()
@@ -116,4 +63,4 @@ macro_rules! conversions {
     )*};
 }
 
-conversions!(ChildStdin, ChildStdout, ChildStderr);
+debugs!(ChildStdin, ChildStdout, ChildStderr);

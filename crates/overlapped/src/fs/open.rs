@@ -279,7 +279,7 @@ fn open(path: CString, flags: i32, mode: u32) -> io::Result<(OwnedFd, Option<Fil
         match open_from_cache(&path, flags)? {
             Opened::File(fd, kind) => return Ok((fd, Some(kind))),
             Opened::Early(early) => return open_waiting(early, path, flags).map(|fd| (fd, None)),
-            Opened::Failed(errno) => return Err(io::Error::from_raw_os_error(errno)),
+            Opened::Failed(code) => return Err(errno::error(code)),
             Opened::Unknown => {}
         }
     }

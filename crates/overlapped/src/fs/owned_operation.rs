@@ -10,6 +10,7 @@ use std::sync::Arc;
 
 use crate::op::{Fs, Op};
 use crate::sys::descriptor;
+use crate::sys::errno;
 use crate::sys::file::AT_EMPTY_PATH;
 use crate::sys::file::nonblocking;
 use crate::sys::file::nonblocking::{Cached, cached};
@@ -157,7 +158,7 @@ pub(super) fn stat(base: Base, path: CString, follow: bool) -> io::Result<StatBu
     // its workers.
     match in_place(|| cached(base.raw(), &path, follow))? {
         Cached::Found(stat) if stat.is_local() => return Ok(stat),
-        Cached::Failed(errno) => return Err(io::Error::from_raw_os_error(errno)),
+        Cached::Failed(code) => return Err(errno::error(code)),
         Cached::Found(_) | Cached::Unknown => {}
     }
     statx(base, path, if follow { 0 } else { libc::AT_SYMLINK_NOFOLLOW })

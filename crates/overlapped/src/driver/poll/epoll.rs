@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use rustix::event::epoll::{self, CreateFlags, EventData, EventFlags};
 use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll};
-use rustix::io::Errno;
+use rustix::io::{Errno, retry_on_intr};
 
 use super::queues::Wanted;
 use crate::sys::clock;
@@ -161,13 +161,9 @@ impl Poller {
         if self.pending.swap(true, Ordering::AcqRel) {
             return Ok(());
         }
-        loop {
-            match rustix::io::write(&self.event, &1_u64.to_ne_bytes()) {
-                Err(Errno::INTR) => {}
-                // Its counter is full: it has been written before, and is an event again when read.
-                written => return written.map(drop).map_err(io::Error::from),
-            }
-        }
+        // If its counter is full, it has been written before, and is an event again when read.
+        retry_on_intr(|| rustix::io::write(&self.event, &1_u64.to_ne_bytes()))?;
+        Ok(())
     }
 }
 

@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use io_uring::opcode;
 use io_uring::types::Fd;
 use rustix::event::{EventfdFlags, eventfd};
-use rustix::io::Errno;
+use rustix::io::{Errno, retry_on_intr};
 
 use super::ring::register;
 use super::user_data::NOTIFIED;
@@ -52,12 +52,7 @@ impl EventFd {
                 Err(_) => {}
             }
         }
-        loop {
-            match rustix::io::write(&self.fd, &1u64.to_ne_bytes()) {
-                Err(Errno::INTR) => {}
-                written => return written.map(drop),
-            }
-        }
+        retry_on_intr(|| rustix::io::write(&self.fd, &1u64.to_ne_bytes())).map(drop)
     }
 
     /// Records that the notification has come. The ring's thread calls this before it reads what

@@ -392,8 +392,7 @@ pub fn waiting_call<T: Send + 'static>(
     done: impl FnOnce(i32) -> T + Send + 'static,
 ) -> io::Result<T> {
     on_own_thread("a system call", None, move |interruptible| {
-        let result = interruptible.call(call);
-        if result < 0 { Err(io::Error::from_raw_os_error(-result)) } else { Ok(done(result)) }
+        errno::to_result(interruptible.call(call)).map(done)
     })
 }
 
@@ -409,7 +408,7 @@ fn on_own_thread<T: Send + 'static>(
     let may_not = || Err(io::ErrorKind::WouldBlock.into());
     match timeout(left, || on_interruptible_thread(what, call).unwrap_or_else(may_not)) {
         Err(error) if is_own && Cancelled::of(&error) == Some(Cancelled::Deadline) => {
-            Err(io::Error::from_raw_os_error(WOULD_BLOCK))
+            Err(errno::error(WOULD_BLOCK))
         }
         ended => ended,
     }

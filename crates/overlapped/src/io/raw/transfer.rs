@@ -6,7 +6,7 @@ use std::os::fd::{AsRawFd, BorrowedFd};
 use crate::descriptor::wait_writable;
 use crate::op::{Net, Op, Outcome};
 use crate::sys::clock;
-use crate::sys::errno::WOULD_BLOCK;
+use crate::sys::errno;
 use crate::sys::readiness::{Interest, is_shut_down};
 use crate::sys::socket::raw;
 use crate::task::blocking::{in_place, record_speculation, speculates, try_in_turn};
@@ -116,7 +116,7 @@ impl<A: Fn() -> i32> Transfer<'_, A> {
                 return if last.would_block() { Ok(0) } else { last.result() };
             }
             if limit.is_some_and(|limit| clock::until(limit) == Duration::ZERO) {
-                return Err(io::Error::from_raw_os_error(WOULD_BLOCK));
+                return Err(errno::error(errno::WOULD_BLOCK));
             }
             in_vain += u32::from(is_ready);
             if in_vain > 1 {

@@ -74,13 +74,9 @@ pub(crate) fn end_descriptor(child: &Child) -> io::Result<OwnedFd> {
 /// Blocks the thread until the child `id` has ended, and leaves it as it is.
 pub(crate) fn wait_for_end(id: u32) -> io::Result<()> {
     let options = WaitIdOptions::EXITED | WaitIdOptions::NOWAIT;
-    loop {
-        match rustix::process::waitid(WaitId::Pid(pid(id)?), options) {
-            Ok(_) => return Ok(()),
-            Err(rustix::io::Errno::INTR) => {}
-            Err(errno) => return Err(errno.into()),
-        }
-    }
+    let id = pid(id)?;
+    rustix::io::retry_on_intr(|| rustix::process::waitid(WaitId::Pid(id), options))?;
+    Ok(())
 }
 
 fn pid(id: u32) -> io::Result<Pid> {

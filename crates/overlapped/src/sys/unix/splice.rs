@@ -6,8 +6,9 @@
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 
+use rustix::buffer::spare_capacity;
 use rustix::fs::SeekFrom;
-use rustix::io::Errno;
+use rustix::io::retry_on_intr;
 
 use crate::sys::descriptor;
 use crate::sys::errno::to_result;
@@ -93,9 +94,8 @@ pub(crate) fn channel() -> io::Result<(OwnedFd, OwnedFd)> {
 pub(crate) fn take(pipe: BorrowedFd<'_>, bytes: usize) -> Vec<u8> {
     let mut taken = Vec::with_capacity(bytes);
     while taken.len() < bytes {
-        let room = rustix::buffer::spare_capacity(&mut taken);
-        match rustix::io::read(pipe, room) {
-            Ok(1..) | Err(Errno::INTR) => {}
+        match retry_on_intr(|| rustix::io::read(pipe, spare_capacity(&mut taken))) {
+            Ok(1..) => {}
             Ok(0) | Err(_) => break,
         }
     }
@@ -114,7 +114,7 @@ pub(crate) fn read_cached(file: BorrowedFd<'_>, buf: &mut [u8]) -> io::Result<us
 
 /// Reads at the cursor, blocking the thread: for pool threads, and for regular files.
 pub(crate) fn read(fd: impl AsFd, buf: &mut [u8]) -> io::Result<usize> {
-    Ok(rustix::io::retry_on_intr(|| rustix::io::read(&fd, &mut *buf))?)
+    Ok(retry_on_intr(|| rustix::io::read(&fd, &mut *buf))?)
 }
 
 /// Writes all of `bytes` at the cursor, blocking the thread. Returns the number of bytes written,
@@ -122,10 +122,9 @@ pub(crate) fn read(fd: impl AsFd, buf: &mut [u8]) -> io::Result<usize> {
 pub(crate) fn write_all(fd: impl AsFd, bytes: &[u8]) -> (usize, io::Result<()>) {
     let mut done = 0;
     while done < bytes.len() {
-        match rustix::io::write(&fd, &bytes[done..]) {
+        match retry_on_intr(|| rustix::io::write(&fd, &bytes[done..])) {
             Ok(0) => return (done, Err(io::ErrorKind::WriteZero.into())),
             Ok(n) => done += n,
-            Err(Errno::INTR) => {}
             Err(errno) => return (done, Err(errno.into())),
         }
     }

@@ -8,6 +8,7 @@ use rustix::io::{FdFlags, fcntl_getfd, fcntl_setfd};
 
 use crate::sys::address::SocketAddrBuf;
 use crate::sys::descriptor::{self, set_nonblocking};
+use crate::sys::errno::to_result;
 use crate::sys::native::abi::{SOCK_CLOEXEC, SOCK_NONBLOCK, accept4};
 use crate::sys::thread::interruptible::Interruptible;
 
@@ -54,10 +55,7 @@ pub(crate) fn accept(
     let (address, len) = ((&raw mut from.storage).cast(), &raw mut from.len);
     // SAFETY: the storage has room for any address, and `len` says how much.
     let call = || unsafe { accept4(listener.as_raw_fd(), address, len, flags) } as isize;
-    let accepted = interruptible.call(call);
-    if accepted < 0 {
-        return Err(io::Error::from_raw_os_error(-accepted));
-    }
+    let accepted = to_result(interruptible.call(call))?;
     // SAFETY: the kernel has just made this descriptor; no other code knows it.
     Ok((unsafe { OwnedFd::from_raw_fd(accepted) }, from))
 }
@@ -76,7 +74,7 @@ pub(crate) fn connect(
         Ok(()) => 0,
         Err(_) => -1,
     });
-    if connected < 0 { Err(io::Error::from_raw_os_error(-connected)) } else { Ok(()) }
+    to_result(connected).map(drop)
 }
 
 /// Calls connect(2) once.

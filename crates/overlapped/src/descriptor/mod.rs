@@ -16,10 +16,10 @@
 //! callers have descriptors and no handles of this library. It must not wait, so its queue holds
 //! operations instead of tasklets.
 
+mod readiness;
 mod state;
 mod turn;
-mod writable;
 
+pub(crate) use readiness::{send, send_on_unix_socket, wait_ready, wait_writable};
 pub(crate) use state::{Limit, State};
 pub(crate) use turn::Turn;
-pub(crate) use writable::{send, send_on_unix_socket, wait_writable};

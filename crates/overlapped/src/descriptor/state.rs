@@ -9,7 +9,7 @@ use crate::time::Duration;
 /// The shared state of all handles to one open file.
 #[derive(Debug, Default)]
 pub(crate) struct State {
-    /// The socket belongs to the Unix family: see [`writable`](super::writable).
+    /// The socket belongs to the Unix family: see [`readiness`](super::readiness).
     is_unix: bool,
     nonblocking: AtomicBool,
     /// Closing may wait for unsent data (`SO_LINGER`), in either mode.

@@ -24,7 +24,7 @@ mod udp;
 pub(crate) mod unix;
 
 use std::io;
-use std::os::fd::{AsFd, AsRawFd};
+use std::os::fd::{AsFd, BorrowedFd};
 
 pub use addr::{ToSocketAddrs, lookup_host};
 pub use options::{BindOptions, Keepalive};
@@ -32,12 +32,11 @@ pub use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, Shutdown, SocketAddr, SocketAddrV
 pub use tcp::{Incoming, TcpListener, TcpStream};
 pub use udp::UdpSocket;
 
-use crate::op::Op;
+use crate::descriptor::wait_ready;
+use crate::sys::errno::says_would_block;
 use crate::sys::readiness::Interest;
 use crate::task::count_busy_call;
-use crate::task::wait::perform;
 use crate::time::{Duration, deadline_in};
-use socket::is_would_block;
 
 /// Waits until `descriptor` has something to read, or an end, or an error. Regular files always do.
 ///
@@ -61,7 +60,7 @@ use socket::is_would_block;
 /// }).unwrap();
 /// ```
 pub fn wait_readable(descriptor: impl AsFd) -> io::Result<()> {
-    ready(&descriptor, Interest::Readable, None)
+    wait_ready(descriptor.as_fd(), Interest::Readable, None)
 }
 
 /// Waits until `descriptor` has room to write, or an error.
@@ -69,7 +68,7 @@ pub fn wait_readable(descriptor: impl AsFd) -> io::Result<()> {
 /// # Errors
 /// As [`wait_readable`].
 pub fn wait_writable(descriptor: impl AsFd) -> io::Result<()> {
-    ready(&descriptor, Interest::Writable, None)
+    wait_ready(descriptor.as_fd(), Interest::Writable, None)
 }
 
 /// Waits until `descriptor` has something to read, or an end, or an error, for `limit` at most.
@@ -89,7 +88,7 @@ pub fn wait_writable(descriptor: impl AsFd) -> io::Result<()> {
 /// }).unwrap().unwrap();
 /// ```
 pub fn wait_readable_timeout(descriptor: impl AsFd, limit: Duration) -> io::Result<bool> {
-    ready_in(&descriptor, Interest::Readable, limit)
+    wait_ready_timeout(descriptor.as_fd(), Interest::Readable, limit)
 }
 
 /// Waits until `descriptor` has room to write, or an error, for `limit` at most. Tells whether it
@@ -98,7 +97,7 @@ pub fn wait_readable_timeout(descriptor: impl AsFd, limit: Duration) -> io::Resu
 /// # Errors
 /// As [`wait_readable_timeout`].
 pub fn wait_writable_timeout(descriptor: impl AsFd, limit: Duration) -> io::Result<bool> {
-    ready_in(&descriptor, Interest::Writable, limit)
+    wait_ready_timeout(descriptor.as_fd(), Interest::Writable, limit)
 }
 
 /// Returns the bytes in a stream socket's send queue: those that the peer has not acknowledged, and
@@ -124,19 +123,13 @@ pub fn send_queue(socket: impl AsFd) -> io::Result<usize> {
     crate::sys::socket::send_queue(socket.as_fd())
 }
 
-fn ready_in(descriptor: &impl AsFd, interest: Interest, limit: Duration) -> io::Result<bool> {
-    match ready(descriptor, interest, Some(deadline_in(limit))) {
+fn wait_ready_timeout(fd: BorrowedFd<'_>, interest: Interest, limit: Duration) -> io::Result<bool> {
+    match wait_ready(fd, interest, Some(deadline_in(limit))) {
         Ok(()) => Ok(true),
-        Err(error) if is_would_block(&error) => {
+        Err(error) if says_would_block(&error) => {
             count_busy_call();
             Ok(false)
         }
         Err(error) => Err(error),
     }
-}
-
-fn ready(descriptor: &impl AsFd, interest: Interest, limit: Option<u64>) -> io::Result<()> {
-    let fd = descriptor.as_fd().as_raw_fd();
-    // SAFETY: the borrow keeps the descriptor open until this returns; no memory is involved.
-    unsafe { perform(&Op::ready(fd, interest), limit) }.map(|_| ())
 }

@@ -14,7 +14,7 @@ use crate::op::{Net, Op, clamp};
 use crate::pipe::{End, Side};
 use crate::sys;
 use crate::sys::address::SocketAddrBuf;
-use crate::sys::errno;
+use crate::sys::errno::says_would_block;
 use crate::sys::message::Message;
 use crate::sys::socket;
 use crate::task::wait::{perform, perform_now};
@@ -133,7 +133,7 @@ impl Socket {
     unsafe fn perform_now(&self, op: &Op) -> io::Result<usize> {
         // SAFETY: the caller's promise; the borrow of `self` keeps the descriptor open.
         let result = unsafe { perform_now(op) };
-        if result.as_ref().is_err_and(is_would_block) {
+        if result.as_ref().is_err_and(says_would_block) {
             count_busy_call();
         }
         result
@@ -229,7 +229,7 @@ impl Socket {
         loop {
             // SAFETY: `buf` is borrowed for this call.
             match unsafe { self.perform(send, Limit::Write) } {
-                Err(error) if is_would_block(&error) && !self.is_nonblocking() => {}
+                Err(error) if says_would_block(&error) && !self.is_nonblocking() => {}
                 result => return result,
             }
             descriptor::wait_writable(self.as_fd(), limit)?;
@@ -287,9 +287,4 @@ impl AsFd for Socket {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.fd.as_ref().expect("a socket has its descriptor until it is dropped").as_fd()
     }
-}
-
-/// Distinguishes the kernel's "would block" from an error that says that the caller may not wait.
-pub(super) fn is_would_block(error: &io::Error) -> bool {
-    errno::says_would_block(error)
 }

@@ -25,6 +25,7 @@ use std::ffi::c_void;
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
 
+use crate::descriptor::wait_ready;
 use crate::op::{Fs, Net, Op, clamp};
 use crate::sys::address::SocketAddrBuf;
 use crate::sys::clock;
@@ -289,9 +290,7 @@ pub unsafe fn accept4(
     let limit = limit.map(deadline_in);
     let may_block = !port_does(&op) && !descriptor::nonblocking(fd)?;
     if may_block {
-        let ready = Op::ready(listener, Interest::Readable);
-        // SAFETY: the borrow keeps the descriptor open; no memory is involved.
-        unsafe { perform(&ready, limit) }?;
+        wait_ready(fd, Interest::Readable, limit)?;
     }
     let accepted = if may_block && in_tasklet() {
         let listener = descriptor::duplicate(fd)?;
@@ -343,12 +342,10 @@ pub unsafe fn connect(
     match connected.as_ref().map_err(io::Error::raw_os_error) {
         // An earlier call has begun the connection: this call waits for its end.
         Err(Some(raw::UNDER_WAY)) if in_tasklet() && !descriptor::nonblocking(fd)? => {
-            let ready = Op::ready(fd.as_raw_fd(), Interest::Writable);
-            // SAFETY: the borrow keeps the descriptor open; no memory is involved.
-            match unsafe { perform(&ready, limit) } {
+            match wait_ready(fd, Interest::Writable, limit) {
                 Err(error) if errno::says_would_block(&error) => connected,
                 Err(error) => Err(error),
-                Ok(_) => raw::connect_now(fd, &to),
+                Ok(()) => raw::connect_now(fd, &to),
             }
         }
         Err(Some(number)) if number != WOULD_BLOCK => {

@@ -3,7 +3,7 @@
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd};
 
-use crate::descriptor::wait_writable;
+use crate::descriptor::{wait_ready, wait_writable};
 use crate::op::{Net, Op, Outcome};
 use crate::sys::clock;
 use crate::sys::errno;
@@ -99,9 +99,7 @@ impl<A: Fn() -> i32> Transfer<'_, A> {
                     return unsafe { perform(op, limit) };
                 }
                 WaitBy::Readable => {
-                    let op = Op::ready(self.fd.as_raw_fd(), Interest::Readable);
-                    // SAFETY: `self` borrows the descriptor; no memory is involved.
-                    unsafe { perform(&op, limit) }?;
+                    wait_ready(self.fd, Interest::Readable, limit)?;
                     true
                 }
                 WaitBy::Writable => wait_writable(self.fd, limit)?,

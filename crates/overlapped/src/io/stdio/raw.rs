@@ -12,6 +12,7 @@ use std::io::{self, ErrorKind, IoSlice, IoSliceMut, Read, Write};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
+use crate::descriptor::wait_ready;
 use crate::driver;
 use crate::op::{Fs, Op, clamp};
 use crate::sys::errno;
@@ -70,21 +71,20 @@ impl Raw {
         interest: Interest,
         op: impl Fn(RawFd) -> Op,
     ) -> io::Result<usize> {
-        let shared = self.fd;
+        let shared = self.fd();
         if EXITING.load(Relaxed) {
             // SAFETY: the caller's promise.
-            return unsafe { driver::block_on(&op(shared), None) }.result();
+            return unsafe { driver::block_on(&op(shared.as_raw_fd()), None) }.result();
         }
         let Some(Terminal(own)) = self.terminal() else {
             // SAFETY: the caller's promise; for the descriptor, see `fd`.
-            return unsafe { perform(&op(shared), None) };
+            return unsafe { perform(&op(shared.as_raw_fd()), None) };
         };
-        let fd = own.as_ref().map_or(shared, |own| own.as_fd().as_raw_fd());
+        let fd = own.as_ref().map_or(shared, |own| own.as_fd());
         loop {
-            // SAFETY: no memory is involved; the descriptor is ours, or see `fd`.
-            unsafe { perform(&Op::ready(fd, interest), None) }?;
+            wait_ready(fd, interest, None)?;
             // SAFETY: the caller's promise.
-            match unsafe { perform_now(&op(fd)) } {
+            match unsafe { perform_now(&op(fd.as_raw_fd())) } {
                 // Another reader or writer was quicker.
                 Err(error) if error.kind() == ErrorKind::WouldBlock => {}
                 result => return result,

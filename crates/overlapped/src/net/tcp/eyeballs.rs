@@ -20,9 +20,9 @@ use std::io;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 
 use crate::net::addr::{first_of, first_that};
-use crate::net::socket::is_would_block;
 use crate::net::{SocketAddr, ToSocketAddrs};
 use crate::op::{Op, Wait};
+use crate::sys::errno::says_would_block;
 use crate::sys::socket::connecting::Watch;
 use crate::sys::socket::tcp;
 use crate::sys::socket::tcp::Connecting;
@@ -104,7 +104,7 @@ impl Race<'_> {
             let op = Op::Wait(Wait::Connected { sockets: self.under_way.as_fd().as_raw_fd() });
             // SAFETY: `self` keeps the set open until this returns; no memory is involved.
             match unsafe { perform(&op, limit) } {
-                Err(error) if is_would_block(&error) => return Ok(None),
+                Err(error) if says_would_block(&error) => return Ok(None),
                 result => result?,
             };
             let mut failed = false;

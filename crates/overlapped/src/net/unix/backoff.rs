@@ -2,7 +2,7 @@
 
 use std::io;
 
-use crate::net::socket::is_would_block;
+use crate::sys::errno::says_would_block;
 use crate::task::yield_now;
 use crate::time::{Duration, Instant, sleep_until};
 
@@ -23,7 +23,7 @@ pub(super) fn retry<T>(
     let mut pause = Duration::ZERO;
     loop {
         match attempt() {
-            Err(error) if is_would_block(&error) => {
+            Err(error) if says_would_block(&error) => {
                 let now = Instant::now();
                 if end.is_some_and(|end| now >= end) {
                     return Err(error);

@@ -68,8 +68,7 @@ fn by_pool(from: &End<'_>, to: &End<'_>, len: usize) -> io::Result<usize> {
 pub(super) fn wait_for(end: &End<'_>, side: Side) -> Result<(), Failure> {
     let until = end.limit.map(deadline_in);
     let waited = match side {
-        // SAFETY: the descriptor is borrowed until this returns; no memory is involved.
-        Side::Source => unsafe { perform(&ready(end, side), until) }.map(drop),
+        Side::Source => descriptor::wait_ready(end.fd, Interest::Readable, until),
         Side::Sink => wait_for_room(end, until),
     };
     waited.map_err(|error| Failure::of(side, error))
@@ -98,14 +97,11 @@ pub(super) fn wait_for_either(from: &End<'_>, to: &End<'_>) -> Result<bool, Fail
 }
 
 fn is_ready(end: &End<'_>, side: Side) -> bool {
-    // SAFETY: as in `wait_for`.
-    unsafe { perform_now(&ready(end, side)) }.is_ok()
-}
-
-fn ready(end: &End<'_>, side: Side) -> Op {
     let interest = match side {
         Side::Source => Interest::Readable,
         Side::Sink => Interest::Writable,
     };
-    Op::ready(end.fd.as_raw_fd(), interest)
+    let ready = Op::ready(end.fd.as_raw_fd(), interest);
+    // SAFETY: the descriptor is borrowed until this returns; no memory is involved.
+    unsafe { perform_now(&ready) }.is_ok()
 }

@@ -1,4 +1,5 @@
-//! Waits for room to send, on sockets whose state the kernel does not report completely.
+//! Waits for readiness, and for room to send on sockets whose state the kernel does not report
+//! completely.
 //!
 //! A socket of the Unix family can be shut down for writing, by its own side or by the peer (which
 //! shuts down reading). Then a send fails with `EPIPE`, but poll(2) reports the socket as writable
@@ -15,7 +16,7 @@ use std::os::fd::{AsRawFd, BorrowedFd};
 use std::time::Duration;
 
 use crate::op::Op;
-use crate::sys::errno;
+use crate::sys::errno::says_would_block;
 use crate::sys::readiness::Interest;
 use crate::sys::socket;
 use crate::task::port_does;
@@ -25,6 +26,21 @@ use crate::time::deadline_in;
 /// The longest wait for room in a socket of the Unix family before the send is tried again.
 const RECHECK: Duration = Duration::from_millis(100);
 
+/// Waits until `fd` is ready, blocking the calling tasklet only; outside a scheduler, the thread.
+/// Ends at the time `limit` at the latest.
+///
+/// # Errors
+/// `EAGAIN` at the limit; those of [`perform`].
+pub(crate) fn wait_ready(
+    fd: BorrowedFd<'_>,
+    interest: Interest,
+    limit: Option<u64>,
+) -> io::Result<()> {
+    let op = Op::ready(fd.as_raw_fd(), interest);
+    // SAFETY: the borrow keeps the descriptor open until this returns; no memory is involved.
+    unsafe { perform(&op, limit) }.map(drop)
+}
+
 /// Waits until `fd` has room, or until the time `limit`. Tells whether `fd` has room. On a socket
 /// whose shutdown the kernel may not report, it returns false after a while, and the caller tries
 /// its send again.
@@ -32,13 +48,11 @@ const RECHECK: Duration = Duration::from_millis(100);
 /// # Errors
 /// `EAGAIN` at the limit; those of [`perform`].
 pub(crate) fn wait_writable(fd: BorrowedFd<'_>, limit: Option<u64>) -> io::Result<bool> {
-    let op = Op::ready(fd.as_raw_fd(), Interest::Writable);
     let recheck = socket::is_unix(fd).then(|| deadline_in(RECHECK));
     let until = [limit, recheck].into_iter().flatten().min();
-    // SAFETY: the borrow keeps the descriptor open until this returns; no memory is involved.
-    match unsafe { perform(&op, until) } {
-        Err(error) if is_would_block(&error) && until != limit => Ok(false),
-        result => result.map(|_| true),
+    match wait_ready(fd, Interest::Writable, until) {
+        Err(error) if says_would_block(&error) && until != limit => Ok(false),
+        result => result.map(|()| true),
     }
 }
 
@@ -80,14 +94,8 @@ pub(crate) unsafe fn send_on_unix_socket(op: &Op, limit: Option<u64>) -> io::Res
         let until = limit.map_or(recheck, |limit| limit.min(recheck));
         // SAFETY: the caller's promise.
         match unsafe { perform(op, Some(until)) } {
-            Err(error) if is_would_block(&error) && Some(until) != limit => {}
+            Err(error) if says_would_block(&error) && Some(until) != limit => {}
             result => return result,
         }
     }
-}
-
-/// Distinguishes the kernel's "would block" from an error of this library that says that the caller
-/// may not wait, and has no number.
-fn is_would_block(error: &io::Error) -> bool {
-    errno::says_would_block(error)
 }

@@ -88,7 +88,7 @@ pub const ROOMS: &[(&str, &[&str])] = &[
     ("sync", &["task", "sched", "sys", "time"]),
     ("chan", &["task", "sched", "sys", "op", "time"]), // deadlines; never net
     ("pipe", &["task", "sys", "op", "time", "descriptor"]),
-    // The state that all handles to one open file share. The turn at its cursor is a lock of `sync`.
+    // The state that handles to one open file share. The turn at its cursor is a lock of `sync`.
     ("descriptor", &["task", "sys", "op", "time", "sync"]),
     ("time", &["task", "sched", "sys"]),
     (

@@ -68,7 +68,7 @@ impl File {
         progress.end(last)
     }
 
-    /// Makes jobs do the transfer, one after another. Returns the bytes that the last one has moved.
+    /// Makes jobs do the transfer, one after another. Returns the bytes that the last one moved.
     ///
     /// # Safety
     /// As for [`File::transfer`].

@@ -15,7 +15,7 @@ use std::thread;
 
 use overlapped_install::{scope, spawn};
 use support::c::{Attributes, CMutex, Shared};
-use support::{ms, run_in_tasklet, until_waits};
+use support::{LONG, Turns, ms, run_in_tasklet, until_waits};
 
 const NORMAL: c_int = libc::PTHREAD_MUTEX_NORMAL;
 const RECURSIVE: c_int = libc::PTHREAD_MUTEX_RECURSIVE;
@@ -157,16 +157,17 @@ fn a_killed_owner_is_a_dead_one() {
 fn neighbours_run_while_one_waits_and_no_switch_blocks_the_thread() {
     let mutex = Arc::new(CMutex::with_attributes(RECURSIVE, ROBUST));
     let (held, is_held) = mpsc::channel();
-    let theirs = mutex.clone();
+    let (theirs, turns) = (mutex.clone(), Turns::default());
+    let seen = turns.clone();
     let thread = thread::spawn(move || {
         assert_eq!(theirs.lock(), 0);
         held.send(()).unwrap();
-        thread::sleep(ms(60));
+        seen.wait_for(5, LONG);
         assert_eq!(theirs.unlock(), 0);
     });
     run_in_tasklet(|| {
         is_held.recv().unwrap();
-        let ticks = support::ticks(|| assert_eq!((mutex.lock(), mutex.unlock()), (0, 0)));
+        let ticks = turns.count_during(|| assert_eq!((mutex.lock(), mutex.unlock()), (0, 0)));
         assert!(ticks > 3, "{ticks}");
         overlapped::task::no_switch(|| {
             assert_eq!((mutex.lock(), mutex.lock()), (0, 0));

@@ -14,7 +14,7 @@ use std::thread;
 
 use libc::FILE;
 use overlapped_install::spawn;
-use support::{ms, run_in_tasklet, until_waits};
+use support::{LONG, Turns, ms, run_in_tasklet, until_waits};
 
 unsafe extern "C" {
     fn getline(text: *mut *mut c_char, room: *mut usize, stream: *mut FILE) -> isize;
@@ -248,13 +248,14 @@ fn a_stream_that_a_thread_or_a_neighbour_has_locked_blocks_the_tasklet_alone() {
     let (mut ours, stream) = Stream::pair();
     ours.write_all(b"one\ntwo\n").unwrap();
     static HOLDS: AtomicBool = AtomicBool::new(false);
+    let turns = Turns::default();
     thread::scope(|threads| {
         let stream = &stream;
         threads.spawn(|| {
             // SAFETY: a stream, locked and unlocked by this thread.
             unsafe { flockfile(stream.0) };
             HOLDS.store(true, SeqCst);
-            thread::sleep(ms(60));
+            turns.wait_for(5, LONG);
             // SAFETY: as above.
             unsafe { funlockfile(stream.0) };
         });
@@ -262,7 +263,7 @@ fn a_stream_that_a_thread_or_a_neighbour_has_locked_blocks_the_tasklet_alone() {
             thread::yield_now();
         }
         run_in_tasklet(|| {
-            let ticks = support::ticks(|| assert!(stream.getdelim(b'\n').contains("one")));
+            let ticks = turns.count_during(|| assert!(stream.getdelim(b'\n').contains("one")));
             assert!(ticks > 3, "{ticks}");
             // SAFETY: a stream, locked and unlocked by the same tasklet.
             unsafe { flockfile(stream.0) };

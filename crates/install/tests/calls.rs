@@ -114,15 +114,17 @@ fn a_fifo_that_is_full_blocks_its_writer_alone() {
         assert_eq!(unsafe { libc::mkfifo(name.as_ptr(), 0o600) }, 0);
         let theirs = path.clone();
         // This is a thread, which runs although the writer's thread is blocked.
+        let turns = support::Turns::default();
+        let seen = turns.clone();
         let reader = std::thread::spawn(move || {
             let mut fifo = std::fs::File::open(theirs).unwrap();
-            std::thread::sleep(ms(100));
+            seen.wait_for(12, support::LONG);
             let mut all = Vec::new();
             fifo.read_to_end(&mut all).unwrap();
             all
         });
         let mut fifo = std::fs::File::options().write(true).open(&path).unwrap();
-        let ticks = support::ticks(|| {
+        let ticks = turns.count_during(|| {
             let halves = [0, 200_000].map(|at| io::IoSlice::new(&bytes[at..at + 200_000]));
             let done = fifo.write_vectored(&halves).unwrap();
             assert!(done == 400_000, "a blocking pipe takes all: {done}");

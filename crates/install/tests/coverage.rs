@@ -13,12 +13,11 @@ use std::net::{TcpListener, TcpStream, UdpSocket};
 use std::os::fd::{AsRawFd, IntoRawFd};
 use std::os::unix::net::UnixStream;
 use std::sync::atomic::{AtomicBool, AtomicPtr, Ordering::SeqCst};
-use std::sync::{Arc, Barrier, Condvar, Mutex, Once, RwLock, mpsc};
+use std::sync::{Arc, Barrier, Condvar, LazyLock, Mutex, Once, RwLock, mpsc};
 use std::thread;
-use std::time::{Duration, Instant};
 
 use support::c::{CMutex, CSemaphore, Shared};
-use support::{TICKS, ms, run_in_tasklet};
+use support::{Turns, ms, run_in_tasklet};
 
 unsafe extern "C-unwind" {
     fn pthread_once(control: *mut c_int, routine: extern "C-unwind" fn()) -> c_int;
@@ -26,20 +25,18 @@ unsafe extern "C-unwind" {
     fn mtx_unlock(mutex: *mut libc::pthread_mutex_t) -> c_int;
 }
 
+/// The turns of the second tasklet.
+static TURNS: LazyLock<Turns> = LazyLock::new(Turns::default);
+
 /// Waits until the second tasklet has run, or for as long as suffices to find that it does not.
-fn let_tick(before: u32) {
-    const LIMIT: Duration = ms(300);
-    let begin = Instant::now();
-    while TICKS.load(SeqCst) == before && begin.elapsed() < LIMIT {
-        thread::sleep(ms(1));
-    }
+fn let_run() {
+    TURNS.wait_for(1, ms(300));
 }
 
 /// Ends a wait from outside.
 fn soon(f: impl FnOnce() + Send + 'static) {
-    let before = TICKS.load(SeqCst);
     thread::spawn(move || {
-        let_tick(before);
+        let_run();
         f();
     });
 }
@@ -57,9 +54,8 @@ fn held(hold: impl FnOnce(&AtomicBool) + Send + 'static) {
 
 /// Reports that the object is held, and goes on holding it.
 fn go_on(holds: &AtomicBool) {
-    let before = TICKS.load(SeqCst);
     holds.store(true, SeqCst);
-    let_tick(before);
+    let_run();
 }
 
 struct Row {
@@ -401,7 +397,7 @@ fn the_table_in_the_documentation_says_what_each_call_does() {
     let lines = run_in_tasklet(|| {
         let rows = [sockets(), threads(), files(), threads_of_c(), c()];
         let say = |row: Row| {
-            let ticks = support::ticks(row.make);
+            let ticks = TURNS.count_during(row.make);
             let word = match (ticks, row.waits) {
                 (1.., _) => "COOPERATIVE",
                 (0, true) => "STALLS",

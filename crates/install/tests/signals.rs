@@ -13,7 +13,7 @@ use std::thread;
 
 use overlapped_install::spawn;
 use support::c::CSemaphore;
-use support::{ms, path};
+use support::{LONG, Turns, ms, path};
 
 /// Runs one test at a time, since the handlers belong to the process.
 static ONE: Mutex<()> = Mutex::new(());
@@ -653,29 +653,33 @@ fn waits_for_signals_block_the_tasklet_alone() {
     held_off(|| {
         let me = Target::me();
         let both = set(&[libc::SIGUSR1, libc::SIGUSR2]);
-        let sent_in = |signal| {
+        let turns = Turns::default();
+        let send_soon = |signal| {
+            let seen = turns.clone();
             thread::spawn(move || {
-                thread::sleep(ms(60));
+                seen.wait_for(5, LONG);
                 me.send(signal);
             })
         };
         for signal in [libc::SIGUSR1, libc::SIGUSR2] {
-            let ticks = support::ticks(|| {
-                sent_in(signal);
+            let ticks = turns.count_during(|| {
+                send_soon(signal);
                 let mut got = 0;
                 // SAFETY: a set, and a place.
                 assert_eq!(unsafe { libc::sigwait(&both, &mut got) }, 0);
                 assert_eq!(got, signal);
             });
             assert!(ticks > 3, "{ticks}");
-            sent_in(signal);
-            // SAFETY: a set, and a place, where zeros are valid.
-            unsafe {
-                let mut info: libc::siginfo_t = std::mem::zeroed();
-                assert_eq!(libc::sigwaitinfo(&both, &mut info), signal);
-                assert_eq!((info.si_signo, info.si_code), (signal, libc::SI_USER));
-                assert_eq!(info.si_pid(), libc::getpid());
-            }
+            turns.count_during(|| {
+                send_soon(signal);
+                // SAFETY: a set, and a place, for which zeros are valid.
+                unsafe {
+                    let mut info: libc::siginfo_t = std::mem::zeroed();
+                    assert_eq!(libc::sigwaitinfo(&both, &mut info), signal);
+                    assert_eq!((info.si_signo, info.si_code), (signal, libc::SI_USER));
+                    assert_eq!(info.si_pid(), libc::getpid());
+                }
+            });
         }
         let limit = libc::timespec { tv_sec: 0, tv_nsec: 30_000_000 };
         let ticks = support::ticks(|| {
@@ -689,16 +693,18 @@ fn waits_for_signals_block_the_tasklet_alone() {
 }
 
 #[test]
-fn sigsuspend_and_its_like_let_through_what_the_thread_holds_off() {
+fn sigsuspend_and_similar_calls_deliver_signals_that_the_thread_blocks() {
     held_off(|| {
         handles(libc::SIGUSR1, libc::SA_RESTART);
         let me = Target::me();
         let none = set(&[]);
         for name in ["sigsuspend", "ppoll", "sigpause", "__xpg_sigpause", "mask", "signal"] {
             let before = HANDLED.load(SeqCst);
-            let ticks = support::ticks(|| {
+            let turns = Turns::default();
+            let seen = turns.clone();
+            let ticks = turns.count_during(|| {
                 thread::spawn(move || {
-                    thread::sleep(ms(60));
+                    seen.wait_for(5, LONG);
                     me.send(libc::SIGUSR1);
                 });
                 // SAFETY: a set; no descriptors.

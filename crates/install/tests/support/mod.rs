@@ -3,22 +3,20 @@
 
 pub(crate) mod c;
 mod temp;
+mod turns;
 mod waits;
 
-use std::cell::Cell;
 use std::io::{self, Write as _};
 use std::net::SocketAddr;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::process::Command;
-use std::rc::Rc;
-use std::sync::atomic::AtomicU32;
-use std::sync::atomic::Ordering::SeqCst;
 use std::time::{Duration, Instant};
 
 pub(crate) use temp::path;
 pub(crate) use testkit::{
     Rng, again, is_emulated, ms, report, rounds, wait_until, wait_until_with,
 };
+pub(crate) use turns::{LONG, Turns};
 pub(crate) use waits::{
     WAITS, thread_number, until_a_thread_is_in, until_blocked, until_waits, until_waits_for,
 };
@@ -62,25 +60,9 @@ pub(crate) fn overlap(f: impl Fn(usize) + Copy + 'static) {
     });
 }
 
-/// The number of turns that the other tasklets of [`ticks`] have had.
-pub(crate) static TICKS: AtomicU32 = AtomicU32::new(0);
-
 /// Counts how often another tasklet ran while `f` did.
 pub(crate) fn ticks(f: impl FnOnce()) -> u32 {
-    let (count, end) = (Rc::new(Cell::new(0)), Rc::new(Cell::new(false)));
-    let (theirs, ended) = (count.clone(), end.clone());
-    let ticker = overlapped::spawn(move || {
-        while !ended.get() {
-            theirs.set(theirs.get() + 1);
-            TICKS.fetch_add(1, SeqCst);
-            overlapped::time::sleep(ms(1));
-        }
-    });
-    f();
-    let ticks = count.get();
-    end.set(true);
-    ticker.join().unwrap();
-    ticks
+    Turns::default().count_during(f)
 }
 
 pub(crate) fn sleep_program(seconds: &str) -> Command {

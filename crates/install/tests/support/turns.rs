@@ -1,5 +1,5 @@
-//! The turns of a tasklet beside the one under test: it has some exactly if a call does not block the
-//! thread.
+//! The turns of a tasklet beside the one under test. It has some exactly if a call does not block
+//! the thread.
 
 use std::cell::Cell;
 use std::rc::Rc;

@@ -11,7 +11,7 @@ use ureq::http::Uri;
 use ureq::unversioned::resolver::{self as unversioned, DefaultResolver, ResolvedSocketAddrs};
 use ureq::unversioned::transport::NextTimeout;
 
-use crate::within;
+use crate::limit::within;
 
 /// Looks names up on a pool thread. ureq's own resolver blocks the thread, and all its tasklets.
 ///

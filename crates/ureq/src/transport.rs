@@ -10,7 +10,7 @@ use ureq::unversioned::transport::{
 };
 use ureq::{Error, ProxyProtocol};
 
-use crate::within;
+use crate::limit::within;
 
 /// Opens connections, unless a proxy has opened one.
 #[derive(Debug)]

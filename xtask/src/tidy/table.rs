@@ -205,10 +205,6 @@ pub const IN_CIRCLES: &[(&str, usize)] = &[
     ("crates/cli/src/manual.rs", 1),
     ("crates/cli/src/serve/", 2),
     ("crates/cli/src/tour/", 5),
-    ("crates/ureq/src/lib.rs", 1),
-    ("crates/ureq/src/resolver.rs", 1),
-    ("crates/ureq/src/transport.rs", 1),
-    ("crates/wire/src/http/", 5),
 ];
 
 /// The types of operations: the name of each, and its variants that hold a group of others.

@@ -12,14 +12,30 @@ use bytes::Bytes;
 use http::uri::Uri;
 use http::{HeaderName, HeaderValue, Method, Request, StatusCode, Version, header};
 
-use super::framing::{FramingFields, is_host};
+use super::framing::{Framing, FramingFields, is_host};
 use super::refusal::{bad, refusal};
 use super::scan::Found;
-use super::{Limits, Received, body};
+use super::{Limits, body};
 use crate::{Decoded, Malformed};
 
 /// The number of fields for which a small stack frame suffices; most requests have no more.
 const FIELDS_INLINE: usize = 32;
+
+/// A received request, to be answered by [`Http`](super::Http).
+#[derive(Debug)]
+pub struct Received<'a> {
+    pub(super) request: Request<()>,
+    /// The request line as the client wrote it.
+    pub(super) line: &'a [u8],
+    pub(super) framing: Framing,
+}
+
+impl Received<'_> {
+    /// The request: method, target and fields.
+    pub fn request(&self) -> &Request<()> {
+        &self.request
+    }
+}
 
 /// Parses the head at `found` in `input`, and makes the decoder of its body.
 pub(crate) fn parse<'a>(

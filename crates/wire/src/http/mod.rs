@@ -37,6 +37,7 @@ use std::sync::Arc;
 
 use ::http::{HeaderMap, Method, Request, Response, StatusCode, Version, header};
 
+pub use head::Received;
 pub use limits::Limits;
 pub use service::{Answer, ClientIdentity, Content, Service, text};
 
@@ -83,22 +84,6 @@ pub struct Http<S> {
     fields: Option<Arc<HeaderMap>>,
     /// True if the last answered request was a `HEAD`.
     asked_head: bool,
-}
-
-/// A received request, to be answered by [`Http`].
-#[derive(Debug)]
-pub struct Received<'a> {
-    request: Request<()>,
-    /// The request line as the client wrote it.
-    line: &'a [u8],
-    framing: Framing,
-}
-
-impl Received<'_> {
-    /// The request: method, target and fields.
-    pub fn request(&self) -> &Request<()> {
-        &self.request
-    }
 }
 
 impl<S: Service> Http<S> {

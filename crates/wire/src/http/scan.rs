@@ -128,6 +128,11 @@ pub(crate) fn is_token(byte: u8) -> bool {
     TOKEN[usize::from(byte)]
 }
 
+/// Tells whether the byte is allowed in a field's value (RFC 9110, section 5.5).
+pub(crate) fn is_text(byte: u8) -> bool {
+    byte == b'\t' || (byte >= b' ' && byte != 0x7f)
+}
+
 /// Makes a table of letters, digits and `others`.
 pub(crate) const fn table(others: &[u8]) -> [bool; 256] {
     let mut table = [false; 256];

@@ -15,9 +15,9 @@ use http::StatusCode;
 use super::super::Limits;
 use super::super::framing::body_too_large;
 use super::super::refusal::{bad, refusal};
-use super::super::scan::is_token;
+use super::super::scan::{is_text, is_token};
 use super::extension::Extension;
-use super::is_text;
+use super::interim::interim_response;
 use crate::{BodyDecoder, Malformed, Piece};
 
 /// The maximum number of digits of a chunk's size. A longer spelling, with leading zeros, is
@@ -232,6 +232,6 @@ impl BodyDecoder for Chunked {
     }
 
     fn interim_response(&mut self) -> Option<&'static [u8]> {
-        super::interim_response(&mut self.awaits_continue)
+        interim_response(&mut self.awaits_continue)
     }
 }

@@ -1,8 +1,7 @@
 //! The syntax of a chunk's extensions (RFC 9112, section 7.1.1), without the optional spaces, which
 //! the RFC discourages.
 
-use super::super::scan::is_token;
-use super::is_text;
+use super::super::scan::{is_text, is_token};
 
 /// The position of the next byte within an extension.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

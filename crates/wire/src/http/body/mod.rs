@@ -2,10 +2,12 @@
 
 mod chunked;
 mod extension;
+mod interim;
 
 use super::Limits;
 use super::framing::{BodyEnd, Framing};
 use crate::{BodyDecoder, Malformed, Piece};
+use interim::interim_response;
 
 /// Makes the decoder of a request's body; `None` if there is no body.
 pub(crate) fn decoder(framing: &Framing, limits: &Limits) -> Option<Box<dyn BodyDecoder>> {
@@ -15,16 +17,6 @@ pub(crate) fn decoder(framing: &Framing, limits: &Limits) -> Option<Box<dyn Body
         BodyEnd::Length(left) => Some(Box::new(Counted { left, awaits_continue })),
         BodyEnd::Chunked => Some(Box::new(chunked::Chunked::new(limits, awaits_continue))),
     }
-}
-
-/// Returns `100 Continue` the first time, if the client waits for it.
-fn interim_response(is_open: &mut bool) -> Option<&'static [u8]> {
-    std::mem::take(is_open).then_some(b"HTTP/1.1 100 Continue\r\n\r\n")
-}
-
-/// Tells whether the byte is allowed in a field's value (RFC 9110, section 5.5).
-pub(crate) fn is_text(byte: u8) -> bool {
-    byte == b'\t' || (byte >= b' ' && byte != 0x7f)
 }
 
 /// A body with a known length.

@@ -23,7 +23,7 @@ use std::ffi::OsStr;
 use std::io::{self, IsTerminal};
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand, ValueEnum};
+use clap::{CommandFactory, Parser, Subcommand, ValueEnum};
 use overlapped::port::PortChoice;
 use tracing_subscriber::EnvFilter;
 
@@ -111,8 +111,10 @@ fn main() -> ExitCode {
         Some(Command::Zen(zen)) => zen::main(port, &zen),
         Some(Command::Doctor(doctor)) => doctor::main(port, &doctor),
         Some(Command::Tour(tour)) => tour::main(port, &tour),
-        Some(Command::Completions(completions)) => manual::completions(&completions),
-        Some(Command::Man(man)) => manual::man(&man),
+        Some(Command::Completions(completions)) => {
+            manual::completions(&completions, Arguments::command())
+        }
+        Some(Command::Man(man)) => manual::man(&man, Arguments::command()),
         None => tour::main(port, &tour::Arguments::default()),
     };
     signals::finish_dumps();

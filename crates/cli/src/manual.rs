@@ -4,7 +4,7 @@
 use std::process::ExitCode;
 
 use anyhow::bail;
-use clap::{Command, CommandFactory};
+use clap::Command;
 use clap_complete::Shell;
 
 use crate::stdout::print;
@@ -32,16 +32,19 @@ pub(crate) struct Man {
     command: Vec<String>,
 }
 
-pub(crate) fn completions(arguments: &Completions) -> anyhow::Result<ExitCode> {
+/// Prints the completions of `program`.
+pub(crate) fn completions(
+    arguments: &Completions,
+    mut program: Command,
+) -> anyhow::Result<ExitCode> {
     let mut script = Vec::new();
-    let mut command = crate::Arguments::command();
-    clap_complete::generate(arguments.shell, &mut command, "overlapped", &mut script);
+    clap_complete::generate(arguments.shell, &mut program, "overlapped", &mut script);
     print(String::from_utf8_lossy(&script))?;
     Ok(ExitCode::SUCCESS)
 }
 
-pub(crate) fn man(arguments: &Man) -> anyhow::Result<ExitCode> {
-    let mut program = crate::Arguments::command();
+/// Prints the manual page of `program`, or of one of its commands.
+pub(crate) fn man(arguments: &Man, mut program: Command) -> anyhow::Result<ExitCode> {
     program.build();
     let mut command = &program;
     for name in &arguments.command {

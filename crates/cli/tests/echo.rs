@@ -8,9 +8,11 @@ use std::process::Command;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
+use testkit::{eventually, report, rounds, within};
+
 use common::{
     Server, Signal, finish_python, has_client, on_each_port, python, read_some, round_trip,
-    start_python, try_round_trip, within,
+    start_python, try_round_trip,
 };
 
 fn target(server: &Server, more: &[String]) -> Vec<String> {
@@ -20,7 +22,7 @@ fn target(server: &Server, more: &[String]) -> Vec<String> {
 }
 
 #[test]
-fn the_first_line_says_where_it_listens_and_on_which_port() {
+fn the_first_line_names_the_address_and_the_port() {
     on_each_port(|port| {
         let server = Server::start(port, &[]);
         let expected = format!("listening on {} (port {port})\n", server.addr);
@@ -33,7 +35,7 @@ fn the_first_line_says_where_it_listens_and_on_which_port() {
 fn c1_many_megabytes_come_back_with_the_same_sha256() {
     on_each_port(|port| {
         let server = Server::start(port, &[]);
-        let megabytes: u64 = if common::torture() { 1024 } else { 64 };
+        let megabytes = rounds(64, 1024) as u64;
         let begin = Instant::now();
         let Some(message) = python("bulk.py", &target(&server, &[megabytes.to_string()])) else {
             return;
@@ -47,13 +49,13 @@ fn c1_many_megabytes_come_back_with_the_same_sha256() {
         let stopped = server.stop(Signal::TERM);
         assert_eq!(stopped.count("bytes        in"), megabytes << 20);
         assert_eq!(stopped.count("out"), megabytes << 20);
-        println!("RELIABILITY C1 1 python3: {megabytes} MiB there and back in {seconds:.2} s");
+        report("C1", 1, &format!("python3: {megabytes} MiB there and back in {seconds:.2} s"));
     });
 }
 
 /// The shell's own pipes feed the client, so that its half-close ends the transfer.
 fn through_a_pipe(server: &Server, client: &str) {
-    let megabytes = if common::torture() { 1024 } else { 16 };
+    let megabytes = rounds(16, 1024);
     let (host, port) = (server.addr.ip(), server.addr.port());
     let client = client.replace("HOST", &host.to_string()).replace("PORT", &port.to_string());
     let script = format!(
@@ -67,7 +69,8 @@ fn through_a_pipe(server: &Server, client: &str) {
         panic!("{client} gave {sums:?}, {}", String::from_utf8_lossy(&output.stderr))
     };
     assert_eq!(sent, received, "{client}");
-    println!("RELIABILITY C1 1 {}: {megabytes} MiB", client.split(' ').next().unwrap_or_default());
+    let program = client.split(' ').next().unwrap_or_default();
+    report("C1", 1, &format!("{program}: {megabytes} MiB"));
 }
 
 #[test]
@@ -95,8 +98,7 @@ fn c2_a_thousand_clients_half_of_them_killed_in_mid_transfer_leave_nothing_behin
             return;
         };
         assert_eq!(message, "answered 1000\n500 500\n");
-        let after = server.settle(before);
-        assert_eq!(after, before, "descriptors are left open");
+        server.wait_for_descriptors(before);
         round_trip(&mut server.connect(), b"still alive");
         let stopped = server.stop(Signal::TERM);
         assert!(stopped.status.success(), "{stopped:?}");
@@ -104,7 +106,7 @@ fn c2_a_thousand_clients_half_of_them_killed_in_mid_transfer_leave_nothing_behin
         assert!(stopped.count("peak") >= 1000, "{stopped:?}");
         assert_eq!(stopped.count("left"), 0);
         assert_eq!(stopped.count("refusal"), 0);
-        println!("RELIABILITY C2 1000 clients, 500 killed; no descriptor open, no tasklet left");
+        report("C2", 1000, "clients, 500 killed; no descriptor open, no tasklet left");
     });
 }
 
@@ -122,17 +124,14 @@ fn p8_without_free_descriptors_the_acceptor_idles_and_goes_on_when_there_are_som
         BufReader::new(clients.stdout.as_mut().unwrap()).read_line(&mut message).unwrap();
         assert_eq!(message, "held 1000\n");
         let begin = Instant::now();
-        while server.descriptors() < LIMIT - 2 {
-            let (full, limit) = (server.descriptors(), within(Duration::from_secs(3)));
-            assert!(begin.elapsed() < limit, "void: only {full} descriptors are in use");
-            sleep(Duration::from_millis(5));
-        }
-        sleep(Duration::from_millis(300));
-        let held = Duration::from_secs(if common::torture() { 5 } else { 2 });
+        eventually("its descriptors are in use", || server.descriptors() >= LIMIT - 2);
+        // The log has the first pause once the acceptor has found no descriptor free.
+        server.wait_for_stderr(|message| message.contains("cannot accept"));
+        let held = Duration::from_secs(rounds(2, 5) as u64);
         let (then, before) = (Instant::now(), server.cpu());
         sleep(held);
         let load = (server.cpu() - before).as_secs_f64() / then.elapsed().as_secs_f64() * 100.0;
-        assert!(load < 10.0, "{load:.1} % CPU while starved");
+        assert!(load < 10.0, "{load:.1} % CPU without descriptors");
         // The last client waits behind the others. All of them are served.
         let mut late = server.connect();
         late.write_all(b"late").unwrap();
@@ -150,37 +149,37 @@ fn p8_without_free_descriptors_the_acceptor_idles_and_goes_on_when_there_are_som
         let complaints = stopped.stderr.matches("cannot accept").count() as u64;
         let most = begin.elapsed().as_secs() + 3;
         assert!((1..=most).contains(&complaints), "{complaints} in the log");
-        println!(
-            "RELIABILITY P8 1001 {port}: {load:.1} % CPU while starved for {} s, accepting again \
-             after {} ms",
-            held.as_secs(),
-            again.as_millis()
+        let (seconds, again) = (held.as_secs(), again.as_millis());
+        let figure = format!(
+            "{port}: {load:.1} % CPU for {seconds} s without descriptors, accepting again after \
+             {again} ms"
         );
+        report("P8", 1001, &figure);
     });
 }
 
 #[test]
-fn at_the_most_connections_further_clients_wait_and_none_is_lost() {
+fn beyond_the_limit_of_connections_clients_wait_and_none_is_lost() {
     on_each_port(|port| {
         let server = Server::start(port, &["--max-connections", "4"]);
-        let mut seated: Vec<TcpStream> = (0..4).map(|_| server.connect()).collect();
-        for stream in &mut seated {
-            round_trip(stream, b"seated");
+        let mut served: Vec<TcpStream> = (0..4).map(|_| server.connect()).collect();
+        for stream in &mut served {
+            round_trip(stream, b"served");
         }
         let mut waiting: Vec<TcpStream> = (0..8).map(|_| server.connect()).collect();
         for stream in &mut waiting {
             stream.write_all(b"waiting").unwrap();
             stream.set_read_timeout(Some(Duration::from_millis(30))).unwrap();
-            read_some(stream, &mut [0; 7]).expect_err("nobody has a seat for it");
+            read_some(stream, &mut [0; 7]).expect_err("it is not accepted yet");
             stream.set_read_timeout(Some(within(Duration::from_secs(5)))).unwrap();
         }
         // Each client that leaves makes room for the next.
         for mut stream in waiting {
-            drop(seated.remove(0));
+            drop(served.remove(0));
             let mut answer = [0; 7];
             stream.read_exact(&mut answer).unwrap();
             assert_eq!(&answer, b"waiting");
-            seated.push(stream);
+            served.push(stream);
         }
         let stopped = server.stop(Signal::TERM);
         assert_eq!(stopped.count("accepted"), 12);
@@ -229,13 +228,13 @@ fn one_of_two_is_closed(port: &str, limit: Duration) -> bool {
 #[test]
 fn a_client_that_does_not_read_is_closed_as_too_slow() {
     on_each_port(|port| {
-        let server = Server::start(port, &["--rate", "100000000", "--slack", "300ms"]);
+        let server = Server::start(port, &["--rate", "100000000", "--allowance", "300ms"]);
         let before = server.descriptors_at_rest();
         let mut stream = server.connect();
         stream.set_write_timeout(Some(within(Duration::from_secs(3)))).unwrap();
         // Writes until both ends' buffers are full and the server has given up.
         while stream.write_all(&[7; 1 << 16]).is_ok() {}
-        assert_eq!(server.settle(before), before);
+        server.wait_for_descriptors(before);
         assert_eq!(server.stop(Signal::TERM).count("slowness"), 1);
     });
 }

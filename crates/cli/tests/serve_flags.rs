@@ -43,7 +43,7 @@ fn folder() -> tempfile::TempDir {
 }
 
 #[test]
-fn a_flag_that_does_nothing_without_another_one_is_refused_with_both_names() {
+fn a_flag_without_effect_is_refused_with_the_missing_flag() {
     let folder = folder();
     let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
     let (site, scripts, cert, key) = (path("site"), path("scripts"), path("a.pem"), path("a.key"));
@@ -55,7 +55,7 @@ fn a_flag_that_does_nothing_without_another_one_is_refused_with_both_names() {
     refused(&[&usual[..], &trust].concat(), &["--trust-forwarded", "--listen unix:"]);
     for (more, says) in [
         (&["--log-format", "json"][..], &["--access-log"][..]),
-        (&["--rate", "0", "--slack", "5s"], &["--slack", "--rate"]),
+        (&["--rate", "0", "--allowance", "5s"], &["--allowance", "--rate"]),
         (
             &["--cgi", &scripts, "--cgi-timeout", "5s", "--cgi-header-timeout", "10s"],
             &["--cgi-header-timeout", "--cgi-timeout"],
@@ -76,7 +76,7 @@ fn a_flag_that_does_nothing_without_another_one_is_refused_with_both_names() {
 }
 
 #[test]
-fn clients_of_a_unix_socket_that_count_as_one_are_noted() {
+fn a_unix_socket_on_which_clients_count_as_one_is_noted() {
     let folder = folder();
     let (site, socket) = (folder.path().join("site"), folder.path().join("socket"));
     let socket = format!("unix:{}", socket.display());
@@ -94,15 +94,15 @@ fn clients_of_a_unix_socket_that_count_as_one_are_noted() {
 }
 
 #[test]
-fn a_key_that_does_nothing_without_another_one_is_refused_with_its_place() {
+fn a_key_without_effect_is_refused_with_its_location() {
     let folder = folder();
     let server = "[[server]]\nprotocol = 'http'\nlisten = ['127.0.0.1:0']\n";
     let site = "[server.http]\nfolder = 'site'\n";
     for (described, says) in [
         (format!("log-format = 'json'\n{server}{site}"), ["line 1, column 14", "access-log"]),
         (
-            format!("{server}{site}[server.limits]\nrate = 0\nslack = '5s'\n"),
-            ["line 8, column 9", "rate"],
+            format!("{server}{site}[server.limits]\nrate = 0\nallowance = '5s'\n"),
+            ["line 8, column 13", "rate"],
         ),
         (format!("{server}{site}cgi-prefix = '/x/'\n"), ["line 6, column 14", "cgi = "]),
         (format!("{server}{site}cgi-authorization = true\n"), ["line 6, column 21", "cgi = "]),
@@ -122,7 +122,7 @@ fn a_key_that_does_nothing_without_another_one_is_refused_with_its_place() {
 }
 
 #[test]
-fn a_number_of_zero_is_refused_with_what_to_do_instead() {
+fn a_limit_of_zero_is_refused_with_the_alternative() {
     for flag in
         ["--request-rate", "--cgi-scripts", "--threads", "--max-connections", "--per-address"]
     {

@@ -10,7 +10,6 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use rustix::fs::{AtFlags, Stat, statat};
 
-use super::Copying;
 use super::folder::{Entry, Folder};
 use super::identity::{self, Identity};
 
@@ -53,18 +52,23 @@ pub(super) enum Claimed {
 /// file.
 #[derive(Debug)]
 pub(super) struct Claim {
-    copying: Arc<Copying>,
+    links: Arc<Links>,
     source: Identity,
 }
 
 impl Links {
-    pub(super) fn claim(folder: &Arc<Folder>, entry: &Entry, stat: &Stat) -> Claimed {
-        let copying = folder.copying();
-        if !copying.options.archive || stat.st_nlink < 2 {
+    /// Claims a file for one of its names.
+    pub(super) fn claim(
+        self: &Arc<Links>,
+        folder: &Arc<Folder>,
+        entry: &Entry,
+        stat: &Stat,
+    ) -> Claimed {
+        if !folder.copying().options.archive || stat.st_nlink < 2 {
             return Claimed::Alone;
         }
         let source = identity::from_stat(stat);
-        let mut known = lock(&copying.links.known);
+        let mut known = lock(&self.known);
         match known.get_mut(&source) {
             Some(State::Copied(copied_name)) => Claimed::Copied(copied_name.clone()),
             Some(State::Claimed(waiting)) => {
@@ -73,7 +77,7 @@ impl Links {
             }
             None => {
                 known.insert(source, State::Claimed(Vec::new()));
-                Claimed::First(Claim { copying: Arc::clone(copying), source })
+                Claimed::First(Claim { links: Arc::clone(self), source })
             }
         }
     }
@@ -108,8 +112,7 @@ impl Claim {
     }
 
     fn release(&self, copied_name: Option<CopiedName>) {
-        let links = &self.copying.links;
-        let mut known = lock(&links.known);
+        let mut known = lock(&self.links.known);
         // Called by the drop after `done`.
         if !matches!(known.get(&self.source), Some(State::Claimed(_))) {
             return;
@@ -120,7 +123,7 @@ impl Claim {
         };
         drop(known);
         if let Some(State::Claimed(waiting)) = before {
-            lock(&links.released).extend(waiting);
+            lock(&self.links.released).extend(waiting);
         }
     }
 }

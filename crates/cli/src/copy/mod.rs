@@ -11,6 +11,7 @@
 //!
 //! | file | contents |
 //! |---|---|
+//! | `shared` | the state of a run that tasklets and pool threads share |
 //! | `plan` | the sources and the names of their copies, by the rules of cp |
 //! | `work` | the queue of work, and its workers |
 //! | `folder/` | a folder and its copy, both open; finished folders |
@@ -27,6 +28,7 @@ mod links;
 mod plan;
 mod problem;
 mod report;
+mod shared;
 mod work;
 
 use std::num::NonZeroUsize;
@@ -34,7 +36,6 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 use anyhow::Context;
 use clap::ArgAction;
@@ -44,13 +45,10 @@ use overlapped::{Builder, Config, JoinError, scope, spawn};
 
 use crate::display::count_irregular;
 use crate::signals::{self, StopSignals};
-use counters::Counters;
-use file::UnnamedFiles;
-use folder::Root;
-use folder::finished::FinishedFolders;
+use folder::root::Root;
 use identity::Identities;
 use links::Links;
-use plan::Item;
+use shared::{Copying, Options};
 use work::Queue;
 
 /// The time for which a running job may finish after a signal: a few small files, or one fsync.
@@ -140,63 +138,17 @@ pub(crate) struct Arguments {
     no_dereference: u8,
 }
 
-/// Options of a run.
-#[derive(Debug)]
-struct Options {
-    force: bool,
-    no_clobber: bool,
-    verify: bool,
-    sync: bool,
-    archive: bool,
-    one_file_system: bool,
-    /// Also set by `archive`.
-    preserve: bool,
-}
-
-/// The state of a run that tasklets and pool threads share.
-#[derive(Debug)]
-struct Copying {
-    options: Options,
-    root: Root,
-    counters: Counters,
-    unnamed: UnnamedFiles,
-    identities: Identities,
-    links: Links,
-    finished: FinishedFolders,
-    stopped: AtomicBool,
-    /// The source whose copy gets the name DST, and whose contents must be named once DST exists.
-    renamed: Option<PathBuf>,
-}
-
-impl Copying {
-    fn new(arguments: &Arguments, items: &[Item], root: Root) -> Copying {
-        let Arguments { force, no_clobber, verify, sync, archive, .. } = *arguments;
-        let (preserve, one_file_system) =
-            (arguments.preserve || archive, arguments.one_file_system);
-        Copying {
-            options: Options {
-                force,
-                no_clobber,
-                verify,
-                sync,
-                archive,
-                one_file_system,
-                preserve,
-            },
-            root,
-            counters: Counters::default(),
-            unnamed: UnnamedFiles::default(),
-            identities: Identities::new(items),
-            links: Links::default(),
-            finished: FinishedFolders::default(),
-            stopped: AtomicBool::new(false),
-            renamed: report::renamed(items, &arguments.target),
+impl Arguments {
+    fn options(&self) -> Options {
+        Options {
+            force: self.force,
+            no_clobber: self.no_clobber,
+            verify: self.verify,
+            sync: self.sync,
+            archive: self.archive,
+            one_file_system: self.one_file_system,
+            preserve: self.preserve || self.archive,
         }
-    }
-
-    /// Tells whether jobs must not begin another file.
-    fn is_stopped(&self) -> bool {
-        self.stopped.load(Relaxed)
     }
 }
 
@@ -208,18 +160,22 @@ pub(crate) fn main(port: PortChoice, arguments: &Arguments) -> anyhow::Result<Ex
         tracing::info!("cannot raise the limit on open files: {error}");
     }
     let jobs = arguments.jobs.map_or_else(default_jobs, NonZeroUsize::get);
-    let copying = Arc::new(Copying::new(arguments, &items, root));
+    let renamed = report::renamed(&items, &arguments.target);
+    let identities = Identities::new(&items);
+    let copying = Arc::new(Copying::new(arguments.options(), root, identities, renamed));
+    let links = Arc::<Links>::default();
     let signals = StopSignals::register().context("cannot handle Ctrl-C and SIGTERM")?;
     let begin = Instant::now();
     let total = report::total(&items);
-    let queue = Queue::new(Arc::clone(&copying), items);
+    let queue = Queue::new(Arc::clone(&copying), Arc::clone(&links), items);
     let copy = || until_stopped(&copying, Rc::new(queue), jobs, total, signals);
     let stopped = Config::new().port(port).grace(GRACE).run_until(copy)??;
     if let Err(problem) = copying.root.check() {
         copying.counters.fail(copying.root.path().to_owned(), problem);
     }
-    if stopped.is_none() {
-        for (folder, entry) in copying.links.left_out() {
+    // Dropped before the report, so that the folders of a stopped run are finished, too.
+    for (folder, entry) in links.left_out() {
+        if stopped.is_none() {
             let problem = problem::Problem::Lost("was left out: a bug in this program".into());
             copying.counters.fail(folder.path_of(&entry.name), problem);
         }
@@ -250,7 +206,7 @@ fn until_stopped(
         let copying = Arc::clone(copying);
         move || {
             let signal = signals.wait();
-            copying.stopped.store(true, Relaxed);
+            copying.stop();
             stop.kill();
             // From here on a second signal ends the process; see signals/.
             signal

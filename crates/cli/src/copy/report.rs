@@ -10,9 +10,9 @@ use indicatif::{HumanBytes, HumanCount, ProgressBar, ProgressStyle};
 use overlapped::time::{Duration, interval};
 use overlapped::{Builder, Tasklet};
 
-use super::Copying;
 use super::counters::{Counters, Failure, LostAttribute};
 use super::plan::Item;
+use super::shared::Copying;
 use crate::display::{Escaped, count, count_irregular, plain};
 use crate::resume_command;
 use crate::stdout::print;

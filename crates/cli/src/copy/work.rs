@@ -22,12 +22,15 @@ use overlapped::io::{Side, TransferError, transfer_up_to};
 use overlapped::task::{shield, unblock};
 use rustix::fs::{FileType, SeekFrom, seek};
 
-use super::Copying;
+use super::file::copied::Copied;
 use super::file::data::{self, BUFFER, DataRange, Extent};
-use super::file::{self, Copied, OpenCopy};
+use super::file::regular::{self, OpenCopy};
+use super::file::special;
 use super::folder::{Entry, Folder};
+use super::links::Links;
 use super::plan::Item;
 use super::problem::{Problem, Step};
+use super::shared::Copying;
 
 /// Small files that one job copies: enough to make its way to a thread and back cheap, few enough
 /// to give all threads some.
@@ -56,6 +59,7 @@ impl Work {
 #[derive(Debug)]
 pub(super) struct Queue {
     copying: Arc<Copying>,
+    links: Arc<Links>,
     work: RefCell<Vec<Work>>,
     /// The number of workers that may yet add work.
     busy: Cell<usize>,
@@ -63,9 +67,9 @@ pub(super) struct Queue {
 }
 
 impl Queue {
-    pub(super) fn new(copying: Arc<Copying>, items: Vec<Item>) -> Queue {
-        let work = items.into_iter().rev().map(Work::Item).collect();
-        Queue { copying, work: RefCell::new(work), busy: Cell::new(0), added: Channel::new() }
+    pub(super) fn new(copying: Arc<Copying>, links: Arc<Links>, items: Vec<Item>) -> Queue {
+        let work = RefCell::new(items.into_iter().rev().map(Work::Item).collect());
+        Queue { copying, links, work, busy: Cell::new(0), added: Channel::new() }
     }
 
     /// Runs a worker until no work is left.
@@ -74,11 +78,11 @@ impl Queue {
             let more = match work {
                 Work::Large(folder, entry) => {
                     self.copy_large(&folder, &entry);
-                    released(&self.copying).collect()
+                    released(&self.links).collect()
                 }
                 work => {
-                    let copying = Arc::clone(&self.copying);
-                    run_in_pool(move || run(work, &copying)).unwrap_or_else(|problem| {
+                    let (copying, links) = (Arc::clone(&self.copying), Arc::clone(&self.links));
+                    run_in_pool(move || run(work, &copying, &links)).unwrap_or_else(|problem| {
                         self.copying.counters.fail("a worker".into(), problem);
                         Vec::new()
                     })
@@ -91,7 +95,10 @@ impl Queue {
     /// Checks again that the copies of all folders still have their names.
     pub(super) fn check_folders(&self) {
         let copying = Arc::clone(&self.copying);
-        let checked = run_in_pool(move || copying.finished.check(&copying));
+        let checked = run_in_pool(move || {
+            let Copying { finished, root, counters, stopped, .. } = &*copying;
+            finished.check(root, counters, stopped);
+        });
         if let Err(problem) = checked {
             self.copying.counters.fail("a check of the folders".into(), problem);
         }
@@ -133,8 +140,9 @@ impl Queue {
 
     fn try_copy_large(&self, folder: &Arc<Folder>, entry: &Entry) -> Result<Copied, Problem> {
         let open_copy = {
-            let (folder, entry) = (Arc::clone(folder), entry.clone());
-            run_in_pool(move || file::begin(&folder, &entry, u64::MAX))??
+            let (links, folder) = (Arc::clone(&self.links), Arc::clone(folder));
+            let entry = entry.clone();
+            run_in_pool(move || regular::begin(&links, &folder, &entry, u64::MAX))??
         };
         let open_copy = match open_copy {
             Ok(open_copy) => open_copy,
@@ -211,7 +219,7 @@ fn run_in_pool<T: Send + 'static>(job: impl FnOnce() -> T + Send + 'static) -> R
 }
 
 /// Runs a job, and returns the further work.
-fn run(work: Work, copying: &Arc<Copying>) -> Vec<Work> {
+fn run(work: Work, copying: &Arc<Copying>, links: &Arc<Links>) -> Vec<Work> {
     let mut more = Vec::new();
     match work {
         Work::Item(item) => match Folder::around(&item, copying) {
@@ -228,24 +236,24 @@ fn run(work: Work, copying: &Arc<Copying>) -> Vec<Work> {
             }
             Err(problem) => copying.counters.fail(parent.path_of(&entry.name), problem),
         },
-        Work::Files(folder, entries) => copy_files(&folder, &entries, &mut more),
+        Work::Files(folder, entries) => copy_files(links, &folder, &entries, &mut more),
         Work::Large(..) => unreachable!("workers copy large files themselves"),
     }
-    more.extend(released(copying));
+    more.extend(released(links));
     // The switch to this thread is paid for, so it also copies the last bundle of files.
     if let Some(Work::Files(..)) = more.last()
         && let Some(Work::Files(folder, entries)) = more.pop()
     {
-        copy_files(&folder, &entries, &mut more);
+        copy_files(links, &folder, &entries, &mut more);
         // Names that waited for one of these: no other worker may come back for them.
-        more.extend(released(copying));
+        more.extend(released(links));
     }
     more
 }
 
 /// Makes work of the names that waited for a file whose copy is complete.
-fn released(copying: &Copying) -> impl Iterator<Item = Work> {
-    copying.links.released().into_iter().map(Work::file)
+fn released(links: &Links) -> impl Iterator<Item = Work> {
+    links.released().into_iter().map(Work::file)
 }
 
 /// Makes work of a folder's entries, files on top of the stack.
@@ -273,7 +281,7 @@ fn sort(folder: &Arc<Folder>, entries: Vec<Entry>, more: &mut Vec<Work>) {
     more.append(&mut bundles);
 }
 
-fn copy_files(folder: &Arc<Folder>, entries: &[Entry], more: &mut Vec<Work>) {
+fn copy_files(links: &Arc<Links>, folder: &Arc<Folder>, entries: &[Entry], more: &mut Vec<Work>) {
     let copying = folder.copying();
     let mut buffer = vec![0; BUFFER];
     for entry in entries {
@@ -281,8 +289,8 @@ fn copy_files(folder: &Arc<Folder>, entries: &[Entry], more: &mut Vec<Work>) {
             return;
         }
         let copied = match entry.kind {
-            FileType::RegularFile => file::copy(folder, entry, &mut buffer),
-            _ => file::special::copy(folder, entry),
+            FileType::RegularFile => regular::copy(links, folder, entry, &mut buffer),
+            _ => special::copy(links, folder, entry),
         };
         match copied {
             Ok(Copied::Large) => more.push(Work::Large(Arc::clone(folder), entry.clone())),

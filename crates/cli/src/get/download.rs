@@ -162,7 +162,7 @@ impl<'a> Download<'a> {
         }
     }
 
-    /// The number of bytes after which the next attempt continues.
+    /// Returns the number of bytes after which the next attempt continues.
     fn kept_bytes(&self) -> u64 {
         self.part.known().map_or(0, |(length, _)| length)
     }

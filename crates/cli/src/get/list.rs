@@ -40,7 +40,7 @@ impl Entry {
         })
     }
 
-    /// The location of the entry, for messages.
+    /// Returns the location of the entry, for messages.
     pub(super) fn location(&self) -> String {
         self.line.map_or_else(String::new, |line| format!(" in line {line} of the list"))
     }

@@ -58,7 +58,8 @@ pub(crate) fn main(port: PortChoice, arguments: &Arguments) -> anyhow::Result<Ex
     run.report(stopped)
 }
 
-/// The number of simultaneous downloads: as requested, or fewer if the limit on open files is low.
+/// Returns the number of simultaneous downloads: as requested, or fewer if the limit on open files
+/// is low.
 fn jobs(arguments: &Arguments, downloads: usize) -> usize {
     /// Descriptors of the process itself.
     const OWN: u64 = 16;
@@ -75,9 +76,9 @@ fn jobs(arguments: &Arguments, downloads: usize) -> usize {
     let most = (limit.saturating_sub(OWN) / OF_DOWNLOAD).max(1);
     match usize::try_from(most) {
         Ok(most) if most < jobs => {
-            let most_said = count(most as u64, "download");
+            let most_text = count(most as u64, "download");
             tracing::warn!(
-                "only {most_said} at a time: the limit on open files is {limit} (`ulimit -n`)"
+                "only {most_text} at a time: the limit on open files is {limit} (`ulimit -n`)"
             );
             most
         }

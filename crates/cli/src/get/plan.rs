@@ -13,8 +13,9 @@ use rustix::io::Errno;
 
 use super::arguments::Arguments;
 use super::client::url::{self, Url};
+use super::file::key::Key;
 use super::file::name::{self, Names};
-use super::file::record::{Key, Records};
+use super::file::record::Records;
 use super::file::sink::Target;
 use super::list::{self, Entry};
 use super::shared::Item;

@@ -20,7 +20,7 @@ impl RateLimiter {
         RateLimiter { rate: bytes_per_second, due: Cell::new(Instant::now()) }
     }
 
-    /// The most bytes to read at once.
+    /// Returns the most bytes to read at once.
     pub(super) fn piece(&self) -> usize {
         let piece = self.rate.map_or(u64::MAX, |rate| (rate / PIECES).max(1));
         usize::try_from(piece).unwrap_or(usize::MAX)

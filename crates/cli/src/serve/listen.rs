@@ -29,14 +29,14 @@ impl PreparedServer {
         self.plan.name
     }
 
-    /// The certificates, each with its location in the configuration.
+    /// Returns the certificates, each with its location in the configuration.
     pub(super) fn certificates(&self) -> impl Iterator<Item = (String, (&PathBuf, &PathBuf))> {
         let Listening { tls_cert, tls_key, .. } = &self.plan.listening;
         let pairs = tls_cert.iter().zip(tls_key).enumerate();
         pairs.map(|(at, pair)| (self.plan.source.location("tls", Some(at)), pair))
     }
 
-    /// The location in the configuration of the address with index `at`.
+    /// Returns the location in the configuration of the address with index `at`.
     pub(super) fn address_location(&self, at: usize) -> String {
         self.plan.source.location("listen", Some(at))
     }
@@ -123,7 +123,7 @@ impl BoundAddresses {
         Ok(address)
     }
 
-    /// The location of an address that overlaps `on`.
+    /// Finds the location of an address that overlaps `on`.
     fn owner(&self, on: &str, result: &std::io::Result<Option<Address>>) -> Option<&String> {
         use std::net::ToSocketAddrs;
         let requested: Vec<Address> = match (result, on.strip_prefix("unix:")) {

@@ -106,31 +106,31 @@ enum Protocol {
     /// Sends every byte back to its sender (RFC 862)
     ///
     /// Listens on 127.0.0.1:7007. Try it:  overlapped serve echo &   then   nc 127.0.0.1 7007
-    Echo(Simple),
+    Echo(Common),
     /// Sends each piece back in brackets: hello is answered with `[hello]`
     ///
     /// A piece is the result of one read of the socket, so the brackets show how the bytes arrived.
     /// Listens on 127.0.0.1:7008. Try it:  printf hello | nc -N 127.0.0.1 7008
-    Bracket(Simple),
+    Bracket(Common),
     /// Answers messages that are preceded by their length
     ///
     /// A message is a length in decimal digits, a line feed, and as many bytes, which are sent
     /// back. Listens on 127.0.0.1:7009. Try it:  printf '5\nhello' | nc -N 127.0.0.1 7009
-    Length(Simple),
+    Length(Common),
     /// Answers each line with itself
     ///
     /// Listens on 127.0.0.1:7010. Try it:  echo hello | nc -N 127.0.0.1 7010
-    Line(Simple),
+    Line(Common),
     /// Plays the Zen game: What is better than what?
     ///
     /// Listens on 127.0.0.1:1060. Try it:  overlapped serve zen &   then   overlapped zen localhost
-    Zen(Simple),
+    Zen(Common),
     Http(Box<Http>),
 }
 
-/// A server of a small protocol.
+/// Options that every server has.
 #[derive(clap::Args)]
-struct Simple {
+struct Common {
     #[command(flatten)]
     listening: Listening,
     #[command(flatten)]
@@ -152,31 +152,24 @@ struct Http {
     #[command(flatten)]
     http: HttpOptions,
     #[command(flatten)]
-    listening: Listening,
-    #[command(flatten)]
-    limits: Limits,
-    #[command(flatten)]
-    process: Process,
+    common: Common,
 }
 
 impl Protocol {
     fn plan(self) -> (Process, ServerPlan) {
-        let simple = |name, simple: Simple| {
-            let Simple { listening, limits, process } = simple;
-            (process, ServerPlan { name, listening, limits, http: None, source: Source::Flags })
+        let plan = |name, common: Common, http| {
+            let Common { listening, limits, process } = common;
+            (process, ServerPlan { name, listening, limits, http, source: Source::Flags })
         };
         match self {
-            Protocol::Echo(echo) => simple(ProtocolName::Echo, echo),
-            Protocol::Bracket(bracket) => simple(ProtocolName::Bracket, bracket),
-            Protocol::Length(length) => simple(ProtocolName::Length, length),
-            Protocol::Line(line) => simple(ProtocolName::Line, line),
-            Protocol::Zen(zen) => simple(ProtocolName::Zen, zen),
+            Protocol::Echo(echo) => plan(ProtocolName::Echo, echo, None),
+            Protocol::Bracket(bracket) => plan(ProtocolName::Bracket, bracket, None),
+            Protocol::Length(length) => plan(ProtocolName::Length, length, None),
+            Protocol::Line(line) => plan(ProtocolName::Line, line, None),
+            Protocol::Zen(zen) => plan(ProtocolName::Zen, zen, None),
             Protocol::Http(http) => {
-                let Http { http, listening, limits, process } = *http;
-                let http = Some(http);
-                let name = ProtocolName::Http;
-                let source = Source::Flags;
-                (process, ServerPlan { name, listening, limits, http, source })
+                let Http { http, common } = *http;
+                plan(ProtocolName::Http, common, Some(http))
             }
         }
     }

@@ -36,7 +36,7 @@ impl ProtocolName {
         }
     }
 
-    /// The address to listen on by default: on this machine only.
+    /// Returns the address to listen on by default: on this machine only.
     pub(super) fn default_address(self) -> String {
         let port = match self {
             ProtocolName::Echo => 7007,
@@ -102,13 +102,13 @@ impl ServerPlan {
 
     /// Refuses a limit that another one makes meaningless.
     fn check_limits(&self, faults: &mut Faults) {
-        if self.limits.slack.is_some() && self.limits.rate == Some(Rate(0)) {
+        if self.limits.allowance.is_some() && self.limits.rate == Some(Rate(0)) {
             faults.add(format_args!(
                 "{}: it has no effect, because a {} of 0 sets no minimum rate: raise that, or \
                  leave {} out",
-                self.source.location("limits.slack", None),
+                self.source.location("limits.allowance", None),
                 self.source.name("rate"),
-                self.source.name("slack"),
+                self.source.name("allowance"),
             ));
         }
     }

@@ -98,7 +98,7 @@ impl HttpOptions {
         faults.keep(|| location("http.cgi"), cgi)
     }
 
-    /// The path at which scripts would be served as files, and the folder that contains them;
+    /// Finds the path at which scripts would be served as files, and the folder that contains them;
     /// `None` if it is the path of the scripts, or hidden.
     fn path_as_files(&self, scripts: &Path, prefix: &str) -> Option<(&Path, PathBuf)> {
         let there = scripts.canonicalize().ok()?;
@@ -136,19 +136,19 @@ impl HttpOptions {
         }
     }
 
-    /// The served folder from which the file would be sent, or the scripts' folder in which it
-    /// could be run.
+    /// Finds the served folder from which the file would be sent, or the scripts' folder in which
+    /// it could be run.
     fn folder_of(&self, file: &Path) -> Option<&Path> {
         let file = file.canonicalize().ok()?;
-        let beneath = |folder: &Path| {
+        let path_in = |folder: &Path| {
             let folder = folder.canonicalize().ok()?;
             file.strip_prefix(folder).ok().map(Path::to_owned)
         };
         let hosts = self.host.iter().map(|host| &host.folder);
         let mut served = hosts.chain([&self.folder]);
         let found =
-            served.find(|folder| beneath(folder).is_some_and(|path| self.is_visible(&path)));
-        let is_script = |folder: &&PathBuf| beneath(folder).is_some();
+            served.find(|folder| path_in(folder).is_some_and(|path| self.is_visible(&path)));
+        let is_script = |folder: &&PathBuf| path_in(folder).is_some();
         found.or(self.cgi.as_ref().filter(is_script)).map(PathBuf::as_path)
     }
 

@@ -3,11 +3,12 @@
 use std::io::{self, Read, Write};
 
 use anyhow::{Context, ensure};
+use indicatif::HumanCount;
 use overlapped::net::{SocketAddr, TcpListener, TcpStream};
 use overlapped::time::Instant;
 use overlapped::{Channel, JoinError, scope, spawn, yield_now};
 
-use super::{Effort, with_separators};
+use super::effort::Effort;
 
 const CLIENTS: usize = 1000;
 const MESSAGE_BYTES: usize = 64;
@@ -34,9 +35,9 @@ pub(super) fn step(effort: Effort) -> anyhow::Result<String> {
     let mut text = format!(
         "{} clients, {} round trips of {MESSAGE_BYTES} bytes: {} a second, every byte compared \
          (clients and server on one thread)",
-        with_separators(clients as u64),
-        with_separators(trips),
-        with_separators((trips as f64 / seconds) as u64),
+        HumanCount(clients as u64),
+        HumanCount(trips),
+        HumanCount((trips as f64 / seconds) as u64),
     );
     if clients < CLIENTS {
         text += &format!(

@@ -7,7 +7,7 @@ use overlapped::net::{TcpListener, TcpStream};
 use overlapped::time::Instant;
 use overlapped::{Builder, Channel, spawn, yield_now};
 
-use super::Effort;
+use super::effort::Effort;
 
 /// Kills a tasklet that waits for bytes that never arrive.
 pub(super) fn kill(_: Effort) -> anyhow::Result<String> {

@@ -5,6 +5,7 @@
 //! says so in a line that begins with `LIMITED`.
 
 mod echo;
+mod effort;
 mod failures;
 mod memory;
 mod parked;
@@ -18,6 +19,7 @@ use overlapped::time::Instant;
 use overlapped::{Config, task};
 
 use crate::stdout::print;
+use effort::Effort;
 
 /// Shows what the library does on this machine, measured now (also the default command).
 ///
@@ -29,19 +31,6 @@ pub(crate) struct Arguments {
     /// Does a hundredth of the work, for a quick look; the figures are rough
     #[arg(long)]
     quick: bool,
-}
-
-/// The amount of work in each step.
-#[derive(Debug, Clone, Copy)]
-struct Effort {
-    quick: bool,
-}
-
-impl Effort {
-    /// Returns `full` in an optimised program, and a hundredth of it in others.
-    fn scale(self, full: usize) -> usize {
-        if self.quick { (full / 100).max(1) } else { full }
-    }
 }
 
 type Step = fn(Effort) -> anyhow::Result<String>;
@@ -103,30 +92,4 @@ fn port(_: Effort) -> anyhow::Result<String> {
         "poll" => "poll: readiness (`overlapped doctor` says why it is not io_uring)".to_owned(),
         other => other.to_owned(),
     })
-}
-
-/// Formats a number with thousands separators: 1,000,000.
-fn with_separators(n: u64) -> String {
-    let digits = n.to_string();
-    let mut text = String::new();
-    for (i, digit) in digits.chars().enumerate() {
-        if i > 0 && (digits.len() - i).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn thousands_are_set_apart() {
-        assert_eq!(with_separators(0), "0");
-        assert_eq!(with_separators(999), "999");
-        assert_eq!(with_separators(1_000), "1,000");
-        assert_eq!(with_separators(12_345_678), "12,345,678");
-    }
 }

@@ -3,10 +3,12 @@
 use std::cell::Cell;
 
 use anyhow::Context;
+use indicatif::HumanCount;
 use overlapped::time::{Duration, Instant};
 use overlapped::{Builder, Channel, scope, task, yield_now};
 
-use super::{Effort, memory, with_separators};
+use super::effort::Effort;
+use super::memory;
 
 const TASKLETS: u64 = 1_000_000;
 /// Tasklets spawned between two checks of the clock.
@@ -25,7 +27,7 @@ pub(super) fn step(effort: Effort) -> anyhow::Result<String> {
     let parked = Parked::measure(wanted)?;
     let mut text = format!(
         "{} at once{}; begun in {:.1} s, ended in {:.1} s",
-        with_separators(parked.started as u64),
+        HumanCount(parked.started as u64),
         parked.memory,
         parked.begun.as_secs_f64(),
         parked.ended.as_secs_f64(),
@@ -33,7 +35,7 @@ pub(super) fn step(effort: Effort) -> anyhow::Result<String> {
     if parked.starved > 0 {
         text += &format!(
             "\nLIMITED: {} more wait for a stack; `overlapped doctor` says what limits them",
-            with_separators(parked.starved as u64)
+            HumanCount(parked.starved as u64)
         );
     }
     if parked.started + parked.starved < wanted {
@@ -42,7 +44,7 @@ pub(super) fn step(effort: Effort) -> anyhow::Result<String> {
     if affordable < TASKLETS {
         text += &format!(
             "\nLIMITED to a quarter of the {} MiB of free memory",
-            with_separators(available >> 20)
+            HumanCount(available >> 20)
         );
     }
     Ok(text)
@@ -103,7 +105,7 @@ fn describe(before: Option<u64>, after: Option<u64>, tasklets: usize) -> String 
         text += &format!(", {each:.1} KiB each (resident and page tables)");
     }
     if let Some(mappings) = memory::mappings() {
-        text += &format!(", {} mappings", with_separators(mappings as u64));
+        text += &format!(", {} mappings", HumanCount(mappings as u64));
     }
     text
 }

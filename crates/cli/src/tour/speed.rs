@@ -1,10 +1,11 @@
 //! Measures the operations that need no kernel, each in a loop long enough for the clock.
 
 use anyhow::anyhow;
+use indicatif::HumanCount;
 use overlapped::time::Instant;
 use overlapped::{Channel, spawn, yield_now};
 
-use super::{Effort, with_separators};
+use super::effort::Effort;
 
 const ROUNDS: usize = 1_000_000;
 
@@ -13,7 +14,7 @@ fn each(rounds: usize, f: impl FnOnce() -> anyhow::Result<()>) -> anyhow::Result
     let begin = Instant::now();
     f()?;
     let nanos = begin.elapsed().as_nanos() as f64 / rounds as f64;
-    Ok(format!("{nanos:.0} ns, mean of {}", with_separators(rounds as u64)))
+    Ok(format!("{nanos:.0} ns, mean of {}", HumanCount(rounds as u64)))
 }
 
 pub(super) fn spawn_and_join(effort: Effort) -> anyhow::Result<String> {

@@ -13,9 +13,9 @@ use rustix::fs::{
 };
 use rustix::io::Errno;
 
-use crate::copy::Copying;
 use crate::copy::counters::LostAttribute;
 use crate::copy::problem::{Problem, Step};
+use crate::copy::shared::Copying;
 
 /// The set-user-ID and set-group-ID bits.
 const SET_IDS: u32 = 0o6000;

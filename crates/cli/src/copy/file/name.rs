@@ -6,12 +6,12 @@ use std::os::fd::BorrowedFd;
 use rustix::fs::{Access, AtFlags, FileType, Stat, accessat, statat};
 use rustix::io::Errno;
 
-use super::Copied;
+use super::copied::Copied;
 use super::temporary::Named;
-use crate::copy::Copying;
 use crate::copy::folder::{Entry, Folder};
 use crate::copy::identity;
 use crate::copy::problem::{Problem, Step};
+use crate::copy::shared::Copying;
 
 /// Tells whether the copy may replace the owner of its name; `None` if that must stay.
 pub(super) fn may_have_name(

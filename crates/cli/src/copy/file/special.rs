@@ -8,8 +8,9 @@ use rustix::fs::{FileType, Mode, OFlags, Stat, fstat, mknodat, openat, readlinka
 use rustix::io::Errno;
 
 use super::attributes::{self, Object};
+use super::copied::Copied;
+use super::name;
 use super::temporary::{self, Named};
-use super::{Copied, name};
 use crate::copy::counters::LostAttribute;
 use crate::copy::folder::{Entry, Folder};
 use crate::copy::identity;
@@ -19,7 +20,11 @@ use crate::copy::problem::{Problem, Step};
 const PATH: OFlags = OFlags::PATH.union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
 
 /// Creates a copy of something that is neither a file nor a folder.
-pub(in crate::copy) fn copy(folder: &Arc<Folder>, entry: &Entry) -> Result<Copied, Problem> {
+pub(in crate::copy) fn copy(
+    links: &Arc<Links>,
+    folder: &Arc<Folder>,
+    entry: &Entry,
+) -> Result<Copied, Problem> {
     let from = openat(folder.from(), &entry.name, PATH, Mode::empty());
     let from = from.map_err(Problem::at(Step::Open))?;
     let stat = fstat(&from).map_err(Problem::at(Step::Open))?;
@@ -32,7 +37,7 @@ pub(in crate::copy) fn copy(folder: &Arc<Folder>, entry: &Entry) -> Result<Copie
     if name::may_have_name(folder, entry, &stat)?.is_none() {
         return Ok(Copied::Kept);
     }
-    let claim = match Links::claim(folder, entry, &stat) {
+    let claim = match links.claim(folder, entry, &stat) {
         Claimed::Alone => None,
         Claimed::First(claim) => Some(claim),
         Claimed::Waits => return Ok(Copied::Waits),

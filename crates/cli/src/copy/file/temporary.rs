@@ -10,7 +10,6 @@ use std::collections::hash_map::RandomState;
 use std::ffi::{CStr, CString};
 use std::hash::{BuildHasher, Hasher};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use rustix::fs::{
@@ -21,23 +20,13 @@ use rustix::io::Errno;
 
 use super::stale::{MARK, this_boot};
 use crate::copy::folder::Folder;
+use crate::copy::shared::UnnamedFiles;
 
 /// The longest name, in bytes, that file systems accept.
 const NAME_MAX: usize = 255;
 
 /// Attempts to find a free name.
 const TRIES: usize = 100;
-
-/// True if files without names have worked so far.
-#[derive(Debug)]
-pub(in crate::copy) struct UnnamedFiles(AtomicBool);
-
-impl Default for UnnamedFiles {
-    fn default() -> UnnamedFiles {
-        // The variable simulates file systems without them, on machines that have none.
-        UnnamedFiles(AtomicBool::new(std::env::var_os("OVERLAPPED_COPY_NAMED").is_none()))
-    }
-}
 
 /// A temporary file; dropping it removes it.
 #[derive(Debug)]
@@ -70,12 +59,12 @@ impl TemporaryFile {
         let mode = Mode::RUSR | Mode::WUSR;
         let flags = OFlags::RDWR | OFlags::CLOEXEC;
         let folder = Arc::clone(folder);
-        if unnamed.0.load(Relaxed) {
+        if unnamed.work() {
             match openat(folder.to(), c".", flags | OFlags::TMPFILE, mode) {
                 Ok(file) => return Ok(TemporaryFile { file, folder, name: None }),
                 // Not supported by this file system or kernel.
                 Err(Errno::OPNOTSUPP | Errno::ISDIR | Errno::INVAL | Errno::NOENT) => {
-                    unnamed.0.store(false, Relaxed);
+                    unnamed.give_up();
                 }
                 Err(errno) => return Err(errno),
             }
@@ -126,7 +115,7 @@ impl TemporaryFile {
                     self.name = Some(beside);
                 }
                 Err(Errno::NOENT | Errno::PERM | Errno::OPNOTSUPP | Errno::INVAL) => {
-                    unnamed.0.store(false, Relaxed);
+                    unnamed.give_up();
                     return Ok(Named::Never(self));
                 }
                 Err(errno) => return Err(errno),

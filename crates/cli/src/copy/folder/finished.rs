@@ -6,11 +6,13 @@
 
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Mutex, PoisonError};
 
 use rustix::io::Errno;
 
-use crate::copy::Copying;
+use super::root::Root;
+use crate::copy::counters::Counters;
 use crate::copy::identity::{self, Identity, UNKNOWN};
 use crate::copy::problem::Problem;
 
@@ -28,23 +30,23 @@ impl FinishedFolders {
     }
 
     /// Reports each folder that has lost its name, but not those in it. Blocks the thread.
-    pub(in crate::copy) fn check(&self, copying: &Copying) {
+    pub(in crate::copy) fn check(&self, root: &Root, counters: &Counters, stopped: &AtomicBool) {
         let mut places = std::mem::take(&mut *self.lock());
         // Each folder after its parent, and of equal paths the missing one first.
         places.sort();
         let mut lost: HashSet<&Path> = HashSet::new();
         for (path, known) in &places {
-            if copying.is_stopped() {
+            if stopped.load(Relaxed) {
                 return;
             }
             let is_in_lost = path.parent().is_some_and(|above| lost.contains(above));
             if is_in_lost || known.is_none() {
                 lost.insert(path);
             } else if let Some(known) = known
-                && is_lost(copying, path, *known)
+                && is_lost(root, path, *known)
                 && lost.insert(path)
             {
-                copying.counters.fail(path.clone(), Problem::MovedLater);
+                counters.fail(path.clone(), Problem::MovedLater);
             }
         }
     }
@@ -54,10 +56,11 @@ impl FinishedFolders {
     }
 }
 
-/// Some file systems give a folder another inode number once no process has it open: if the time of
-/// birth is the same, or unknown, another number means nothing.
-fn is_lost(copying: &Copying, path: &Path, (known, birth): (Identity, u64)) -> bool {
-    match copying.root.find(path) {
+/// Tells whether the path no longer belongs to the folder. Some file systems give a folder another
+/// inode number once no process has it open: if the time of birth is the same, or unknown, another
+/// number means nothing.
+fn is_lost(root: &Root, path: &Path, (known, birth): (Identity, u64)) -> bool {
+    match root.find(path) {
         Ok((now, _)) if identity::from_stat(&now) == known => false,
         Ok((now, born)) => {
             let is_folder =

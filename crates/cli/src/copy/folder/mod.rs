@@ -10,10 +10,11 @@
 //! copied (`finished`): it must still be the folder that was copied into.
 
 pub(super) mod finished;
+pub(super) mod root;
 
 use std::ffi::{CStr, CString, OsStr};
 use std::mem::MaybeUninit;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, MutexGuard};
@@ -22,19 +23,18 @@ use rustix::fs::{
     AtFlags, CWD, FileType, Mode, OFlags, RawDir, Stat, fchmod, fstat, fsync, mkdirat, openat,
     statat,
 };
-use rustix::io::{Errno, fcntl_dupfd_cloexec};
+use rustix::io::Errno;
 
-use super::Copying;
 use super::file::attributes::{self, Object};
 use super::file::stale::remove_stale;
 use super::identity::{self, Identity, Written};
 use super::plan::Item;
 use super::problem::{Problem, Step};
+use super::shared::Copying;
+use root::{FOLDER, check_name};
 
 /// Bytes of entries that one system call returns.
 const ENTRIES: usize = 32 << 10;
-
-const FOLDER: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
 
 /// A folder of the source and its copy.
 #[derive(Debug)]
@@ -56,45 +56,6 @@ pub(super) struct Folder {
     copying: Arc<Copying>,
     /// The parent, which outlives this folder, with the name of the copy in it.
     parent: Option<(Arc<Folder>, CString)>,
-}
-
-/// The folder into which all copies of a run go, opened once.
-#[derive(Debug)]
-pub(super) struct Root {
-    path: PathBuf,
-    folder: Result<OwnedFd, Errno>,
-}
-
-impl Root {
-    pub(super) fn open(path: &Path) -> Root {
-        Root { path: path.to_owned(), folder: openat(CWD, path, FOLDER, Mode::empty()) }
-    }
-
-    fn folder(&self) -> Result<OwnedFd, Problem> {
-        let folder = self.folder.as_ref().map_err(|errno| Problem::at(Step::Create)(*errno))?;
-        fcntl_dupfd_cloexec(folder, 0).map_err(Problem::at(Step::Create))
-    }
-
-    /// Reports whether the path now belongs to another folder.
-    pub(super) fn check(&self) -> Result<(), Problem> {
-        let Ok(folder) = &self.folder else { return Ok(()) };
-        check_name(folder.as_fd(), || statat(CWD, &self.path, AtFlags::empty()))
-    }
-
-    pub(super) fn path(&self) -> &Path {
-        &self.path
-    }
-
-    /// Finds the object that a path of a copy now belongs to.
-    pub(super) fn find(&self, to_path: &Path) -> Result<(Stat, u64), Errno> {
-        let folder = self.folder.as_ref().map_err(|errno| *errno)?;
-        let above: PathBuf = self.path.components().collect();
-        let path = to_path.strip_prefix(above).unwrap_or(to_path);
-        let path = if path.as_os_str().is_empty() { Path::new(".") } else { path };
-        let path = CString::new(path.as_os_str().as_bytes()).map_err(|_| Errno::INVAL)?;
-        let stat = statat(folder, &path, AtFlags::SYMLINK_NOFOLLOW)?;
-        Ok((stat, identity::birth_of(folder.as_fd(), &path)))
-    }
 }
 
 /// An entry of a folder.
@@ -318,31 +279,6 @@ impl Drop for Folder {
             self.copying.counters.fail(self.to_path.clone(), problem);
         }
     }
-}
-
-/// Reports whether a folder's name now belongs to something else.
-fn check_name(
-    folder: BorrowedFd<'_>,
-    named: impl FnOnce() -> Result<Stat, Errno>,
-) -> Result<(), Problem> {
-    let Ok(stat) = fstat(folder) else { return Ok(()) };
-    match named() {
-        Ok(named) if identity::from_stat(&named) == identity::from_stat(&stat) => Ok(()),
-        Ok(_) | Err(Errno::NOENT | Errno::NOTDIR) => {
-            let place = format!("/proc/self/fd/{}", folder.as_raw_fd());
-            let place = std::fs::read_link(place)
-                .ok()
-                .filter(|place| stat.st_nlink > 0 || !is_deleted(place));
-            Err(Problem::Moved(place))
-        }
-        // Without permission to look there, nothing is known.
-        Err(_) => Ok(()),
-    }
-}
-
-/// Tells whether it is the kernel's name of something that was removed.
-fn is_deleted(place: &Path) -> bool {
-    place.as_os_str().as_bytes().ends_with(b" (deleted)")
 }
 
 fn joined(folder: &Path, name: &CStr) -> PathBuf {

@@ -26,7 +26,11 @@ use super::guard::GuardedStream;
 use super::proxy::{Proxies, Proxy, ProxyKind};
 use super::socks::{self, Target};
 use super::tls::Tls;
-use super::{HEAD_MAX, USER_AGENT};
+
+/// The most bytes of a response head, of a server or of a proxy.
+pub(super) const HEAD_MAX: usize = 64 << 10;
+/// The name of this program in requests to servers and proxies, unless the user gives another one.
+pub(super) const USER_AGENT: &str = concat!("overlapped/", env!("CARGO_PKG_VERSION"));
 
 type Stream = Box<dyn Transport>;
 

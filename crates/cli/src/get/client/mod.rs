@@ -32,7 +32,7 @@ use overlapped_ureq::Resolver;
 use ureq::http::{HeaderName, HeaderValue, Response, StatusCode, Uri, header};
 use ureq::{Agent, Body, Error};
 
-use dial::{Dialer, Lookup};
+use dial::{Dialer, HEAD_MAX, Lookup, USER_AGENT};
 pub(super) use dial::{ProxyError, ProxyRefusal};
 use guard::Stale;
 pub(super) use netrc::Netrc;
@@ -45,15 +45,12 @@ use crate::display::Escaped;
 
 /// The most redirects, after which they are taken for a circle.
 const REDIRECTS_MAX: usize = 10;
-/// The most bytes of a response head.
-const HEAD_MAX: usize = 64 << 10;
 /// The bytes of one read. A connection with TLS has two such buffers.
 const INPUT: usize = 128 << 10;
 /// The most bytes of a line of a request.
 const OUTPUT: usize = 16 << 10;
 /// The most bytes of a redirect's body that are read, so that its connection can be kept.
 const REDIRECT_BODY_MAX: u64 = 64 << 10;
-const USER_AGENT: &str = concat!("overlapped/", env!("CARGO_PKG_VERSION"));
 
 /// Settings of a client.
 #[derive(Debug, Clone)]

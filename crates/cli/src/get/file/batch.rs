@@ -38,7 +38,7 @@ impl<'a> Batch<'a> {
         &mut room[..most]
     }
 
-    /// The length of the file, with the bytes that wait here.
+    /// Returns the length of the file, with the bytes that wait here.
     pub(crate) fn length(&self) -> u64 {
         self.sink.length() + self.filled as u64
     }

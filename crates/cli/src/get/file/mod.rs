@@ -8,11 +8,13 @@
 //! | `batch` | small reads combined into large writes |
 //! | `version` | whether the bytes of two responses may be combined in one file |
 //! | `name` | safe names, whatever a server proposes |
+//! | `key` | a digest that stands for a URL |
 //! | `record` | the URL that a complete file was saved from |
 //! | `checksum` | SHA-256 checksums that the user expects |
 
 pub(super) mod batch;
 pub(super) mod checksum;
+pub(super) mod key;
 pub(super) mod name;
 mod own_files;
 pub(super) mod partial;

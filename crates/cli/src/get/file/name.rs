@@ -9,7 +9,7 @@ use std::collections::{HashMap, HashSet};
 use percent_encoding::percent_decode_str;
 use ureq::http::Uri;
 
-use super::record::Key;
+use super::key::Key;
 
 /// The suffix of partial files.
 pub(crate) const UNFINISHED: &str = ".part";

@@ -30,8 +30,16 @@ pub(super) fn read(path: &Path) -> io::Result<Option<Vec<u8>>> {
     Ok(Some(bytes))
 }
 
+/// Removes a file that may be missing.
+pub(super) fn remove(path: &Path) -> io::Result<()> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
+        removed => removed,
+    }
+}
+
 /// Writes a new file, in place of whatever has the name.
 pub(super) fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    super::partial::ignore_missing(fs::remove_file(path))?;
+    remove(path)?;
     OpenOptions::new().write(true).create_new(true).open(path)?.write_all(bytes)
 }

@@ -23,10 +23,10 @@ use std::path::Path;
 
 use overlapped::fs::{self, File, OpenOptions};
 use percent_encoding::{AsciiSet, CONTROLS, percent_decode_str, percent_encode};
-use ring::digest::{SHA256, digest};
 use rustix::fs::{XattrFlags, fsetxattr, lgetxattr};
 use rustix::io::Errno;
 
+use super::key::Key;
 use super::name::{NOTE, UNFINISHED};
 use super::own_files;
 
@@ -44,41 +44,6 @@ const RECORD_MAX: usize = 256;
 const TRIES: usize = 16;
 /// Bytes that a name in the journal must not contain.
 const TO_ENCODE: &AsciiSet = &CONTROLS.add(b'%');
-
-/// The digest of a URL.
-#[derive(Clone, Copy, PartialEq, Eq, Hash)]
-pub(crate) struct Key([u8; 16]);
-
-impl Key {
-    /// Makes the key of a URL without user and password.
-    pub(crate) fn from_url(url: &str) -> Key {
-        let mut key = [0; 16];
-        key.copy_from_slice(&digest(&SHA256, url.as_bytes()).as_ref()[..16]);
-        Key(key)
-    }
-
-    fn parse(text: &str) -> Option<Key> {
-        let digits = u128::from_str_radix(text, 16).ok()?;
-        (text.len() == 32).then(|| Key(digits.to_be_bytes()))
-    }
-
-    /// The beginning of the key, for the names of partial files.
-    pub(crate) fn short(self) -> String {
-        self.to_string()[..8].to_owned()
-    }
-}
-
-impl fmt::Display for Key {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:032x}", u128::from_be_bytes(self.0))
-    }
-}
-
-impl fmt::Debug for Key {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{self}")
-    }
-}
 
 /// The record of one file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -349,7 +314,6 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let (key, other) = (Key::from_url("http://host/a"), Key::from_url("http://host/b"));
         assert_ne!(key, other);
-        assert_eq!(Key::parse(&key.to_string()), Some(key));
         let path = folder.path().join("first");
         let file = File::create(&path).unwrap();
         let record = Record { key, length: 0 };

@@ -23,7 +23,7 @@ pub(crate) enum Target {
 }
 
 impl Target {
-    /// The target that a path stands for; `None` for a file or a folder, existing or not.
+    /// Finds the target that a path stands for; `None` for a file or a folder, existing or not.
     pub(crate) fn from_path(path: &Path) -> Option<Target> {
         const STDOUT: [&str; 4] = ["-", "/dev/stdout", "/dev/fd/1", "/proc/self/fd/1"];
         if STDOUT.iter().any(|name| path == Path::new(name)) {
@@ -79,8 +79,8 @@ impl Sink {
         }
     }
 
-    /// The number of known bytes and their version; `None` if the server has to start at the first
-    /// byte.
+    /// Returns the number of known bytes and their version; `None` if the server has to start at
+    /// the first byte.
     pub(crate) fn known(&self) -> Option<(u64, &Version)> {
         match self {
             Sink::Partial(part) => part.known(),

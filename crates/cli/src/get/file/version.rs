@@ -9,7 +9,7 @@ use std::time::{Duration, SystemTime};
 
 use ureq::http::{HeaderMap, HeaderName, header};
 
-use super::record::Key;
+use super::key::Key;
 
 /// The version of a resource, as far as a response identifies it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -26,7 +26,7 @@ pub(crate) struct Version {
 }
 
 impl Version {
-    /// The version in a complete response whose body has `length` bytes.
+    /// Reads the version in a complete response whose body has `length` bytes.
     pub(crate) fn from_headers(headers: &HeaderMap, length: Option<u64>) -> Version {
         let modified = text(headers, header::LAST_MODIFIED);
         let age = || {
@@ -43,8 +43,8 @@ impl Version {
         }
     }
 
-    /// The value of `If-Range` (RFC 9110, 13.1.5): a strong entity tag, or else a date. `None`: no
-    /// server can be asked to continue this version.
+    /// Returns the value of `If-Range` (RFC 9110, 13.1.5): a strong entity tag, or else a date.
+    /// `None`: no server can continue this version.
     pub(crate) fn if_range(&self) -> Option<&str> {
         let tag = self.tag.as_deref().filter(|tag| tag.starts_with('"'));
         tag.or(self.modified.as_deref().filter(|_| self.is_date_strong))

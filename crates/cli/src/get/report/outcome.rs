@@ -40,8 +40,8 @@ pub(in crate::get) enum Earlier {
 }
 
 impl Earlier {
-    /// The bytes are discarded, either because the server's file has changed or because the server
-    /// cannot continue it.
+    /// Returns the remark after the bytes were discarded, either because the server's file has
+    /// changed or because the server cannot continue it.
     pub(in crate::get) fn dropped(self, has_changed: bool) -> Earlier {
         match self {
             Earlier::Kept(bytes) if has_changed => Earlier::Outdated(bytes),

@@ -4,7 +4,8 @@
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use super::{EXAMPLE, Position, Text};
+use super::example::example;
+use super::source::{Position, Text};
 
 /// Makes a message of the fault and its remedy.
 pub(super) fn explain(text: &Text, error: &toml::de::Error) -> String {
@@ -80,24 +81,7 @@ fn needed(message: &str) -> Option<String> {
     Some(format!("is {}, but must be {expected}", found.replace('`', "")))
 }
 
-/// Finds the line of the annotated file that shows a key, without its remark, and the table of the
-/// key.
-fn example(key: &str) -> Option<(String, &'static str)> {
-    let mut table = "it belongs before the first [[server]]".to_owned();
-    for line in EXAMPLE.lines() {
-        let line = line.trim_start_matches(['#', ' ']);
-        if line.starts_with('[') {
-            table = format!("it belongs to {line}");
-        }
-        let rest = line.strip_prefix(key).map(str::trim_start);
-        if rest.is_some_and(|rest| rest.starts_with('=')) {
-            return Some((table, line.split("  #").next().unwrap_or(line).trim_end()));
-        }
-    }
-    None
-}
-
-/// The keys on the path to the value at `at`, the innermost last.
+/// Finds the keys on the path to the value at `at`, the innermost last.
 fn keys(text: &str, at: usize) -> Vec<String> {
     let Ok(table) = DeTable::parse(text) else { return Vec::new() };
     let found = table.get_ref().iter().find_map(|(key, value)| path(key.get_ref(), value, at));
@@ -106,7 +90,7 @@ fn keys(text: &str, at: usize) -> Vec<String> {
     keys
 }
 
-/// The keys on the path within a key and its value, the innermost first.
+/// Finds the keys on the path within a key and its value, the innermost first.
 fn path(key: &str, value: &Spanned<DeValue<'_>>, at: usize) -> Option<Vec<String>> {
     let inner = within(value, at).or_else(|| value.span().contains(&at).then(Vec::new));
     inner.map(|mut keys| {
@@ -164,14 +148,6 @@ mod tests {
             assert!(needed(message).unwrap().starts_with(expected), "{:?}", needed(message));
         }
         assert_eq!(needed("missing field `protocol`"), None);
-    }
-
-    #[test]
-    fn examples_are_lines_without_their_remarks() {
-        let line = |key| example(key).map(|(_, line)| line);
-        assert_eq!(line("cgi-timeout"), Some("cgi-timeout = \"5m\""));
-        assert_eq!(line("log-format"), Some("log-format = \"combined\""));
-        assert_eq!(line("nothing"), None);
     }
 
     #[test]

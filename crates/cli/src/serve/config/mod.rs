@@ -4,7 +4,9 @@
 //! |---|---|
 //! | `source` | the location of each value, for messages |
 //! | `explain` | messages about faults in the file, with an example |
+//! | `example` | the annotated file, from which the examples come |
 
+mod example;
 mod explain;
 mod source;
 
@@ -22,12 +24,9 @@ use super::options::http::HttpOptions;
 use super::options::server::{Limits, Listening, LogFormat, Process};
 use super::options::values::{Count, TimeSpan};
 use super::plan::{ProtocolName, ServerPlan};
+pub(super) use example::EXAMPLE;
 use source::Position;
 pub(super) use source::{Source, Text};
-
-/// An annotated file with every key. (A symbolic link, since the file is one of the documents,
-/// too.)
-pub(super) const EXAMPLE: &str = include_str!("../example.toml");
 
 /// The whole file.
 #[derive(Debug, Deserialize)]
@@ -145,7 +144,7 @@ impl Entry {
             socket_mode: self.socket_mode,
             socket_owner: self.socket_owner,
         };
-        let http = self.http.map(|http| http.beneath(base));
+        let http = self.http.map(|http| http.relative_to(base));
         Ok(ServerPlan { name, listening, limits: self.limits, http, source })
     }
 }

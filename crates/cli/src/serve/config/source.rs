@@ -38,7 +38,7 @@ impl Text {
 }
 
 impl Source {
-    /// A key's name within a message about another key: `--listen`, or `listen`.
+    /// Returns a key's name within a message about another key: `--listen`, or `listen`.
     pub(in crate::serve) fn name(&self, key: &str) -> String {
         match self {
             Source::Flags => flag(key),
@@ -46,7 +46,7 @@ impl Source {
         }
     }
 
-    /// A list's key with one value.
+    /// Returns a list's key with one value.
     pub(in crate::serve) fn value(&self, key: &str, value: &str) -> String {
         match self {
             Source::Flags => format!("{} {value}", flag(key)),
@@ -54,7 +54,7 @@ impl Source {
         }
     }
 
-    /// The location of `key` (`http.folder`), or of its value with index `at`, for messages.
+    /// Finds the location of `key` (`http.folder`), or of its value with index `at`, for messages.
     pub(in crate::serve) fn location(&self, key: &str, at: Option<usize>) -> String {
         match self {
             Source::Flags => flag(key),
@@ -66,7 +66,7 @@ impl Source {
     }
 }
 
-/// The flag that corresponds to a key.
+/// Returns the flag that corresponds to a key.
 fn flag(key: &str) -> String {
     match key.rsplit('.').next().unwrap_or(key) {
         "folder" => "DIR".to_owned(),
@@ -75,7 +75,7 @@ fn flag(key: &str) -> String {
     }
 }
 
-/// The offset of the value, or of the innermost table around it that exists.
+/// Finds the offset of the value, or of the innermost table around it that exists.
 fn offset(text: &str, server: Option<usize>, key: &str, at: Option<usize>) -> usize {
     let Ok(table) = DeTable::parse(text) else { return 0 };
     let mut offset = 0;

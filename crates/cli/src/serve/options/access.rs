@@ -5,6 +5,8 @@ use std::str::FromStr;
 
 use serde::Deserialize;
 
+use super::values::read_from_strings;
+
 /// The permissions of a file, such as `660`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "String")]
@@ -17,6 +19,8 @@ pub(in crate::serve) struct Owner {
     pub(in crate::serve) user: Option<u32>,
     pub(in crate::serve) group: Option<u32>,
 }
+
+read_from_strings!(Mode, Owner);
 
 impl FromStr for Mode {
     type Err = String;
@@ -59,21 +63,5 @@ fn number(name: &str, what: &str, table: &str) -> Result<Option<u32>, String> {
     match found {
         Some(number) => Ok(Some(number)),
         None => Err(format!("{table} has no {what} {name:?}: give a name from it, or a number")),
-    }
-}
-
-impl TryFrom<String> for Mode {
-    type Error = String;
-
-    fn try_from(text: String) -> Result<Mode, String> {
-        text.parse()
-    }
-}
-
-impl TryFrom<String> for Owner {
-    type Error = String;
-
-    fn try_from(text: String) -> Result<Owner, String> {
-        text.parse()
     }
 }

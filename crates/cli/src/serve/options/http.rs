@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
-use super::values::{Count, Size, TimeLimit, TimeSpan, Variable};
+use super::values::{Count, Size, TimeLimit, TimeSpan, Variable, read_from_strings};
 
 /// The options of an HTTP server.
 #[derive(Debug, Clone, clap::Args, Deserialize)]
@@ -142,6 +142,8 @@ pub(in crate::serve) struct HostFolder {
     pub(in crate::serve) folder: PathBuf,
 }
 
+read_from_strings!(HostFolder);
+
 impl std::str::FromStr for HostFolder {
     type Err = String;
 
@@ -155,17 +157,9 @@ impl std::str::FromStr for HostFolder {
     }
 }
 
-impl TryFrom<String> for HostFolder {
-    type Error = String;
-
-    fn try_from(text: String) -> Result<HostFolder, String> {
-        text.parse()
-    }
-}
-
 impl HttpOptions {
     /// Makes relative paths start at `base`.
-    pub(in crate::serve) fn beneath(mut self, base: &Path) -> HttpOptions {
+    pub(in crate::serve) fn relative_to(mut self, base: &Path) -> HttpOptions {
         self.folder = base.join(&self.folder);
         self.cgi = self.cgi.map(|cgi| base.join(cgi));
         self.auth = self.auth.map(|auth| base.join(auth));
@@ -175,12 +169,12 @@ impl HttpOptions {
         self
     }
 
-    /// The folder whose files are served.
+    /// Returns the folder whose files are served.
     pub(in crate::serve) fn folder(&self) -> &Path {
         &self.folder
     }
 
-    /// A hint for a user who tries the site in a browser.
+    /// Returns a hint for a user who tries the site in a browser.
     pub(in crate::serve) fn hint(&self) -> Option<&'static str> {
         let has_index = || self.folder.join("index.html").exists();
         (self.folder.is_dir() && !self.list && self.index.is_empty() && !has_index())

@@ -66,7 +66,7 @@ pub(in crate::serve) struct Limits {
     pub(in crate::serve) rate: Option<Rate>,
     /// Time by which a client may fall behind --rate, so the longest pause [default: 60s]
     #[arg(long, value_name = "DURATION")]
-    pub(in crate::serve) slack: Option<TimeLimit>,
+    pub(in crate::serve) allowance: Option<TimeLimit>,
 }
 
 impl Limits {
@@ -80,7 +80,7 @@ impl Limits {
             head: time(self.head_timeout, usual.head),
             request: self.request_timeout.map(|TimeLimit(time)| time).or(usual.request),
             rate: self.rate.map_or(usual.rate, |Rate(bytes)| bytes),
-            allowance: time(self.slack, usual.allowance),
+            allowance: time(self.allowance, usual.allowance),
             ..usual
         }
     }

@@ -40,6 +40,22 @@ pub(in crate::serve) struct Variable {
     pub(in crate::serve) value: String,
 }
 
+/// Lets values be strings of the configuration file, read as those of flags.
+macro_rules! read_from_strings {
+    ($($value:ty),*) => {
+        $(impl TryFrom<String> for $value {
+            type Error = String;
+
+            fn try_from(text: String) -> Result<$value, String> {
+                text.parse()
+            }
+        })*
+    };
+}
+pub(super) use read_from_strings;
+
+read_from_strings!(TimeSpan, TimeLimit, Variable);
+
 /// A value that a file may give as a number or as a string.
 #[derive(Deserialize)]
 #[serde(untagged, expecting = "a number of bytes, or a string such as \"64KiB\" or \"1GiB\"")]
@@ -161,30 +177,6 @@ impl FromStr for Variable {
             }
             _ => Err(format!("invalid variable {text:?}: write it as NAME=VALUE")),
         }
-    }
-}
-
-impl TryFrom<String> for Variable {
-    type Error = String;
-
-    fn try_from(text: String) -> Result<Variable, String> {
-        text.parse()
-    }
-}
-
-impl TryFrom<String> for TimeSpan {
-    type Error = String;
-
-    fn try_from(text: String) -> Result<TimeSpan, String> {
-        text.parse()
-    }
-}
-
-impl TryFrom<String> for TimeLimit {
-    type Error = String;
-
-    fn try_from(text: String) -> Result<TimeLimit, String> {
-        text.parse()
     }
 }
 

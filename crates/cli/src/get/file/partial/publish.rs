@@ -16,7 +16,8 @@ use rustix::fs::{CWD, RenameFlags, renameat_with};
 use rustix::io::Errno;
 
 use super::super::checksum::Checksum;
-use super::super::record::{self, Key};
+use super::super::key::Key;
+use super::super::record;
 
 /// The files that this run has saved.
 #[derive(Debug, Clone, Default)]

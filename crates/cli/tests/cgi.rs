@@ -8,8 +8,10 @@ use std::path::Path;
 use std::process::Command;
 use std::time::Instant;
 
-use common::{Server, Signal, has_client, install, on_each_port, text, torture, wait_until};
 use tempfile::TempDir;
+use testkit::{report, rounds, wait_until};
+
+use common::{Server, Signal, has_client, install, on_each_port, text};
 
 const PLAIN: &str = "#!/bin/sh\nprintf 'Content-Type: text/plain\\n\\n'\n";
 
@@ -73,7 +75,7 @@ fn variables_are_given_to_scripts_and_limits_are_kept() {
 }
 
 #[test]
-fn the_user_whose_password_the_server_has_checked_is_told_to_scripts() {
+fn scripts_get_the_name_of_the_user_whose_password_was_checked() {
     if !(has_client("curl") && has_client("htpasswd")) {
         return;
     }
@@ -121,19 +123,19 @@ fn h10_a_second_signal_leaves_no_script_behind() {
         assert_eq!((stopped.status.code(), &*stopped.stdout), (Some(130), ""), "{stopped:?}");
         // A killed process may take a moment to end.
         wait_until("the script and its child are killed", || !are_alive(&numbers));
-        println!("RELIABILITY H10 2 {port}: processes of a script killed by a second signal");
+        report("H10", 2, &format!("{port}: processes of a script killed by a second signal"));
     });
 }
 
 #[test]
-fn h16_a_generator_of_load_sees_no_script_refused() {
+fn h16_under_load_no_script_is_refused() {
     if !has_client("ab") {
         return;
     }
     on_each_port(|port| {
         let folder = folder(&[("quick", PLAIN)]);
         let server = serve(port, folder.path(), &[]);
-        let count = if torture() { 20_000 } else { 640 };
+        let count = rounds(640, 20_000);
         let mut ab = Command::new("ab");
         ab.args(["-q", "-c", "64", "-n", &count.to_string(), &url(&server, "quick")]);
         let begin = Instant::now();
@@ -147,9 +149,8 @@ fn h16_a_generator_of_load_sees_no_script_refused() {
             !message.contains("Non-2xx") && message.contains("Failed requests:        0\n"),
             "{message}"
         );
-        println!(
-            "RELIABILITY H16 {count} {port}: ab -c 64 on a script, 0 refused, {each:.0} a second"
-        );
+        let figure = format!("{port}: ab -c 64 on a script, 0 refused, {each:.0} a second");
+        report("H16", count, &figure);
     });
 }
 
@@ -313,7 +314,7 @@ fn a_script_gets_a_body_that_was_sent_after_100_continue_and_one_that_is_too_lar
 }
 
 #[test]
-fn a_script_that_has_answered_and_works_on_keeps_its_place_until_its_time_is_over() {
+fn a_script_that_runs_after_its_answer_keeps_its_place_until_its_time_limit() {
     let works_on =
         "exec >&- 2>&-; touch began; while ! [ -e go ]; do sleep 0.02; done; touch done\n";
     let folder = folder(&[
@@ -351,7 +352,7 @@ fn a_script_that_has_answered_and_works_on_keeps_its_place_until_its_time_is_ove
 }
 
 #[test]
-fn a_limit_that_a_script_has_met_is_named_by_its_flag() {
+fn a_message_about_a_script_at_its_limit_names_the_flag() {
     let folder = folder(&[
         ("slow", "#!/bin/sh\nsleep 1000\n"),
         ("endless", &format!("{PLAIN}exec cat /dev/zero\n")),
@@ -389,7 +390,7 @@ fn a_limit_that_a_script_has_met_is_named_by_its_flag() {
 const LIMIT: usize = 64;
 
 #[test]
-fn scripts_find_descriptors_where_idle_connections_have_them() {
+fn idle_connections_are_closed_for_scripts_without_descriptors() {
     on_each_port(|port| {
         let folder = folder(&[("count", &format!("{PLAIN}wc -c\n"))]);
         let (site, scripts) = (folder.path().join("site"), folder.path().join("scripts"));

@@ -119,7 +119,7 @@ fn the_target_is_chosen_as_cp_does() {
 }
 
 #[test]
-fn names_that_begin_with_a_dash_stand_behind_two() {
+fn names_that_begin_with_a_dash_follow_a_double_dash() {
     let folder = tempfile::tempdir().unwrap();
     let at = |name: &str| folder.path().join(name);
     fs::write(at("a"), "x").unwrap();
@@ -223,7 +223,7 @@ fn a_file_is_never_copied_onto_itself() {
 }
 
 #[test]
-fn the_rights_of_the_source_s_owner_are_not_given_to_the_copy_s() {
+fn set_id_bits_of_another_owner_are_not_kept() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("tool");
     fs::write(&path, "#!").unwrap();

@@ -11,6 +11,8 @@ use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use testkit::report;
+
 use common::{PROGRAM, has_client, on_each_port, text};
 use mounts::in_a_namespace;
 use trees::{as_nobody, bytes, copy, copy_command, names};
@@ -28,7 +30,8 @@ fn remove(path: &Path) {
     }
 }
 
-/// Tells whether this user is root on this file system, who may give files away and make devices.
+/// Tells whether this user is root on this file system, and so may give files away and make
+/// devices.
 fn is_root(folder: &Path) -> bool {
     fs::metadata(folder).unwrap().uid() == 0
 }
@@ -217,7 +220,7 @@ fn t1_an_archive_is_what_cp_makes_of_it() {
             assert_same(&at("by cp"), &at("by us"), "cp's copy and ours");
             checked += describe(&at("tree")).len();
         }
-        println!("RELIABILITY T1 {checked} entries archived on {port}, all as by cp -a");
+        report("T1", checked, &format!("entries archived on {port}, all as by cp -a"));
     });
 }
 
@@ -241,7 +244,7 @@ fn preserving_is_what_cp_makes_of_it() {
 }
 
 #[test]
-fn a_folder_that_hands_down_lists_does_not_change_what_is_archived() {
+fn a_default_acl_of_the_target_does_not_change_an_archive() {
     if !has_client("setfacl") {
         return;
     }
@@ -298,7 +301,7 @@ fn attributes_that_an_ordinary_user_cannot_keep_are_reported_once() {
 }
 
 #[test]
-fn several_names_stay_one_file_where_names_are_taken_too() {
+fn hard_links_are_kept_over_existing_names() {
     on_each_port(|port| {
         let folder = tempfile::tempdir().unwrap();
         let at = |name: &str| folder.path().join(name);
@@ -339,7 +342,7 @@ fn several_names_stay_one_file_where_names_are_taken_too() {
 /// Like cp: what is mounted inside the source is left out, its mount point is not, and a
 /// source that is itself a mount point is copied.
 #[test]
-fn other_file_systems_can_be_left_out() {
+fn other_file_systems_can_be_skipped() {
     on_each_port(|port| {
         let folder = tempfile::tempdir().unwrap();
         fs::create_dir_all(folder.path().join("tree/inside/deeper")).unwrap();

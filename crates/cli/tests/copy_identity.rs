@@ -9,6 +9,8 @@ use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::Path;
 
+use testkit::{report, rounds};
+
 use common::{PROGRAM, on_each_port, text};
 use mounts::{Faulty, in_a_namespace};
 use trees::{copy, describe, names};
@@ -53,12 +55,12 @@ fn t1_a_source_is_never_lost_to_its_own_copy() {
                 checked += 1;
             }
         }
-        println!("RELIABILITY T1 {checked} copies onto their sources on {port}, all refused");
+        report("T1", checked, &format!("copies onto their sources on {port}, all refused"));
     });
 }
 
 #[test]
-fn a_merged_tree_does_not_write_into_what_it_is_read_from() {
+fn a_merged_tree_is_not_copied_into_its_own_source() {
     on_each_port(|port| {
         let folder = tempfile::tempdir().unwrap();
         let at = |name: &str| folder.path().join(name);
@@ -159,7 +161,7 @@ fn t1_two_sources_with_one_name_on_the_target_are_not_both_copied() {
             }
         }
         drop(faulty);
-        println!("RELIABILITY T1 {lost} names that fold on {port}, each said, none lost");
+        report("T1", lost, &format!("names that fold on {port}, each reported, none lost"));
     });
 }
 
@@ -201,7 +203,7 @@ fn sources_that_meet_in_one_folder_do_not_replace_each_other() {
 }
 
 #[test]
-fn a_folder_that_several_sources_make_is_noted_before_another_one_is_copied_into_it() {
+fn a_folder_made_by_one_source_is_known_to_the_next() {
     on_each_port(|port| {
         let folder = tempfile::tempdir().unwrap();
         let at = |name: &str| folder.path().join(name);
@@ -212,7 +214,7 @@ fn a_folder_that_several_sources_make_is_noted_before_another_one_is_copied_into
                 fs::write(at(&name).join("both"), &name).unwrap();
             }
         }
-        for _ in 0..if common::torture() { 100 } else { 5 } {
+        for _ in 0..rounds(5, 100) {
             fs::create_dir(at("into")).unwrap();
             let output = copy(port, folder.path(), &["-j8", "0/.", "1/.", "2/.", "3/.", "into"]);
             let (stdout, stderr) = text(&output);

@@ -9,7 +9,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::thread;
 
-use common::{PROGRAM, Signal, on_each_port, send, text, wait_until};
+use common::{PROGRAM, Signal, on_each_port, send, text, wait_for_standstill};
 use trees::{bytes, copy_command, names};
 
 const FILES: usize = 300;
@@ -38,11 +38,7 @@ fn interrupted(
         let ended = child.try_wait().unwrap().is_some();
         if !ended {
             send(&child, Signal::STOP);
-            wait_until("it stands still", || {
-                let stat = fs::read_to_string(format!("/proc/{}/stat", child.id())).unwrap();
-                let state = stat.rsplit_once(") ").map(|(_, rest)| rest.as_bytes()[0]);
-                matches!(state, Some(b'T' | b't' | b'Z'))
-            });
+            wait_for_standstill(&child);
         }
         let is_done = ended || names(&folder.join("into/tree/d")).len() == FILES;
         if !is_done {

@@ -10,7 +10,9 @@ use std::process::Stdio;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use common::{Signal, on_each_port, send, text, torture, within};
+use testkit::{report, rounds, within};
+
+use common::{Signal, on_each_port, send, text};
 use trees::{bytes, copy_command};
 
 const BIG: usize = 6 << 20;
@@ -60,7 +62,7 @@ fn done(target: &Path, old: &Option<Vec<u8>>) -> usize {
 
 #[test]
 fn c4_a_copy_that_is_interrupted_leaves_whole_files_only() {
-    let rounds = if torture() { 50 } else { 12 };
+    let rounds = rounds(12, 50);
     on_each_port(|port| {
         let folder = tempfile::tempdir().unwrap();
         let whole = source(&folder.path().join("source"));
@@ -124,10 +126,11 @@ fn c4_a_copy_that_is_interrupted_leaves_whole_files_only() {
             fs::remove_dir_all(&target).unwrap();
             round += 1;
         }
-        println!(
-            "RELIABILITY C4 {round} interrupted copies of 30 files on {port}, {stopped} in time, \
-             {between} with some files done: 0 half files, 0 left over"
+        let figure = format!(
+            "interrupted copies of 30 files on {port}, {stopped} in time, {between} with some \
+             files done: 0 half files, 0 left over"
         );
+        report("C4", round, &figure);
     });
 }
 

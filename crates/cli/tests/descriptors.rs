@@ -8,6 +8,8 @@ use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::time::Duration;
 
+use testkit::wait_until;
+
 use common::{Server, Signal, on_each_port};
 
 const LIMIT: usize = 96;
@@ -52,7 +54,7 @@ fn connect(server: &Server) -> TcpStream {
 }
 
 #[test]
-fn idle_connections_are_closed_for_clients_that_ask_and_for_their_files() {
+fn idle_connections_are_closed_for_clients_with_requests_and_for_their_files() {
     on_each_port(|port| {
         let folder = tempfile::tempdir().unwrap();
         let watch = folder.path().join("watch");
@@ -128,7 +130,7 @@ fn a_client_in_its_handshake_is_not_closed_for_others() {
 }
 
 #[test]
-fn health_is_told_although_requests_in_work_have_all_descriptors() {
+fn health_is_reported_while_requests_hold_all_descriptors() {
     on_each_port(|port| {
         let folder = tempfile::tempdir().unwrap();
         let watch = folder.path().join("watch");
@@ -139,7 +141,7 @@ fn health_is_told_although_requests_in_work_have_all_descriptors() {
             stream.write_all(b"GET / HTTP/1.1\r\nHost:").unwrap();
             busy.push(stream);
         }
-        common::wait_until("it has no descriptors", || server.descriptors() >= LIMIT);
+        wait_until("it has no descriptors", || server.descriptors() >= LIMIT);
         for _ in 0..3 {
             assert_eq!(healthz(&watch), "200");
         }

@@ -8,7 +8,7 @@ use std::process::Command;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use testkit::{eventually, report, rounds, within};
+use testkit::{report, rounds, wait_until, within};
 
 use common::{
     Server, Signal, finish_python, has_client, on_each_port, python, read_some, round_trip,
@@ -124,7 +124,7 @@ fn p8_without_free_descriptors_the_acceptor_idles_and_goes_on_when_there_are_som
         BufReader::new(clients.stdout.as_mut().unwrap()).read_line(&mut message).unwrap();
         assert_eq!(message, "held 1000\n");
         let begin = Instant::now();
-        eventually("its descriptors are in use", || server.descriptors() >= LIMIT - 2);
+        wait_until("its descriptors are in use", || server.descriptors() >= LIMIT - 2);
         // The log has the first pause once the acceptor has found no descriptor free.
         server.wait_for_stderr(|message| message.contains("cannot accept"));
         let held = Duration::from_secs(rounds(2, 5) as u64);

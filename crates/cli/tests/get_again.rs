@@ -17,7 +17,7 @@ fn results(output: &std::process::Output) -> (Option<i32>, String, String) {
 
 /// The server closes each connection when the second request arrives on it.
 #[test]
-fn a_kept_connection_that_is_dead_is_no_attempt() {
+fn a_stale_idle_connection_costs_no_attempt() {
     const COUNT: usize = 200;
     on_each_port(|port| {
         let authority = Authority::new("trusted");
@@ -49,7 +49,7 @@ fn a_kept_connection_that_is_dead_is_no_attempt() {
 
 /// Ten pieces, with two attempts after the first.
 #[test]
-fn progress_renews_the_patience() {
+fn progress_restarts_the_count_of_attempts() {
     const WHOLE: usize = 1_000_000;
     const TAG: &str = "ETag: \"v1\"\r\n";
     on_each_port(|port| {
@@ -82,7 +82,7 @@ fn progress_renews_the_patience() {
 }
 
 #[test]
-fn a_server_that_says_at_which_time_to_come_again_is_obeyed() {
+fn a_date_in_retry_after_is_obeyed() {
     let folder = tempfile::tempdir().unwrap();
     let begin = Instant::now();
     let asked = AtomicUsize::new(0);
@@ -117,7 +117,7 @@ fn a_server_that_never_continues_is_given_up() {
 
 /// Two downloads at a time, so that the limit covers both together.
 #[test]
-fn a_limit_on_the_rate_is_one_for_all_downloads() {
+fn the_rate_limit_holds_for_all_downloads_together() {
     on_each_port(|port| {
         let folder = tempfile::tempdir().unwrap();
         let site = Site::start(|_, out| answer(out, "200 OK", "", &bytes(100_000)));

@@ -16,7 +16,7 @@ fn results(output: &std::process::Output) -> (Option<i32>, String, String) {
 }
 
 #[test]
-fn a_name_that_is_taken_costs_no_request() {
+fn an_existing_file_costs_no_request() {
     let folder = tempfile::tempdir().unwrap();
     let site = Site::start(|_, out| answer(out, "200 OK", "", b"new"));
     let (a, b) = (site.url("/a"), site.url("/b"));

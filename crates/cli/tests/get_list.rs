@@ -122,7 +122,7 @@ fn a_file_with_another_checksum_does_not_get_its_name() {
 
 /// The bytes of earlier attempts and runs count; those of an abandoned version do not.
 #[test]
-fn a_checksum_is_of_the_whole_file_however_it_came() {
+fn a_checksum_covers_the_whole_file_in_all_cases() {
     on_each_port(|port| {
         let sum = checksum(&bytes(WHOLE));
         // In one run; another version; in two runs.
@@ -158,7 +158,7 @@ fn a_checksum_is_of_the_whole_file_however_it_came() {
 }
 
 #[test]
-fn a_file_gets_the_date_that_the_server_states_where_that_is_asked_for() {
+fn remote_time_gives_a_file_the_servers_date() {
     let folder = tempfile::tempdir().unwrap();
     let site = Site::start(|request, out| {
         let fields = match request.path.as_str() {

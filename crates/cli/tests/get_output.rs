@@ -7,8 +7,11 @@ use std::fs;
 use std::io::Read;
 use std::os::unix::fs::{FileTypeExt, symlink};
 use std::process::{Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::thread;
-use std::time::Duration;
+
+use testkit::{AMPLE, wait_until};
 
 use common::{Signal, on_each_port, send, text};
 use site::{Site, Then, answer, answer_cut, answer_range, bytes, command, get, names, start_get};
@@ -106,7 +109,7 @@ fn standard_output_gets_the_bytes_and_nothing_else() {
 }
 
 #[test]
-fn a_transfer_coding_that_was_not_asked_for_is_refused() {
+fn an_unrequested_transfer_coding_is_refused() {
     on_each_port(|port| {
         for (coding, code) in [
             ("gzip", 1),
@@ -168,30 +171,71 @@ fn lines(seen: &str) -> Vec<String> {
     lines
 }
 
+/// Runs `get` on a terminal of that size, and returns what it draws. Calls `go_on` as soon as the
+/// terminal shows all of `texts`.
+fn on_a_terminal(size: &str, arguments: &str, texts: &[&str], go_on: impl Fn()) -> String {
+    let folder = tempfile::tempdir().unwrap();
+    let line = format!("stty {size}; {} get {arguments}", common::PROGRAM);
+    let mut script = Command::new("script");
+    script.args(["-qec", &line, "/dev/null"]).current_dir(folder.path()).env("TERM", "xterm");
+    let mut script = script.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().unwrap();
+    let (mut stdout, mut drawn) = (script.stdout.take().unwrap(), Vec::new());
+    let mut buffer = [0; 4096];
+    loop {
+        match stdout.read(&mut buffer).unwrap() {
+            0 => break,
+            count => drawn.extend_from_slice(&buffer[..count]),
+        }
+        let seen = String::from_utf8_lossy(&drawn);
+        if texts.iter().all(|text| seen.contains(text)) {
+            go_on();
+        }
+    }
+    script.wait().unwrap();
+    String::from_utf8_lossy(&drawn).into_owned()
+}
+
+/// Starts a site whose answers stop after 4 bytes of `length`, until the flag is set.
+fn pausing_site(length: usize, rest: &'static str) -> (Site, Arc<AtomicBool>) {
+    let goes_on = Arc::new(AtomicBool::new(false));
+    let flag = Arc::clone(&goes_on);
+    let site = Site::start(move |_, out| {
+        write!(out, "HTTP/1.1 200 OK\r\nContent-Length: {length}\r\n\r\n0123")?;
+        out.flush()?;
+        wait_until("the terminal shows the bars", || flag.load(Relaxed));
+        out.write_all(rest.as_bytes())?;
+        out.flush()?;
+        Ok(Then::Close)
+    });
+    (site, goes_on)
+}
+
+#[test]
+fn on_a_terminal_there_are_bars() {
+    if !common::has_client("script") {
+        return;
+    }
+    let (site, goes_on) = pausing_site(8, "4567");
+    let texts = ["4 B of 8 B", "0 of 1"];
+    let seen =
+        on_a_terminal("columns 120", &site.url("/x"), &texts, || goes_on.store(true, Relaxed));
+    assert!(texts.iter().all(|text| seen.contains(text)), "{seen:?}");
+    assert!(seen.contains("1 of 1 saved"), "{seen:?}");
+}
+
 #[test]
 fn a_terminal_of_80_columns_shows_a_line_for_each_file_and_the_total() {
     if !common::has_client("script") {
         return;
     }
-    let folder = tempfile::tempdir().unwrap();
-    let site = Site::start(|_, out| {
-        write!(out, "HTTP/1.1 200 OK\r\nContent-Length: 123456789\r\n\r\n0123")?;
-        out.flush()?;
-        thread::sleep(Duration::from_millis(1500));
-        Ok(Then::Close)
-    });
+    let (site, goes_on) = pausing_site(123_456_789, "");
     let name =
         |page: usize| format!("/{}-{page}", "a-name-that-is-longer-than-its-place".repeat(2));
     let urls: Vec<_> = (0..30).map(|page| site.url(&name(page))).collect();
-    let line = format!(
-        "stty columns 80 rows 24; {} get --port poll --retries 0 {}",
-        common::PROGRAM,
-        urls.join(" ")
-    );
-    let mut script = Command::new("script");
-    script.args(["-qec", &line, "/dev/null"]).current_dir(folder.path()).env("TERM", "xterm");
-    let output = script.stdin(Stdio::null()).output().unwrap();
-    let seen = String::from_utf8_lossy(&output.stdout).into_owned();
+    let arguments = format!("--port poll --retries 0 {}", urls.join(" "));
+    let texts = ["4 B of 117.74 MiB", "0 of 30"];
+    let go_on = || goes_on.store(true, Relaxed);
+    let seen = on_a_terminal("columns 80 rows 24", &arguments, &texts, go_on);
     let (bars, _) = seen.split_once("0 of 30 saved").unwrap();
     // Lines of the full width follow each other without a line end.
     let rows: Vec<String> = lines(bars)
@@ -215,7 +259,7 @@ fn no_password_is_shown() {
     let site = Site::start(|request, out| {
         if request.path.starts_with("/slow") {
             answer_cut(out, TAG, &bytes(WHOLE), 400_000, Then::Keep)?;
-            thread::sleep(Duration::from_secs(20));
+            thread::sleep(AMPLE);
         }
         answer(out, "404 Not Found", "", b"")
     });
@@ -226,11 +270,9 @@ fn no_password_is_shown() {
     let mut command = command("poll", folder.path(), &arguments);
     command.env("RUST_LOG", "trace").stdout(Stdio::piped()).stderr(Stdio::piped());
     let child = command.stdin(Stdio::null()).spawn().unwrap();
-    let begin = std::time::Instant::now();
-    while site.requests().len() < 3 || names(folder.path()).is_empty() {
-        assert!(begin.elapsed().as_secs() < 60, "it does not come to that");
-        thread::sleep(Duration::from_millis(10));
-    }
+    wait_until("the third file has begun", || {
+        site.requests().len() >= 3 && !names(folder.path()).is_empty()
+    });
     send(&child, Signal::INT);
     let (code, stdout, stderr) = results(&child.wait_with_output().unwrap());
     assert_eq!(code, Some(130), "{stdout}{stderr}");

@@ -12,6 +12,8 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use testkit::wait_until;
+
 use common::text;
 use site::{Authority, Site, answer, command, names};
 
@@ -24,7 +26,7 @@ fn get(folder: &Path, variables: &[(&str, &str)], arguments: &[&str]) -> (Option
 }
 
 /// A proxy for every protocol, which it recognises by the first byte. It forwards every request to
-/// the server at `port`, and records what it was asked.
+/// the server at `port`, and records the requests.
 struct Proxy {
     addr: SocketAddr,
     asked: Arc<Mutex<Vec<String>>>,
@@ -223,7 +225,7 @@ fn hosts_exempt_from_the_proxy_are_connected_directly() {
 }
 
 #[test]
-fn a_proxy_that_refuses_is_told_from_a_server_that_does() {
+fn a_refusal_by_the_proxy_differs_from_one_by_the_server() {
     let folder = tempfile::tempdir().unwrap();
     let proxy = Proxy::start(0);
     let variables = [("https_proxy", &*proxy.url("http"))];
@@ -311,7 +313,7 @@ fn a_proxy_that_fails_is_named() {
 
 /// With the default configuration CONNECT is allowed only to some ports.
 #[test]
-fn tinyproxy_lets_through_what_curl_gets() {
+fn downloads_go_through_tinyproxy() {
     if !common::has_client("tinyproxy") {
         return;
     }
@@ -324,11 +326,7 @@ fn tinyproxy_lets_through_what_curl_gets() {
     let mut tinyproxy = Command::new("tinyproxy");
     tinyproxy.args(["-d", "-c"]).arg(&config).stdout(Stdio::null()).stderr(Stdio::null());
     let mut tinyproxy = tinyproxy.spawn().unwrap();
-    let begin = Instant::now();
-    while TcpStream::connect(("127.0.0.1", port)).is_err() {
-        assert!(begin.elapsed().as_secs() < 60, "tinyproxy does not listen");
-        thread::sleep(Duration::from_millis(10));
-    }
+    wait_until("tinyproxy listens", || TcpStream::connect(("127.0.0.1", port)).is_ok());
     let proxy = format!("http://127.0.0.1:{port}");
     let urls: Vec<_> = (0..20).map(|page| site.url(&format!("/{page}"))).collect();
     let urls: Vec<_> = urls.iter().map(String::as_str).collect();
@@ -399,7 +397,7 @@ fn an_address_that_does_not_answer_delays_nothing() {
 
 /// Four addresses, none of which answers: tried one by one they would take four times as long.
 #[test]
-fn a_limit_is_one_for_all_addresses_of_an_attempt() {
+fn the_timeout_covers_all_addresses_of_an_attempt() {
     let folder = tempfile::tempdir().unwrap();
     let Some((first, _queued, _socket)) = silent("127.0.0.1:0".parse().unwrap()) else { return };
     let port = first.port();
@@ -424,7 +422,7 @@ fn a_limit_is_one_for_all_addresses_of_an_attempt() {
 
 /// Each redirect is fast enough by itself.
 #[test]
-fn a_limit_is_one_for_all_redirects() {
+fn the_timeout_covers_all_redirects() {
     let folder = tempfile::tempdir().unwrap();
     let site = Site::start(|request, out| {
         thread::sleep(Duration::from_millis(800));

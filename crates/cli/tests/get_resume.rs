@@ -11,7 +11,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use common::{Signal, on_each_port, send, text, within};
+use testkit::{AMPLE, ms, report, rounds, wait_until, within};
+
+use common::{Signal, on_each_port, send, text};
 use site::{
     Authority, Out, Request, Site, Then, answer, answer_cut, answer_range, bytes, get, names,
     start_get,
@@ -62,7 +64,7 @@ fn continues(request: &Request, out: Out<'_>, fields: &str, validator: &str) -> 
 }
 
 #[test]
-fn a_cut_connection_is_gone_on_with_in_the_same_run() {
+fn a_download_continues_after_a_cut_in_the_same_run() {
     on_each_port(|port| {
         let folder = tempfile::tempdir().unwrap();
         let site = site_that_cuts_first(TAG, |request, out| continues(request, out, TAG, "\"v1\""));
@@ -120,7 +122,7 @@ fn no_run_discards_what_an_earlier_one_has_left() {
 }
 
 #[test]
-fn bytes_of_an_earlier_run_that_are_of_another_version_are_dropped_aloud() {
+fn dropping_bytes_of_another_version_is_reported() {
     let folder = tempfile::tempdir().unwrap();
     let site = site_that_cuts_first(TAG, |_, out| {
         answer(out, "200 OK", "ETag: \"v2\"\r\n", &bytes(WHOLE))
@@ -166,7 +168,7 @@ fn the_printed_size_is_that_of_the_file() {
 }
 
 #[test]
-fn a_date_of_modification_does_as_well_if_it_is_reliable() {
+fn a_reliable_modification_date_is_enough_to_continue() {
     let folder = tempfile::tempdir().unwrap();
     let modified = "Sun, 06 Nov 1994 08:49:37 GMT";
     let site = site_that_cuts_first(DATED, |request, out| continues(request, out, DATED, modified));
@@ -225,7 +227,7 @@ fn bytes_of_two_versions_never_meet() {
             let range = format!("Content-Range: bytes {start}-{}/*\r\n", WHOLE - 1);
             answer(out, "206 Partial Content", &range, &other[start..])
         }),
-        // These two cannot be asked to continue.
+        // The server cannot continue these two.
         ("has no version", "", |out, other, start| answer_range(out, "", other, start)),
         ("has a weak version", "ETag: W/\"v1\"\r\n", |out, other, start| {
             answer_range(out, "", other, start)
@@ -247,7 +249,7 @@ fn bytes_of_two_versions_never_meet() {
 }
 
 #[test]
-fn a_part_that_is_complete_is_only_renamed() {
+fn a_complete_partial_file_is_only_renamed() {
     let folder = tempfile::tempdir().unwrap();
     // All bytes arrive, but not the announced end.
     let site = Site::start(|request, out| match request.range() {
@@ -292,8 +294,9 @@ fn an_incomplete_file_never_gets_its_name() {
                 write!(out, "HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n")?;
                 out.write_all(&body()[..CUT])?;
                 out.flush()?;
-                // The client has read everything so far, so that a reset loses nothing.
-                thread::sleep(Duration::from_millis(100));
+                // A reset loses what the client has not read. By then it has probably read all; if
+                // not, the file is only cut earlier.
+                thread::sleep(ms(100));
                 Ok(Then::Reset)
             }
             path => panic!("{path}"),
@@ -382,21 +385,13 @@ fn two_processes_do_not_write_into_one_file() {
     });
     let url = site.url("/file");
     let first = start_get("poll", folder.path(), &[&url]);
-    wait_for(|| !names(folder.path()).is_empty());
+    wait_until("the partial file is there", || !names(folder.path()).is_empty());
     let (code, _, stderr) = results(&get("poll", folder.path(), &[&url]));
     assert_eq!(code, Some(1));
     assert!(stderr.contains("is being written by another process"), "{stderr}");
     drop(refused);
     assert_eq!(results(&first.wait_with_output().unwrap()).0, Some(0));
     assert!(fs::read(folder.path().join("file")).unwrap() == bytes(WHOLE));
-}
-
-fn wait_for(mut condition: impl FnMut() -> bool) {
-    let begin = Instant::now();
-    while !condition() {
-        assert!(begin.elapsed() < Duration::from_secs(20), "it does not come to that");
-        thread::sleep(Duration::from_millis(5));
-    }
 }
 
 #[test]
@@ -411,7 +406,7 @@ fn ctrl_c_keeps_received_bytes_and_prints_how_to_resume() {
             }
             if asked.fetch_add(1, Ordering::SeqCst) == 0 {
                 answer_cut(out, TAG, &bytes(WHOLE), CUT, Then::Keep)?;
-                thread::sleep(Duration::from_secs(10));
+                thread::sleep(AMPLE);
                 return Ok(Then::Cut);
             }
             continues(request, out, TAG, "\"v1\"")
@@ -426,8 +421,8 @@ fn ctrl_c_keeps_received_bytes_and_prints_how_to_resume() {
                 .filter(|entry| entry.path().extension().is_some_and(|name| name == "part"))
                 .any(|part| len(part) == CUT as u64)
         };
-        wait_for(has_come);
-        wait_for(|| folder.path().join("small").exists());
+        wait_until("the first bytes are on the disk", has_come);
+        wait_until("the small file is saved", || folder.path().join("small").exists());
         let begin = Instant::now();
         send(&child, Signal::INT);
         let (code, stdout, stderr) = results(&child.wait_with_output().unwrap());
@@ -458,7 +453,7 @@ fn ctrl_c_keeps_received_bytes_and_prints_how_to_resume() {
 /// completes the rest.
 #[test]
 fn c3_no_half_file_whenever_it_is_stopped() {
-    let rounds = if common::torture() { 50 } else { 1 };
+    let rounds = rounds(1, 50) as u64;
     on_each_port(|port| {
         let site = Site::start(|request, out| {
             let whole = bytes(WHOLE);
@@ -472,7 +467,7 @@ fn c3_no_half_file_whenever_it_is_stopped() {
             for chunk in whole[start..].chunks(100_000) {
                 out.write_all(chunk)?;
                 out.flush()?;
-                thread::sleep(Duration::from_millis(5));
+                thread::sleep(ms(5));
             }
             Ok(Then::Keep)
         });
@@ -488,7 +483,7 @@ fn c3_no_half_file_whenever_it_is_stopped() {
                 let child = start_get(port, folder.path(), &arguments);
                 // With growing delays, or a busy machine would never finish.
                 let spread = (round * 7 + interruption * 3) % 10 * 10;
-                thread::sleep(Duration::from_millis(20 + spread + interruption * 20));
+                thread::sleep(ms(20 + spread + interruption * 20));
                 send(&child, if interruption % 3 == 2 { Signal::KILL } else { Signal::INT });
                 let output = child.wait_with_output().unwrap();
                 for name in names(folder.path()) {
@@ -508,6 +503,6 @@ fn c3_no_half_file_whenever_it_is_stopped() {
             assert_eq!(names(folder.path()).len(), 6);
             round += 1;
         }
-        println!("RELIABILITY C3 {stops} stops, {halves} unfinished files, none under its name");
+        report("C3", stops, &format!("stops, {halves} unfinished files, none under its name"));
     });
 }

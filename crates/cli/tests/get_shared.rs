@@ -20,7 +20,7 @@ fn results(output: &std::process::Output) -> (Option<i32>, String, String) {
 }
 
 #[test]
-fn a_name_that_another_program_takes_meanwhile_is_a_failure() {
+fn a_name_taken_by_another_program_meanwhile_is_a_failure() {
     on_each_port(|port| {
         for (length, resume) in [(100, false), (100, true), (LARGE, false), (LARGE, true)] {
             let folder = tempfile::tempdir().unwrap();
@@ -81,7 +81,7 @@ fn unfinished(port: &str) -> (tempfile::TempDir, PathBuf, PathBuf) {
 }
 
 #[test]
-fn a_note_is_never_written_through_somebodys_link() {
+fn a_note_is_never_written_through_a_foreign_link() {
     on_each_port(|port| {
         let folder = tempfile::tempdir().unwrap();
         let victim = folder.path().join("victim");
@@ -147,7 +147,7 @@ fn a_damaged_note_is_ignored() {
 }
 
 #[test]
-fn a_name_may_be_as_long_as_the_file_system_takes() {
+fn a_name_may_have_the_maximum_length() {
     let folder = tempfile::tempdir().unwrap();
     let site = Site::start(|_, out| answer(out, "200 OK", TAG, &bytes(LARGE)));
     let name = "n".repeat(255);

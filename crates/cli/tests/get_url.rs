@@ -39,7 +39,7 @@ fn a_user_and_a_password_are_decoded_and_stay_with_their_host() {
 }
 
 #[test]
-fn a_redirect_may_be_written_in_any_way() {
+fn redirects_are_followed_in_every_form() {
     let folder = tempfile::tempdir().unwrap();
     let site = Site::start(|request, out| {
         let location: &[u8] = match request.path.as_str() {
@@ -69,7 +69,7 @@ fn a_redirect_may_be_written_in_any_way() {
 }
 
 #[test]
-fn a_host_beyond_ascii_is_asked_for_as_the_name_system_has_it() {
+fn a_host_beyond_ascii_is_requested_in_its_dns_form() {
     let folder = tempfile::tempdir().unwrap();
     let proxy = Site::start(|request, out| answer(out, "200 OK", "", request.path.as_bytes()));
     let mut command = command("poll", folder.path(), &["http://Bücher.example/straße"]);
@@ -81,7 +81,7 @@ fn a_host_beyond_ascii_is_asked_for_as_the_name_system_has_it() {
 }
 
 #[test]
-fn a_percent_sign_that_encodes_nothing_is_encoded() {
+fn a_bare_percent_sign_is_encoded() {
     let folder = tempfile::tempdir().unwrap();
     let site = Site::start(|request, out| answer(out, "200 OK", "", request.path.as_bytes()));
     let output = get("poll", folder.path(), &[&site.url("/100%.txt?of=5%&x=%20")]);
@@ -188,7 +188,7 @@ fn a_refused_certificate_is_reported_with_reason_and_remedy() {
 }
 
 #[test]
-fn credentials_that_are_missing_are_told_from_those_that_are_refused() {
+fn missing_and_refused_credentials_have_different_messages() {
     let folder = tempfile::tempdir().unwrap();
     let site = Site::start(|_, out| {
         answer(out, "401 Unauthorized", "WWW-Authenticate: Basic realm=x\r\n", b"")
@@ -212,7 +212,7 @@ fn credentials_that_are_missing_are_told_from_those_that_are_refused() {
 }
 
 #[test]
-fn http_to_a_port_of_tls_is_told_to_write_https() {
+fn http_to_a_tls_port_suggests_https() {
     on_each_port(|port| {
         let folder = tempfile::tempdir().unwrap();
         let site = Site::start_tls(&Authority::new("a"), |_, out| answer(out, "200 OK", "", b""));
@@ -277,7 +277,7 @@ fn errors_are_reported_in_words() {
 }
 
 #[test]
-fn fields_of_the_user_are_sent_and_secret_ones_stay_with_their_host() {
+fn header_fields_are_sent_and_secret_ones_stay_with_their_host() {
     let folder = tempfile::tempdir().unwrap();
     let other = Site::start(|_, out| answer(out, "200 OK", "", b"other"));
     let elsewhere = other.url("/away");
@@ -306,7 +306,7 @@ fn fields_of_the_user_are_sent_and_secret_ones_stay_with_their_host() {
 }
 
 #[test]
-fn users_and_passwords_may_stand_in_a_file() {
+fn users_and_passwords_come_from_netrc() {
     let folder = tempfile::tempdir().unwrap();
     let other = Site::start(|_, out| answer(out, "200 OK", "", b"other"));
     let elsewhere = other.url("/away").replace("localhost", "127.0.0.1");

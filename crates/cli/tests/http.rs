@@ -7,11 +7,15 @@ use std::io::Write;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
-use std::thread::{self, sleep};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::thread;
 use std::time::Duration;
 
-use common::{Server, Signal, has_client, install, on_each_port, python, text, torture};
 use tempfile::TempDir;
+use testkit::{report, rounds, wait_until};
+
+use common::{Server, Signal, has_client, install, on_each_port, python, text};
 
 /// Reports the number of the body's bytes, and their sum.
 const SUM: &str = "#!/bin/sh\n\
@@ -56,7 +60,7 @@ fn url(server: &Server, path: &str) -> String {
 }
 
 #[test]
-fn the_first_line_is_an_address_to_click_at() {
+fn the_first_line_has_a_url() {
     on_each_port(|port| {
         let folder = folder();
         let server = serve(port, folder.path(), &[]);
@@ -105,7 +109,7 @@ fn h12_curl_keeps_its_connection_and_gets_ranges_and_conditions_and_heads() {
         assert!(fetch(&[&url(&server, "/")]).contains("hello.txt"), "the listing");
         let stopped = server.stop(Signal::TERM);
         assert_eq!((stopped.count("errors"), stopped.count("left")), (0, 0), "{stopped:?}");
-        println!("RELIABILITY H12 13 {port}: curl: keep-alive, ranges, conditions, HEAD");
+        report("H12", 13, &format!("{port}: curl: keep-alive, ranges, conditions, HEAD"));
     });
 }
 
@@ -117,7 +121,7 @@ fn h12_curl_uploads_in_chunks_to_a_script_and_every_byte_arrives() {
     on_each_port(|port| {
         let folder = folder();
         let server = serve(port, folder.path(), &["--max-body", "2GiB"]);
-        let megabytes = if torture() { 1024 } else { 64 };
+        let megabytes = rounds(64, 1024);
         let script = format!(
             "set -e; head -c {megabytes}M /dev/urandom > data; \
              sha256sum < data | cut -d ' ' -f 1; \
@@ -132,7 +136,7 @@ fn h12_curl_uploads_in_chunks_to_a_script_and_every_byte_arrives() {
         let words: Vec<&str> = message.split_whitespace().collect();
         let [sent, count, received] = words[..] else { panic!("{message:?} {stderr}") };
         assert_eq!((count, received), (&*(megabytes << 20).to_string(), sent));
-        println!("RELIABILITY H12 1 {port}: curl: {megabytes} MiB in chunks to a script");
+        report("H12", 1, &format!("{port}: curl: {megabytes} MiB in chunks to a script"));
     });
 }
 
@@ -193,7 +197,7 @@ fn h12_curl_and_openssl_speak_https() {
             assert!(message.ends_with("\r\n\r\nhello\n"), "{message}{stderr}");
             checks += 1;
         }
-        println!("RELIABILITY H12 {checks} {port}: HTTPS by curl and openssl");
+        report("H12", checks, &format!("{port}: HTTPS by curl and openssl"));
     });
 }
 
@@ -208,7 +212,7 @@ fn h12_pythons_client_sends_many_requests_on_one_connection() {
         assert_eq!(message, "answered 30\n");
         let stopped = server.stop(Signal::TERM);
         assert_eq!(stopped.count("accepted"), 1);
-        println!("RELIABILITY H12 30 {port}: python3's http.client, on one connection");
+        report("H12", 30, &format!("{port}: python3's http.client, on one connection"));
     });
 }
 
@@ -223,7 +227,7 @@ fn load(program: &str, arguments: &str, url: &str) -> Option<String> {
 }
 
 /// Returns the number after a word.
-fn number(message: &str, word: &str) -> u64 {
+fn number(message: &str, word: &str) -> usize {
     let (_, rest) =
         message.split_once(word).unwrap_or_else(|| panic!("{word:?} is not in {message}"));
     let digits: String = rest.trim_start().chars().take_while(char::is_ascii_digit).collect();
@@ -231,18 +235,17 @@ fn number(message: &str, word: &str) -> u64 {
 }
 
 #[test]
-fn h12_generators_of_load_see_no_error() {
+fn h12_load_generators_report_no_error() {
     on_each_port(|port| {
         let folder = folder();
         let server = serve(port, folder.path(), &["--per-address", "2000"]);
         let url = url(&server, "/1k");
-        let (connections, requests) = if torture() { (1_000, 200_000) } else { (50, 2_000) };
-        let seconds = if torture() { 10 } else { 1 };
-        let results = |message: &str, count: u64, program: &str| {
+        let (connections, requests) = (rounds(50, 1_000), rounds(2_000, 200_000));
+        let seconds = rounds(1, 10);
+        let results = |message: &str, count: usize, program: &str| {
             assert!(count > 0, "{message}");
-            println!(
-                "RELIABILITY H12 {count} {port}: {program}, {connections} connections, 0 errors"
-            );
+            let figure = format!("{port}: {program}, {connections} connections, 0 errors");
+            report("H12", count, &figure);
         };
         if let Some(message) = load("wrk", &format!("-t1 -c{connections} -d{seconds}s"), &url) {
             assert!(!message.contains("Socket errors"), "{message}");
@@ -269,20 +272,19 @@ fn h12_generators_of_load_see_no_error() {
 }
 
 /// Sends requests on one connection by HTTP's rules, until a response announces the connection's
-/// end, and counts the complete responses. A connection that ends without a response is an error.
-fn ask_until_the_end(addr: SocketAddr) -> u64 {
+/// end, and counts each complete response in `answers`. An end without a response is an error.
+fn ask_until_the_end(addr: SocketAddr, answers: &AtomicUsize) {
     use std::io::{BufRead, BufReader, Read};
-    let Ok(stream) = std::net::TcpStream::connect(addr) else { return 0 };
+    let Ok(stream) = std::net::TcpStream::connect(addr) else { return };
     stream.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
     let mut reader = BufReader::new(&stream);
-    let mut answers = 0;
     loop {
         (&stream).write_all(b"GET /1k HTTP/1.1\r\nHost: a\r\n\r\n").unwrap();
         let (mut length, mut is_last, mut line) = (0, false, String::new());
         loop {
             line.clear();
             let read = reader.read_line(&mut line).unwrap();
-            assert!(read > 0, "closed without an answer, after {answers} that did not say so");
+            assert!(read > 0, "closed without an answer, and no answer has announced it");
             let lower = line.to_ascii_lowercase();
             if let Some(value) = lower.strip_prefix("content-length:") {
                 length = value.trim().parse().unwrap();
@@ -295,9 +297,9 @@ fn ask_until_the_end(addr: SocketAddr) -> u64 {
         let mut body = vec![0; length];
         reader.read_exact(&mut body).unwrap();
         assert_eq!(body, [7; 1024]);
-        answers += 1;
+        answers.fetch_add(1, Relaxed);
         if is_last {
-            return answers;
+            return;
         }
     }
 }
@@ -305,24 +307,27 @@ fn ask_until_the_end(addr: SocketAddr) -> u64 {
 #[test]
 fn h13_a_stop_under_load_loses_no_answer() {
     on_each_port(|port| {
-        let rounds = if torture() { 20 } else { 2 };
-        let mut answers = 0;
+        let rounds = rounds(2, 20);
+        let answers = Arc::new(AtomicUsize::new(0));
         for _ in 0..rounds {
             let folder = folder();
             let server = serve(port, folder.path(), &["--drain", "30s"]);
             let addr = server.addr;
-            let clients: Vec<_> =
-                (0..32).map(|_| thread::spawn(move || ask_until_the_end(addr))).collect();
-            sleep(Duration::from_millis(300));
+            let before = answers.load(Relaxed);
+            let client = |_| {
+                let answers = Arc::clone(&answers);
+                thread::spawn(move || ask_until_the_end(addr, &answers))
+            };
+            let clients: Vec<_> = (0..32).map(client).collect();
+            wait_until("there is load", || answers.load(Relaxed) >= before + 1000);
             let stopped = server.stop(Signal::TERM);
-            answers += clients.into_iter().map(|client| client.join().unwrap()).sum::<u64>();
+            clients.into_iter().for_each(|client| client.join().unwrap());
             assert_eq!(stopped.status.code(), Some(0), "{stopped:?}");
             assert_eq!((stopped.count("cut"), stopped.count("errors")), (0, 0), "{stopped:?}");
         }
-        assert!(answers > 0);
-        println!(
-            "RELIABILITY H13 {answers} {port}: {rounds} stops of the program under load of 32 \
-             connections, no answer lost"
+        let figure = format!(
+            "{port}: {rounds} stops of the program under load of 32 connections, no answer lost"
         );
+        report("H13", answers.load(Relaxed), &figure);
     });
 }

@@ -29,7 +29,7 @@ fn an_invalid_address_is_reported_with_an_example() {
 }
 
 #[test]
-fn a_tcp_port_given_as_the_completion_port_gets_a_tip() {
+fn a_tcp_port_given_as_completion_port_is_explained() {
     let output = run(&["serve", "http", ".", "--port", "8080"]);
     let (_, message) = text(&output);
     assert_eq!(output.status.code(), Some(2), "{message}");
@@ -93,7 +93,7 @@ fn the_doctor_reports_what_unmodified_code_can_do() {
 }
 
 #[test]
-fn the_doctor_lists_functions_that_stall_and_promises_no_more_than_it_sees() {
+fn the_doctor_lists_functions_that_block_the_thread() {
     let folder = tempfile::tempdir().unwrap();
     let path = |name: &str| folder.path().join(name);
     let program = "#include <stdio.h>\nint main(void) { int n = 0; \
@@ -131,7 +131,7 @@ fn the_doctor_refuses_a_static_program_with_the_remedy() {
 }
 
 #[test]
-fn a_closed_pipe_ends_the_doctor_quietly() {
+fn a_closed_pipe_ends_the_doctor_silently() {
     let script = format!("{PROGRAM} doctor | true; echo ${{PIPESTATUS[0]}}");
     let Ok(output) = Command::new("bash").args(["-c", &script]).output() else {
         println!("SKIPPED: the check with bash, which is not installed");

@@ -13,10 +13,9 @@ use std::thread;
 use std::time::Duration;
 
 use rustix::process::{Pid, kill_process};
+use testkit::wait_until;
 
-use common::{
-    PROGRAM, Server, Signal, address, install, on_each_port, read_some, round_trip, wait_until,
-};
+use common::{PROGRAM, Server, Signal, address, install, on_each_port, read_some, round_trip};
 
 /// Longer than any test waits, so that this limit causes nothing.
 const LONG: &str = "600s";
@@ -104,7 +103,7 @@ fn metrics_of(server: &mut Server) -> SocketAddr {
 }
 
 #[test]
-fn after_sigterm_a_lame_duck_serves_on_until_the_next_one() {
+fn after_sigterm_a_lame_duck_serves_until_the_next_signal() {
     on_each_port(|port| {
         let folder = folder();
         let site = folder.path().join("site").display().to_string();

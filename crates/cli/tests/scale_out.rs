@@ -6,7 +6,9 @@ use std::fs;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
-use common::{PROGRAM, has_client, on_each_port, python, text, torture};
+use testkit::{is_torture, report, rounds};
+
+use common::{PROGRAM, has_client, on_each_port, python, text};
 
 fn example(name: &str) -> PathBuf {
     [env!("CARGO_MANIFEST_DIR"), "../../examples/scale-out", name].iter().collect()
@@ -18,7 +20,7 @@ fn has_haproxy() -> bool {
 }
 
 /// Returns the number after a word.
-fn number(message: &str, word: &str) -> u64 {
+fn number(message: &str, word: &str) -> usize {
     let (_, rest) =
         message.split_once(word).unwrap_or_else(|| panic!("{word:?} is not in {message}"));
     rest.split(|c: char| !c.is_ascii_digit()).next().unwrap().parse().unwrap()
@@ -30,11 +32,11 @@ fn h15_a_rolling_restart_behind_a_balancer_fails_no_request() {
         if !has_haproxy() || !has_client("python3") {
             return;
         }
-        let rounds = if torture() { "20" } else { "1" };
+        let rounds = rounds(1, 20).to_string();
         let lame_duck = "1.5";
         let mut restart = Command::new("python3");
         restart.arg(example("rolling_restart.py")).env("OVERLAPPED_PORT", port);
-        restart.args(["--program", PROGRAM, "--rounds", rounds, "--lame-duck", lame_duck]);
+        restart.args(["--program", PROGRAM, "--rounds", &rounds, "--lame-duck", lame_duck]);
         let output = restart.stdin(Stdio::null()).output().unwrap();
         let (message, stderr) = text(&output);
         assert!(output.status.success(), "{message}{stderr}");
@@ -45,16 +47,17 @@ fn h15_a_rolling_restart_behind_a_balancer_fails_no_request() {
         assert!(requests > 0 && restarts > 0, "void: {message}");
         // A refused request goes to another instance. None is refused if the balancer has noticed
         // the stop in time, which is not certain on a busy machine.
-        assert!(again == 0 || !torture(), "{message}");
-        println!(
-            "RELIABILITY H15 {requests} {port}: requests, {restarts} restarts behind HAProxy, \
-             0 failed, {again} sent again by it"
+        assert!(again == 0 || !is_torture(), "{message}");
+        let figure = format!(
+            "{port}: requests, {restarts} restarts behind HAProxy, 0 failed, {again} sent again by \
+             it"
         );
+        report("H15", requests, &figure);
     });
 }
 
 #[test]
-fn without_the_program_the_rolling_restart_says_what_helps() {
+fn without_the_program_the_rolling_restart_names_the_remedy() {
     if !has_client("python3") {
         return;
     }
@@ -66,7 +69,7 @@ fn without_the_program_the_rolling_restart_says_what_helps() {
 }
 
 #[test]
-fn haproxy_takes_the_configuration() {
+fn haproxy_accepts_the_configuration() {
     if !has_haproxy() {
         return;
     }

@@ -45,7 +45,7 @@ fn a_port_in_use_is_found_with_its_holder() {
 }
 
 #[test]
-fn a_unix_socket_that_cannot_be_had_is_found_and_nothing_is_made_or_removed() {
+fn an_unusable_unix_socket_is_found_and_nothing_is_created_or_removed() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("socket");
     let server = |path: &Path| {
@@ -112,7 +112,7 @@ fn a_log_in_a_missing_folder_is_reported_and_not_created() {
 }
 
 #[test]
-fn certificates_that_no_client_would_take_are_found() {
+fn certificates_that_clients_refuse_are_found() {
     let folder = tempfile::tempdir().unwrap();
     let write = |name: &str, text: &str| fs::write(folder.path().join(name), text).unwrap();
     let make = |name: &str, years: (i32, i32)| {
@@ -161,7 +161,7 @@ fn certificates_that_no_client_would_take_are_found() {
 }
 
 #[test]
-fn a_key_that_tls_cannot_use_is_not_reported_as_another_certificates() {
+fn an_unusable_key_is_not_reported_as_a_mismatch() {
     let folder = tempfile::tempdir().unwrap();
     let described = |file: &str| {
         format!(
@@ -192,7 +192,7 @@ fn a_key_that_tls_cannot_use_is_not_reported_as_another_certificates() {
 }
 
 #[test]
-fn a_configuration_file_that_would_be_sent_to_everybody_is_refused() {
+fn a_served_configuration_file_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     fs::create_dir(folder.path().join("site")).unwrap();
     let server = "[[server]]\nprotocol = 'http'\nlisten = ['127.0.0.1:0']\n";
@@ -210,14 +210,14 @@ fn a_configuration_file_that_would_be_sent_to_everybody_is_refused() {
 }
 
 #[test]
-fn the_annotated_file_serves_another_folder_than_its_own() {
+fn the_annotated_file_does_not_serve_its_own_folder() {
     let folder = tempfile::tempdir().unwrap();
     let (_, _, stderr) = check_in(folder.path(), &text(&run(&["serve", "--example-config"])).0);
     assert!(!stderr.contains("served to all clients"), "{stderr}");
 }
 
 #[test]
-fn scripts_beneath_the_whole_site_are_refused() {
+fn a_script_prefix_of_the_whole_site_is_refused() {
     refused(
         "[[server]]\nprotocol = 'http'\nlisten = ['127.0.0.1:0']\n[server.http]\nfolder = '.'\n\
          cgi = '.'\ncgi-prefix = '/'\n",
@@ -226,7 +226,7 @@ fn scripts_beneath_the_whole_site_are_refused() {
 }
 
 #[test]
-fn scripts_that_would_be_sent_as_files_are_refused() {
+fn scripts_that_are_served_as_files_are_refused() {
     let folder = tempfile::tempdir().unwrap();
     for name in ["site/scripts", "site/cgi-bin", "other/cgi-bin", "outside"] {
         fs::create_dir_all(folder.path().join(name)).unwrap();
@@ -292,7 +292,7 @@ fn hidden_folders_may_hold_scripts_and_passwords() {
 }
 
 #[test]
-fn a_key_that_would_be_sent_to_everybody_is_refused() {
+fn a_served_key_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     fs::create_dir(folder.path().join("site")).unwrap();
     let key = rcgen::KeyPair::generate().unwrap();
@@ -354,7 +354,7 @@ fn every_fault_of_one_site_is_reported_at_once() {
 }
 
 #[test]
-fn a_page_of_ones_own_that_is_missing_is_found() {
+fn a_missing_custom_page_is_found() {
     let folder = tempfile::tempdir().unwrap();
     for name in ["site/app", "other"] {
         fs::create_dir_all(folder.path().join(name)).unwrap();
@@ -420,7 +420,7 @@ fn redirects_that_lead_to_each_other_are_found() {
 }
 
 #[test]
-fn a_bare_name_that_no_pattern_holds_is_noted() {
+fn a_host_name_that_only_its_subdomains_match_is_noted() {
     let described = |hosts: &str| {
         format!(
             "[[server]]\nprotocol = 'http'\nlisten = ['127.0.0.1:0']\n[server.http]\n\
@@ -442,7 +442,7 @@ fn a_bare_name_that_no_pattern_holds_is_noted() {
 }
 
 #[test]
-fn a_start_names_the_same_places() {
+fn a_start_names_the_same_locations() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("serve.toml");
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();

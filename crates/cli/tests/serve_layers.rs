@@ -90,7 +90,7 @@ fn refused(flag: &str, values: &[&str], says: &str) {
 }
 
 #[test]
-fn a_path_that_leads_nowhere_has_the_sites_page() {
+fn a_missing_path_gets_the_custom_page() {
     both(&["--not-found", "/404.html"], "not-found = '/404.html'", |server, _| {
         let answer = get(server, "/none", &[]);
         assert!(
@@ -102,7 +102,7 @@ fn a_path_that_leads_nowhere_has_the_sites_page() {
 }
 
 #[test]
-fn an_applications_page_stands_for_its_paths() {
+fn an_applications_page_answers_its_paths() {
     both(&["--fallback", "/index.html"], "fallback = '/index.html'", |server, _| {
         let answer = get(server, "/users/7", &[]);
         assert!(answer.starts_with("HTTP/1.1 200 ") && answer.ends_with("home"), "{answer}");
@@ -120,7 +120,7 @@ fn pages_are_found_without_their_ending() {
 }
 
 #[test]
-fn every_answer_has_the_fields_that_are_asked_for() {
+fn every_answer_has_the_extra_fields() {
     both(
         &["--header", "X-Frame-Options: DENY", "--header", "Referrer-Policy:no-referrer"],
         "header = ['X-Frame-Options: DENY', 'Referrer-Policy: no-referrer']",
@@ -194,7 +194,7 @@ fn each_host_has_its_folder() {
 const USERS: &str = "alice:$2y$04$HYgepmxyB1jUFd8UadZTyuyiJWpTgAtgcL2n4cPeBbabrllo6GJ1C\n";
 
 #[test]
-fn only_users_with_a_password_come_in_and_the_log_has_their_names() {
+fn only_users_with_a_password_get_answers_and_the_log_has_their_names() {
     let right = "Authorization: Basic YWxpY2U6c2VjcmV0";
     both(&["--auth", "DIR/users"], "auth = 'users'", |server, _| {
         let answer = get(server, "/", &[]);
@@ -284,7 +284,7 @@ fn too_many_wrong_passwords_are_reported_to_client_and_log() {
 }
 
 #[test]
-fn an_authority_of_certificates_needs_no_password_for_its_token_and_for_nothing_else() {
+fn a_certificate_authority_needs_no_password_for_its_token_only() {
     let more = ["--list", "--fallback", "/index.html", "--not-found", "/404.html"];
     with_users(&more, |server, folder| {
         let well_known = folder.join("site/.well-known");
@@ -334,7 +334,7 @@ fn send(at: SocketAddr, bytes: &[u8]) -> String {
 }
 
 #[test]
-fn extra_fields_are_in_answers_to_what_was_no_request_too() {
+fn answers_to_malformed_requests_have_the_extra_fields() {
     let flags = ["--header", "X-A: b", "--header", "Server: of mine", "--head-timeout", "1s"];
     let keys = "header = ['X-A: b', 'Server: of mine']\nmax-body = 1000\n\
                 [server.limits]\nhead-timeout = '1s'";
@@ -364,7 +364,7 @@ fn extra_fields_are_in_answers_to_what_was_no_request_too() {
 }
 
 #[test]
-fn users_that_everybody_could_read_or_of_another_form_are_refused() {
+fn a_served_or_malformed_password_file_is_refused() {
     let temp = folder();
     let site = temp.path().join("site");
     fs::write(site.join("users"), USERS).unwrap();
@@ -382,7 +382,7 @@ fn users_that_everybody_could_read_or_of_another_form_are_refused() {
 }
 
 #[test]
-fn a_trusted_proxy_tells_the_scheme_and_others_do_not() {
+fn only_a_trusted_proxy_sets_the_scheme() {
     both(
         &["--trust-forwarded", "127.0.0.1", "--redirect-https"],
         "trust-forwarded = ['127.0.0.1']\nredirect-https = true",
@@ -400,7 +400,7 @@ fn a_trusted_proxy_tells_the_scheme_and_others_do_not() {
 }
 
 #[test]
-fn a_client_that_asks_too_often_gets_429() {
+fn a_client_above_its_request_rate_gets_429() {
     both(&["--request-rate", "1"], "request-rate = 1", |server, _| {
         // Ten at once, and one more for each second that this takes.
         let mut last = String::new();

@@ -60,7 +60,7 @@ fn a_scripts_wrong_content_length_is_logged_with_script_client_and_request() {
 }
 
 #[test]
-fn quotation_marks_that_a_script_writes_stand_in_the_log_as_they_are() {
+fn quotation_marks_of_a_script_are_logged_unescaped() {
     let folder = tempfile::tempdir().unwrap();
     let scripts = folder.path().join("scripts");
     fs::create_dir(folder.path().join("site")).unwrap();
@@ -78,7 +78,7 @@ fn quotation_marks_that_a_script_writes_stand_in_the_log_as_they_are() {
 }
 
 #[test]
-fn plain_http_to_a_port_of_https_is_answered_400_and_stands_in_both_logs() {
+fn plain_http_to_a_tls_port_is_answered_400_and_logged_twice() {
     let folder = tempfile::tempdir().unwrap();
     let (cert, key) = (folder.path().join("a.pem"), folder.path().join("a.key"));
     let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();

@@ -29,7 +29,7 @@ fn results(socket: &UnixDatagram) -> String {
 }
 
 #[test]
-fn a_service_manager_hears_of_readiness_reloads_and_the_stop() {
+fn a_service_manager_is_notified_of_readiness_reloads_and_the_stop() {
     let folder = tempfile::tempdir().unwrap();
     let (socket, program) = manager(folder.path());
     let server = Server::serve_by(&program, "auto", &["echo", "--listen", "127.0.0.1:0"]);
@@ -44,7 +44,7 @@ fn a_service_manager_hears_of_readiness_reloads_and_the_stop() {
 }
 
 #[test]
-fn a_service_manager_is_told_the_new_process_of_a_hot_restart() {
+fn a_service_manager_is_notified_of_the_new_process() {
     let folder = tempfile::tempdir().unwrap();
     let (socket, program) = manager(folder.path());
     let mut server = Server::serve_by(&program, "auto", &["echo", "--listen", "127.0.0.1:0"]);
@@ -62,7 +62,7 @@ fn a_service_manager_is_told_the_new_process_of_a_hot_restart() {
 }
 
 #[test]
-fn a_unix_socket_has_the_mode_and_the_owner_that_are_asked_for() {
+fn a_unix_socket_has_its_mode_and_its_owner() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("socket");
     let unix = format!("unix:{}", path.display());

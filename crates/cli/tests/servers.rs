@@ -9,7 +9,9 @@ use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::process::Command;
 
-use common::{PROGRAM, Server, Signal, address, on_each_port, python, run, text, torture};
+use testkit::rounds;
+
+use common::{PROGRAM, Server, Signal, address, on_each_port, python, run, text};
 
 const ANSWERS: [&str; 3] = [
     "Beautiful is better than? Ugly.",
@@ -26,9 +28,9 @@ fn length_line_and_bracket_answer_pythons_sockets() {
     on_each_port(|port| {
         for protocol in ["length", "line", "bracket"] {
             let server = small(port, protocol);
-            let count = if torture() { "2000" } else { "100" };
+            let count = rounds(100, 2000).to_string();
             let (host, tcp) = (server.addr.ip().to_string(), server.addr.port().to_string());
-            let arguments = [&host, &tcp, protocol, count].map(str::to_owned);
+            let arguments = [&host, &tcp, protocol, &count].map(str::to_owned);
             let Some(message) = python("frames.py", &arguments) else { return };
             assert_eq!(message, format!("answered {count}\n"), "{protocol}");
             let stopped = server.stop(Signal::TERM);
@@ -64,7 +66,7 @@ fn several_questions_in_one_packet_are_all_answered() {
 }
 
 #[test]
-fn a_question_that_breaks_off_is_in_the_servers_log() {
+fn an_incomplete_question_is_logged() {
     let server = small("auto", "zen");
     let output = run(&["zen", "--error", &server.addr.to_string()]);
     let (message, stderr) = text(&output);
@@ -77,7 +79,7 @@ fn a_question_that_breaks_off_is_in_the_servers_log() {
 }
 
 #[test]
-fn without_a_zen_server_the_client_says_how_to_start_one() {
+fn without_a_zen_server_the_client_names_the_command() {
     let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let output = run(&["zen", &free.to_string()]);
     assert_eq!(output.status.code(), Some(1));
@@ -143,7 +145,7 @@ fn the_proxy_protocol_gives_the_clients_address_to_the_access_log() {
 }
 
 #[test]
-fn a_client_without_the_proxy_header_is_told_of_in_the_servers_log() {
+fn a_client_without_the_proxy_header_is_logged() {
     let server = Server::start("auto", &["--proxy-protocol"]);
     for _ in 0..20 {
         let mut client = server.connect();
@@ -196,7 +198,7 @@ fn a_file_describes_several_servers_of_one_process() {
 }
 
 #[test]
-fn the_annotated_example_is_a_right_file() {
+fn the_annotated_example_is_valid() {
     let example = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/serve.toml");
     let folder = tempfile::tempdir().unwrap();
     fs::create_dir(folder.path().join("site")).unwrap();
@@ -244,7 +246,7 @@ fn every_shell_gets_its_completions_and_every_command_its_page() {
 }
 
 #[test]
-fn a_closed_pipe_ends_a_page_quietly() {
+fn a_closed_pipe_ends_a_manual_page_silently() {
     let script = format!("{PROGRAM} completions bash | head -1");
     let output = Command::new("sh").args(["-c", &script]).output().unwrap();
     assert_eq!(text(&output).1, "");

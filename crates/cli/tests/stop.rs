@@ -7,7 +7,9 @@ mod common;
 
 use std::time::Duration;
 
-use common::{Server, Signal, on_each_port, read_some, round_trip, within};
+use testkit::within;
+
+use common::{Server, Signal, on_each_port, read_some, round_trip};
 
 fn stops_cleanly(port: &str, signal: Signal, name: &str) {
     let server = Server::start(port, &[]);
@@ -55,11 +57,11 @@ fn a_signal_stops_it_while_a_client_does_not_read() {
 }
 
 #[test]
-fn a_signal_stops_it_while_all_seats_are_taken() {
+fn a_signal_stops_it_at_the_limit_of_connections() {
     on_each_port(|port| {
         let server = Server::start(port, &["--max-connections", "1"]);
-        let (mut seated, _waiting) = (server.connect(), server.connect());
-        round_trip(&mut seated, b"seated");
+        let (mut served, _waiting) = (server.connect(), server.connect());
+        round_trip(&mut served, b"served");
         let stopped = server.stop(Signal::INT);
         assert_eq!(stopped.status.code(), Some(0), "{stopped:?}");
         assert!(stopped.after < within(Duration::from_secs(3)), "{stopped:?}");

@@ -198,8 +198,7 @@ pub const BOTH_WAYS: &[&str] = &[];
 
 /// The folders and files with circles of imports, and the number of files in them. The list only
 /// shrinks: a number is lowered with each file that leaves a circle.
-pub const IN_CIRCLES: &[(&str, usize)] = &[
-];
+pub const IN_CIRCLES: &[(&str, usize)] = &[];
 
 /// The types of operations: the name of each, and its variants that hold a group of others.
 pub const OPERATIONS: &[(&str, &[&str])] =

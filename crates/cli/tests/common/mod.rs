@@ -13,19 +13,9 @@ use std::time::{Duration, Instant};
 use overlapped::port::{Port, PortChoice};
 pub(crate) use rustix::process::Signal;
 use rustix::process::{Pid, kill_process};
+use testkit::{AMPLE, PAUSE, wait_until};
 
 pub(crate) const PROGRAM: &str = env!("CARGO_BIN_EXE_overlapped");
-
-/// Tells whether the tests run with their full figures.
-pub(crate) fn torture() -> bool {
-    std::env::var_os("OVERLAPPED_TORTURE").is_some_and(|value| value == "1")
-}
-
-/// A time limit: the strict figure with the full figures, on a dedicated machine; otherwise ten
-/// times as much, because the machine may be slow and shared.
-pub(crate) fn within(strict: Duration) -> Duration {
-    if torture() { strict } else { strict * 10 }
-}
 
 /// Runs `test` on the port that `OVERLAPPED_PORT` names, or else on each that works here,
 /// concurrently.
@@ -105,7 +95,7 @@ pub(crate) struct Server {
     stdout: BufReader<ChildStdout>,
     /// The text on standard error so far, and its reader.
     stderr: Arc<Mutex<String>>,
-    reader: JoinHandle<()>,
+    reader: Option<JoinHandle<()>>,
     /// The first of its addresses.
     pub(crate) addr: SocketAddr,
     pub(crate) first_line: String,
@@ -151,7 +141,7 @@ impl Server {
         let reader = thread::spawn(move || {
             lines.map_while(Result::ok).for_each(|line| *message.lock().unwrap() += &(line + "\n"));
         });
-        Server { child, stdout, stderr, reader, addr, first_line }
+        Server { child, stdout, stderr, reader: Some(reader), addr, first_line }
     }
 
     /// Returns the next line that it prints.
@@ -187,13 +177,9 @@ impl Server {
         self.descriptors()
     }
 
-    /// Waits until it has at most `most` open descriptors, and returns the last number.
-    pub(crate) fn settle(&self, most: usize) -> usize {
-        let (begin, limit) = (Instant::now(), within(Duration::from_secs(3)));
-        while self.descriptors() > most && begin.elapsed() < limit {
-            thread::sleep(Duration::from_millis(5));
-        }
-        self.descriptors()
+    /// Waits until it has no more than `most` open descriptors.
+    pub(crate) fn wait_for_descriptors(&self, most: usize) {
+        wait_until("it has closed its descriptors", || self.descriptors() <= most);
     }
 
     /// Returns the processor time used so far, of all threads, user and system.
@@ -215,8 +201,8 @@ impl Server {
         let begin = Instant::now();
         while !holds(&self.stderr.lock().unwrap()) {
             let message = self.stderr.lock().unwrap().clone();
-            assert!(begin.elapsed() < Duration::from_secs(60), "it said only {message}");
-            thread::sleep(Duration::from_millis(5));
+            assert!(begin.elapsed() < AMPLE, "it wrote only {message}");
+            thread::sleep(PAUSE);
         }
     }
 
@@ -239,9 +225,7 @@ impl Server {
         let status = self.child.wait().unwrap();
         let after = begin.elapsed();
         // The reader ends with the process.
-        while !self.reader.is_finished() {
-            thread::sleep(Duration::from_millis(1));
-        }
+        self.reader.take().expect("a server is stopped once").join().unwrap();
         let stderr = self.stderr.lock().unwrap().clone();
         Stopped { status, after, stdout, stderr }
     }
@@ -254,13 +238,17 @@ impl Drop for Server {
     }
 }
 
-/// Waits until `is_so`, up to a limit.
-pub(crate) fn wait_until(what: &str, mut is_so: impl FnMut() -> bool) {
-    let begin = Instant::now();
-    while !is_so() {
-        assert!(begin.elapsed() < Duration::from_secs(60), "waited in vain until {what}");
-        thread::sleep(Duration::from_millis(5));
-    }
+/// Waits until a process that was sent SIGSTOP or SIGKILL stands still.
+pub(crate) fn wait_for_standstill(child: &Child) {
+    let stands_still = |thread: io::Result<fs::DirEntry>| {
+        // A thread that has ended meanwhile has no file any more.
+        let Ok(stat) = fs::read_to_string(thread.unwrap().path().join("stat")) else { return true };
+        let state = stat.rsplit_once(") ").map(|(_, rest)| rest.as_bytes()[0]);
+        matches!(state, Some(b'T' | b't' | b'Z' | b'X'))
+    };
+    wait_until("all of its threads stand still", || {
+        fs::read_dir(format!("/proc/{}/task", child.id())).unwrap().all(stands_still)
+    });
 }
 
 /// Parses an address, or that of a URL.

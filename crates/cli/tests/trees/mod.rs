@@ -10,6 +10,8 @@ use std::path::Path;
 use std::process::{Command, Output, Stdio};
 use std::time::{Duration, SystemTime};
 
+use testkit::Rng;
+
 use crate::common::PROGRAM;
 
 /// Runs `overlapped copy` with these arguments, in that folder.
@@ -47,11 +49,10 @@ pub(crate) fn as_nobody(port: &str, folder: &Path, arguments: &[&str]) -> Option
 
 /// Makes bytes that differ from those of another seed.
 pub(crate) fn bytes(seed: u32, length: usize) -> Vec<u8> {
-    let mut state = u64::from(seed) << 32 | length as u64 | 1;
+    let mut rng = Rng(u64::from(seed) << 32 | length as u64);
     let mut bytes = Vec::with_capacity(length + 8);
     while bytes.len() < length {
-        state = state.wrapping_mul(0x5851_f42d_4c95_7f2d).wrapping_add(0x1405_7b7e_f767_814f);
-        bytes.extend_from_slice(&state.to_be_bytes());
+        bytes.extend_from_slice(&rng.next().to_be_bytes());
     }
     bytes.truncate(length);
     bytes

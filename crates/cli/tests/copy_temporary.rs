@@ -6,10 +6,11 @@ mod trees;
 use std::fs::{self, File, FileTimes};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Stdio};
-use std::thread;
 use std::time::{Duration, SystemTime};
 
-use common::{Signal, on_each_port, send, text};
+use testkit::report;
+
+use common::{Signal, on_each_port, send, text, wait_for_standstill};
 use trees::{bytes, copy, copy_command, names};
 
 fn temporary_files(folder: &Path) -> Vec<PathBuf> {
@@ -29,9 +30,9 @@ fn catch(port: &str, folder: &Path, target: &str, signal: Signal) -> (Child, Vec
         while child.try_wait().unwrap().is_none() {
             if !temporary_files(&into).is_empty() {
                 send(&child, signal);
+                wait_for_standstill(&child);
                 // It may have got its final name meanwhile. An empty one may not be locked yet: it
                 // is created anew if it is removed.
-                thread::sleep(Duration::from_millis(20));
                 let is_begun = |file: &PathBuf| file.metadata().is_ok_and(|found| found.len() > 0);
                 let left: Vec<_> = temporary_files(&into).into_iter().filter(is_begun).collect();
                 if !left.is_empty() {
@@ -73,14 +74,13 @@ fn t1_the_next_copy_removes_what_a_killed_one_has_left() {
             assert_eq!(names(&target), names(&folder.path().join("source")));
             fs::remove_dir_all(folder.path().join("target")).unwrap();
         }
-        println!(
-            "RELIABILITY T1 {removed} drafts of killed copies on {port}, all removed by the next"
-        );
+        let figure = format!("temporary files of killed copies on {port}, all removed by the next");
+        report("T1", removed, &figure);
     });
 }
 
 #[test]
-fn t1_the_drafts_of_a_copy_that_is_at_work_are_left_alone() {
+fn t1_the_temporary_files_of_a_running_copy_stay() {
     on_each_port(|port| {
         let folder = tempfile::tempdir().unwrap();
         source(folder.path());
@@ -97,27 +97,28 @@ fn t1_the_drafts_of_a_copy_that_is_at_work_are_left_alone() {
         let (stdout, stderr) = text(&output);
         assert_eq!(output.status.code(), Some(0), "{stdout}{stderr}");
         assert_eq!(names(&target), names(&folder.path().join("source")));
-        println!("RELIABILITY T1 {} drafts at work on {port}, none taken", left.len());
+        report("T1", left.len(), &format!("temporary files in use on {port}, none removed"));
     });
 }
 
 #[test]
-fn drafts_of_other_machines_are_left_alone_for_a_day() {
+fn temporary_files_of_other_machines_stay_for_a_day() {
     let folder = tempfile::tempdir().unwrap();
     let at = |name: &str| folder.path().join(name);
     fs::create_dir(at("into")).unwrap();
     fs::write(at("file"), "x").unwrap();
     let boot = fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap();
     let here = format!("into/.file.overlapped-{}-89abcdef", &boot[..8]);
-    let (other, no_draft) = ("into/.file.overlapped-0123abcd-89abcdef", "into/.file.overlapped-1");
-    for name in [&here, other, no_draft] {
+    let (other, no_temporary) =
+        ("into/.file.overlapped-0123abcd-89abcdef", "into/.file.overlapped-1");
+    for name in [&here, other, no_temporary] {
         fs::write(at(name), "half").unwrap();
     }
     let output = copy("poll", folder.path(), &["file", "into"]);
     let (stdout, stderr) = text(&output);
     assert_eq!(output.status.code(), Some(0), "{stdout}{stderr}");
     assert!(stdout.contains("; 1 unfinished copy of killed processes removed"), "{stdout}");
-    assert!(!at(&here).exists() && at(other).exists() && at(no_draft).exists());
+    assert!(!at(&here).exists() && at(other).exists() && at(no_temporary).exists());
     // The age counts from the change of its state, which no user can set back.
     let old = SystemTime::now() - Duration::from_secs(2 * 24 * 60 * 60);
     let file = File::options().write(true).open(at(other)).unwrap();

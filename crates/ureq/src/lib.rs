@@ -15,8 +15,8 @@
 //! a mutex, which no tasklet may hold while it waits: the only call that ureq makes under it is
 //! `is_open`, which never waits.
 //!
-//! Time limits are deadlines of the tasklet ([`timeout`](overlapped::time::timeout)), not options of the socket: they cost no
-//! system call.
+//! Time limits are deadlines of the tasklet ([`timeout`](overlapped::time::timeout)), not options
+//! of the socket: they cost no system call.
 
 mod limit;
 mod resolver;

@@ -261,7 +261,7 @@ mod tests {
     use std::process::{Command, Stdio};
 
     #[test]
-    fn every_byte_comes_back_and_a_reset_hurts_nobody_else() {
+    fn every_byte_comes_back_and_a_reset_harms_no_other_connection() {
         let totals = self_test().unwrap();
         assert_eq!(totals.connections, 9);
         assert!(totals.bytes >= 8 * (4 << 20));

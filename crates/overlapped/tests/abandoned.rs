@@ -63,7 +63,7 @@ fn abandons_ready(what: &str, wait: impl FnOnce() + 'static, wake: impl FnOnce()
         let parked = spawn(move || shield(wait));
         let has_ended = Rc::new(Cell::new(false));
         // All of them run before the tasklet that has been woken. The first one holds the thread
-        // until the grace time is over. Their number makes the scheduler read the clock before the
+        // until the grace time ends. Their number makes the scheduler read the clock before the
         // last one.
         for _ in 0..70 {
             let has_ended = Rc::clone(&has_ended);

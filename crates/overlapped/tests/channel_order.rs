@@ -108,7 +108,7 @@ fn waiters_are_served_in_the_order_they_came_and_leave_from_anywhere() {
 }
 
 #[test]
-fn close_wakes_all_waiters_and_gives_senders_their_values_back() {
+fn close_wakes_all_waiters_and_returns_their_values_to_senders() {
     run(|| {
         let channel = Channel::new();
         let inner = channel.clone();
@@ -226,7 +226,7 @@ impl Observer for Scribe {
 }
 
 #[test]
-fn the_observer_is_told_everything_in_order() {
+fn the_observer_gets_every_event_in_order() {
     let log: Rc<RefCell<Vec<String>>> = Rc::default();
     let ended = Config::new().observer(Scribe(log.clone())).run(|| {
         let channel = Channel::new();

@@ -25,7 +25,7 @@ fn the_last_runnable_tasklet_gets_the_report_at_the_call_that_blocks() {
         let other = spawn(move || inner.recv());
         yield_now();
         assert!(is_deadlock(&channel.recv()), "main blocked last");
-        assert_eq!(channel.balance(), -1, "its wait is over, the other's is not");
+        assert_eq!(channel.balance(), -1, "its wait has ended, the other's is not");
         channel.send(1).unwrap();
         assert_eq!(other.join().unwrap(), Ok(1));
         assert!(matches!(channel.send(2), Err(SendError::Deadlock(2, _))));
@@ -47,7 +47,7 @@ fn main_gets_the_report_when_the_last_other_tasklet_ends() {
 }
 
 #[test]
-fn the_waiters_are_told_one_after_another_the_last_one_first() {
+fn the_waiters_get_the_report_one_after_another_the_last_one_first() {
     let order = Rc::new(RefCell::new(Vec::new()));
     run(|| {
         let channel = Channel::<u8>::new();
@@ -75,7 +75,7 @@ fn a_deadlock_report_lists_waiters_and_what_they_wait_for() {
         drop(Builder::new().name("joiner").spawn(move || drop(joined.join())).unwrap());
         drop(Builder::new().name("parent").spawn(|| scope(|s| drop(s.spawn(pause)))).unwrap());
         (0..2).for_each(|_| yield_now());
-        let Err(RecvError::Deadlock(report)) = b.recv() else { panic!("nobody could send") };
+        let Err(RecvError::Deadlock(report)) = b.recv() else { panic!("no tasklet could send") };
         let text = report.to_string();
         println!("{text}");
         for part in [
@@ -104,7 +104,7 @@ fn all_waiters_get_the_same_report() {
             let told = told.clone();
             let waits = move || {
                 let Err(RecvError::Deadlock(report)) = Channel::<u8>::new().recv() else {
-                    panic!("nobody could send")
+                    panic!("no tasklet could send")
                 };
                 // A tasklet's changes to its report do not reach the others.
                 sleep(Duration::from_millis(1));
@@ -328,7 +328,7 @@ fn outside_a_scheduler_a_channel_reports_a_deadlock_at_once() {
 /// A tasklet that gets the report and waits again is then the last waiter, and gets it again.
 #[test]
 #[cfg_attr(miri, ignore = "takes Miri too long")]
-fn a_joiner_is_told_of_each_of_thousands_in_time() {
+fn a_joiner_gets_each_of_thousands_of_reports_in_time() {
     let waiters = support::rounds(5_000, 20_000);
     let begin = Instant::now();
     run(|| {
@@ -401,7 +401,7 @@ fn further_deadlock_reports_are_right_whatever_their_receivers_do() {
 
 #[test]
 #[cfg_attr(miri, ignore = "takes Miri too long")]
-fn thousands_of_waiters_are_told_in_time() {
+fn thousands_of_waiters_get_the_report_in_time() {
     let waiters = support::rounds(5_000, 20_000);
     let begin = Instant::now();
     run(|| {
@@ -420,7 +420,7 @@ fn thousands_of_waiters_are_told_in_time() {
 #[test]
 fn a_deadlock_report_that_ends_a_program_is_readable_too() {
     let Err(RunError::Deadlock(report)) = run(|| drop(spawn(pause))) else {
-        panic!("nobody resumes it")
+        panic!("nothing resumes it")
     };
     assert_eq!(format!("{report:?}"), report.to_string());
 }

@@ -34,7 +34,7 @@ impl Write for Full {
 }
 
 #[test]
-fn a_dump_that_waits_to_be_written_keeps_nobody_from_looking_up_symbols() {
+fn a_dump_that_waits_to_be_written_does_not_block_lookups_of_symbols() {
     run(|| {
         let (is_waiting, read) = (std::rc::Rc::default(), Channel::new());
         let mut stream = Full { is_waiting: std::rc::Rc::clone(&is_waiting), read: read.clone() };

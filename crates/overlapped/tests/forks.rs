@@ -139,7 +139,7 @@ fn a_child_finds_its_parents_tasklets_parked_for_good() {
 }
 
 #[test]
-fn a_scope_in_a_child_waits_for_nobody() {
+fn a_scope_in_a_child_waits_for_no_tasklet() {
     let status = run(|| {
         let child = scope(|s| {
             s.spawn(|| sleep(Duration::from_millis(1)));

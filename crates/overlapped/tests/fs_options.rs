@@ -264,7 +264,7 @@ fn custom_flags_have_the_effect_of_std_s() {
 }
 
 #[test]
-fn paths_that_do_not_exist_give_the_errors_of_std() {
+fn paths_that_do_not_exist_are_std_s_errors() {
     run(|| {
         for path in
             ["", "\0", "a\0b", "/", ".", "..", "/dev/null/x", "/dev/null/", &"x".repeat(300)]

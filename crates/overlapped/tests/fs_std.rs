@@ -147,7 +147,7 @@ fn vectored_transfers_fill_the_slices_in_order() {
 }
 
 #[test]
-fn an_empty_read_of_a_folder_is_an_error_all_the_same() {
+fn an_empty_read_of_a_folder_is_an_error_too() {
     everywhere(|folder| {
         let std = std::fs::File::open(folder).unwrap().read(&mut []).unwrap_err().kind();
         let mut opened = File::open(folder).unwrap();

@@ -535,7 +535,7 @@ fn direct_io_takes_aligned_memory() {
 }
 
 #[test]
-fn files_that_do_not_tell_their_size_are_read_to_their_end() {
+fn files_of_unknown_size_are_read_to_their_end() {
     run(|| {
         let status = fs::read_to_string("/proc/self/status").unwrap();
         assert!(status.contains("Threads:") && status.len() > 500, "{status}");

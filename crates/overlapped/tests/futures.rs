@@ -310,7 +310,7 @@ fn every_ending_of_a_tasklet_comes_out_of_its_future() {
             sum = block_on(child).unwrap();
         });
         assert_eq!(sum, 2);
-        // A future that was given up leaves a tasklet that runs on.
+        // A future that was abandoned leaves a tasklet that runs on.
         let done = Rc::new(Cell::new(false));
         let seen = done.clone();
         let mut given_up = spawn(move || {

@@ -245,7 +245,7 @@ fn a_slow_item_holds_back_map_and_not_map_unordered() {
 }
 
 #[test]
-fn map_unordered_gives_results_in_the_order_of_their_ends_and_keeps_its_limit() {
+fn map_unordered_returns_results_in_the_order_of_their_ends_and_keeps_its_limit() {
     let crowd = Crowd::default();
     let seen = crowd.clone();
     run(move || {
@@ -405,7 +405,7 @@ fn a_full_group_makes_spawn_wait() {
 }
 
 #[test]
-fn join_next_gives_members_in_the_order_of_their_ends() {
+fn join_next_returns_members_in_the_order_of_their_ends() {
     run(|| {
         let mut group = TaskletGroup::new(usize::MAX);
         for turns in [2, 0, 3, 1] {
@@ -512,7 +512,7 @@ fn a_wait_for_room_obeys_deadlines_deadlock_reports_and_no_switch() {
         assert_eq!(cut, Err(SpawnError::Wait(WaitError::TimedOut)));
         let cut = timeout(2 * MS, || group.join_next());
         assert!(matches!(cut, Some(Err(JoinError::TimedOut))));
-        // Its wait is over: a member's end does not wake it from another one.
+        // Its wait has ended: a member's end does not wake it from another one.
         group.kill_all();
         let begin = Instant::now();
         sleep(5 * MS);

@@ -73,7 +73,8 @@ fn both<T: 'static>(
     (a.join(), b.join())
 }
 
-/// A value with a record of whether it lives, so that no code needs to read it.
+/// A value, and a flag that says whether the value lives. A test reads the flag, and never a
+/// dropped value.
 struct Settings {
     lives: Arc<AtomicBool>,
 }
@@ -393,7 +394,7 @@ fn s18_a_destructor_that_waits_for_a_neighbours_lock_ends_the_process_where_it_u
 }
 
 #[test]
-fn s18_in_a_run_that_begins_while_its_thread_unwinds_nobody_can_wait() {
+fn s18_in_a_run_that_begins_while_its_thread_unwinds_no_tasklet_can_wait() {
     fn receives() -> Result<u8, String> {
         let result = run(|| {
             let channel = Channel::new();

@@ -118,7 +118,7 @@ fn more_than_four_gibibytes_are_counted_right() {
         assert_eq!(transfer(&from, &ours).unwrap(), length);
         drop(ours);
         assert_eq!(reader.join().unwrap(), length);
-        // A device: through memory.
+        // A device is copied through memory.
         { &from }.rewind().unwrap();
         let null = File::options().write(true).open("/dev/null").unwrap();
         assert_eq!(transfer(&from, &null).unwrap(), length);
@@ -127,7 +127,7 @@ fn more_than_four_gibibytes_are_counted_right() {
 }
 
 #[test]
-fn a_file_that_tells_no_length_is_read_to_its_end() {
+fn a_file_without_a_known_length_is_read_to_its_end() {
     run(|| {
         let expected = std::fs::read("/proc/self/status").unwrap().len();
         for to in SINKS {

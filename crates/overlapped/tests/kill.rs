@@ -441,7 +441,7 @@ fn a_shutdown_ends_a_pause_by_others_in_a_shield() {
 }
 
 #[test]
-fn run_until_kills_the_rest_and_gives_the_result() {
+fn run_until_kills_the_rest_and_returns_the_result() {
     let (report, drops) = (Rc::new(Cell::new(0)), Rc::new(Cell::new(0)));
     let ended = run_until(|| {
         for kind in 0..4 {

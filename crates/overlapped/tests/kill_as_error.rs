@@ -349,7 +349,7 @@ fn a_result_that_a_kill_meets_is_returned() {
 }
 
 #[test]
-fn a_deadline_and_a_kill_are_told_apart() {
+fn a_deadline_and_a_kill_are_distinguished() {
     run(|| {
         let is_late = Rc::new(Cell::new(false));
         let says = is_late.clone();

@@ -69,7 +69,10 @@ fn a_lock_whose_holder_waits_for_a_neighbour_is_not_released() {
         scope(|s| {
             s.spawn(|| {
                 let _held = lock.lock().unwrap();
-                assert!(matches!(channel.recv(), Err(RecvError::Deadlock(_))), "nobody can send");
+                assert!(
+                    matches!(channel.recv(), Err(RecvError::Deadlock(_))),
+                    "no tasklet can send"
+                );
             });
             yield_now();
             // Goes on when the holder has got the report.
@@ -241,8 +244,8 @@ fn a_guard_given_to_a_neighbour_is_still_the_lockers() {
 }
 
 #[test]
-fn a_lock_cycle_beside_a_living_acceptor_is_told_once() {
-    const NAME: &str = "a_lock_cycle_beside_a_living_acceptor_is_told_once";
+fn a_lock_cycle_beside_a_living_acceptor_is_reported_once() {
+    const NAME: &str = "a_lock_cycle_beside_a_living_acceptor_is_reported_once";
     let Some(what) = support::asked() else {
         let said = support::said(&support::child(NAME, "cycle"));
         let told = "these tasklets wait for each other's locks";

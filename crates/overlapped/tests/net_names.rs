@@ -50,7 +50,7 @@ fn silent(addr: &str) -> Silent {
     }
     let silent = Silent { addr: addr.as_socket().unwrap(), _sockets: sockets };
     let late = std::net::TcpStream::connect_timeout(&silent.addr, ms(20)).map(drop);
-    assert_eq!(late.unwrap_err().kind(), ErrorKind::TimedOut, "not tested: it answers");
+    assert_eq!(late.unwrap_err().kind(), ErrorKind::TimedOut, "not tested: the address answers");
     silent
 }
 

@@ -162,7 +162,7 @@ scenarios! {
         b.write_all(b"pending").unwrap();
         until_arrived(&a);
         log.note("read side", a.shutdown(Shutdown::Read));
-        log.note("what was there", a.read(&mut buf));
+        log.note("the bytes present", a.read(&mut buf));
         log.note("then the end", a.read(&mut buf));
         log.note("write side", a.shutdown(Shutdown::Write));
         log.note("no more", a.write(b"x"));

@@ -13,7 +13,7 @@ fn line() -> u32 {
     Location::caller().line()
 }
 
-fn stands(waiter: &Waiter, line: u32) {
+fn is_at(waiter: &Waiter, line: u32) {
     assert_eq!((waiter.spawned_at.file(), waiter.spawned_at.line()), (file!(), line), "{waiter}");
 }
 
@@ -26,48 +26,48 @@ fn youngest() -> Waiter {
 fn every_way_to_spawn_records_the_line_of_its_call() {
     run(|| {
         drop(spawn(yield_now));
-        stands(&youngest(), line() - 1);
+        is_at(&youngest(), line() - 1);
         drop(Builder::new().name("named").spawn(yield_now));
-        stands(&youngest(), line() - 1);
+        is_at(&youngest(), line() - 1);
         scope(|s| {
             drop(s.spawn(yield_now));
-            stands(&youngest(), line() - 1);
+            is_at(&youngest(), line() - 1);
         });
         drop(thread::spawn(yield_now));
-        stands(&youngest(), line() - 1);
+        is_at(&youngest(), line() - 1);
         drop(thread::Builder::new().spawn(yield_now));
-        stands(&youngest(), line() - 1);
+        is_at(&youngest(), line() - 1);
         thread::scope(|s| {
             drop(s.spawn(yield_now));
-            stands(&youngest(), line() - 1);
+            is_at(&youngest(), line() - 1);
         });
         let mut group = TaskletGroup::new(2);
         group.spawn(yield_now).unwrap();
-        stands(&youngest(), line() - 1);
+        is_at(&youngest(), line() - 1);
         drop(group);
         let seen = |()| youngest();
         let mut seen = task::map(1, [()], seen);
-        stands(&seen.next().unwrap().unwrap(), line() - 1);
+        is_at(&seen.next().unwrap().unwrap(), line() - 1);
         let mut seen = task::map_unordered(1, [()], |()| youngest());
-        stands(&seen.next().unwrap().unwrap(), line() - 1);
+        is_at(&seen.next().unwrap().unwrap(), line() - 1);
         let placed = task::place(youngest);
-        stands(&placed.join().unwrap(), line() - 1);
+        is_at(&placed.join().unwrap(), line() - 1);
         let placed = task::place_on_each(|_| youngest()).unwrap();
         let from = line() - 1;
-        placed.into_iter().for_each(|placed| stands(&placed.join().unwrap(), from));
+        placed.into_iter().for_each(|placed| is_at(&placed.join().unwrap(), from));
         let spawner = task::spawner().unwrap();
         let placed = spawner.spawn(youngest).unwrap();
-        stands(&placed.join().unwrap(), line() - 1);
+        is_at(&placed.join().unwrap(), line() - 1);
     })
     .unwrap();
 }
 
 #[test]
 fn the_first_tasklet_comes_from_the_call_of_run() {
-    stands(&run(youngest).unwrap(), line());
-    stands(&overlapped::run_until(youngest).unwrap(), line());
-    stands(&Config::new().run(youngest).unwrap(), line());
-    stands(&Config::new().run_until(youngest).unwrap(), line());
+    is_at(&run(youngest).unwrap(), line());
+    is_at(&overlapped::run_until(youngest).unwrap(), line());
+    is_at(&Config::new().run(youngest).unwrap(), line());
+    is_at(&Config::new().run_until(youngest).unwrap(), line());
 }
 
 #[test]

@@ -90,7 +90,7 @@ fn dropping_par_map_or_killing_its_consumer_kills_what_it_has_begun() {
             })
             .unwrap();
         // Which of the items had begun before the kill depends on the other thread.
-        assert!((1..=4).contains(&seen.load(SeqCst)), "the run ends before a minute is over");
+        assert!((1..=4).contains(&seen.load(SeqCst)), "the run ends within a minute");
     }
 }
 

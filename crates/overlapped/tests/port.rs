@@ -55,7 +55,7 @@ fn a_conversation_over_sockets_that_block() {
         let accept = port.submit(1, Request::accept(&listener)).unwrap();
         let mut none = Vec::new();
         port.wait(Some(Duration::from_millis(5)), &mut none).unwrap();
-        assert!(none.is_empty(), "nobody has connected");
+        assert!(none.is_empty(), "no client has connected");
 
         let mut client = TcpStream::connect(addr).unwrap();
         let event = next(port);
@@ -194,7 +194,7 @@ fn transfers_at_a_files_cursor_are_done_in_the_order_of_submission() {
 }
 
 #[test]
-fn a_waiter_for_a_cursor_can_give_up_and_holds_up_no_other() {
+fn a_waiter_for_a_cursor_can_leave_and_delays_no_other() {
     everywhere(|port| {
         let file = Descriptor::from(tempfile::tempfile().unwrap());
         let ids: Vec<_> = (0..10)
@@ -217,7 +217,7 @@ fn a_waiter_for_a_cursor_can_give_up_and_holds_up_no_other() {
         port.submit(0, Request::read_at(&file, Vec::with_capacity(2000), 0)).unwrap();
         let whole = next(port).buffer.unwrap();
         assert_eq!(whole, written.iter().flat_map(|&key| [key; 100]).collect::<Vec<_>>());
-        assert!(written.len() >= 5, "nobody else was cancelled");
+        assert!(written.len() >= 5, "no other operation was cancelled");
         if port.name() == "uring" {
             assert_eq!(written, [0, 2, 4, 6, 8], "they had not started");
         }
@@ -225,7 +225,7 @@ fn a_waiter_for_a_cursor_can_give_up_and_holds_up_no_other() {
 }
 
 #[test]
-fn a_cancelled_operation_gives_everything_back() {
+fn a_cancelled_operation_returns_all_that_it_owns() {
     everywhere(|port| {
         let (ours, _peer) = tcp_pair();
         let id = port.submit(9, Request::recv(ours, Vec::with_capacity(77))).unwrap();
@@ -353,7 +353,7 @@ fn a_write_to_a_socket_raises_no_sigpipe() {
 }
 
 #[test]
-fn a_forgotten_port_leaks_and_harms_nobody() {
+fn a_forgotten_port_leaks_and_does_no_other_harm() {
     everywhere(|port| {
         let choice = if port.name() == "poll" { PortChoice::Poll } else { PortChoice::Uring };
         let mut port = Port::open_with(choice).unwrap();

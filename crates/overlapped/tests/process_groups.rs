@@ -93,7 +93,7 @@ fn kill_on_drop_ends_a_group_whose_leader_has_ended_and_was_not_waited_for() {
 }
 
 #[test]
-fn kill_on_drop_of_a_child_without_a_group_is_about_the_child_alone() {
+fn kill_on_drop_of_a_child_without_a_group_ends_the_child_alone() {
     run(|| {
         let mut shell = Command::new("sh");
         shell.args(["-c", "sleep 600 >&- & echo $!; exec sleep 600"]);

@@ -15,7 +15,7 @@ const MS: Duration = Duration::from_millis(1);
 
 fn recv(fd: impl AsFd, flags: i32, limit: Option<Duration>) -> io::Result<Vec<u8>> {
     let mut buf = [0; 64];
-    // SAFETY: the buffer stands on this frame and is not touched meanwhile.
+    // SAFETY: the buffer is on this frame and is not touched meanwhile.
     let n = unsafe { raw::recv(fd.as_fd(), buf.as_mut_ptr(), buf.len(), flags, limit) }?;
     Ok(buf[..n].to_vec())
 }
@@ -67,7 +67,7 @@ fn a_call_blocks_its_tasklet_only_and_keeps_the_mode() {
 }
 
 #[test]
-fn a_limit_a_deadline_and_a_kill_are_told_apart() {
+fn a_limit_a_deadline_and_a_kill_are_distinguished() {
     run(|| {
         let (_tx, rx) = UnixStream::pair().unwrap();
         let own = recv(&rx, 0, Some(MS)).unwrap_err();
@@ -112,7 +112,7 @@ fn ask(fd: impl AsFd, answer: fn() -> io::Result<Option<Duration>>) -> (io::Resu
         asked += 1;
         answer()
     };
-    // SAFETY: the buffer stands on this frame and is not touched meanwhile.
+    // SAFETY: the buffer is on this frame and is not touched meanwhile.
     let got = unsafe { raw::recv_within(fd.as_fd(), buf.as_mut_ptr(), buf.len(), 0, limit) };
     (got.map(|n| buf[..n].to_vec()), asked)
 }
@@ -138,7 +138,7 @@ fn the_callback_sets_the_limit_of_a_receive_that_would_wait() {
 }
 
 #[test]
-fn a_descriptor_that_is_not_to_be_waited_for_returns_the_bytes_that_are_there() {
+fn a_receive_that_may_not_wait_returns_the_bytes_present() {
     run(|| {
         let not_to_wait = || Err(ErrorKind::WouldBlock.into());
         let (mut tx, rx) = UnixStream::pair().unwrap();
@@ -189,7 +189,11 @@ fn receives_that_are_not_tried_first_end_by_limit_deadline_and_kill() {
         let killed = waiter.join().unwrap().unwrap_err();
         assert_eq!(Cancelled::of(&killed), Some(Cancelled::Kill));
         tx.write_all(b"x").unwrap();
-        assert_eq!(recv(&*rx, 0, Some(Duration::ZERO)).unwrap(), b"x", "what is there is given");
+        assert_eq!(
+            recv(&*rx, 0, Some(Duration::ZERO)).unwrap(),
+            b"x",
+            "the present byte is returned"
+        );
         drop(tx);
         assert_eq!(recv(&*rx, 0, None).unwrap(), b"", "the end");
     })
@@ -292,7 +296,7 @@ fn pipes_are_read_and_written_at_the_cursor() {
         let (rx, tx) = io::pipe().unwrap();
         let reader = spawn(move || {
             let mut buf = [0; 8];
-            // SAFETY: the buffer stands on this frame.
+            // SAFETY: the buffer is on this frame.
             let n = unsafe { raw::read(rx.as_fd(), buf.as_mut_ptr(), buf.len(), None) }.unwrap();
             assert!(is_blocking(rx.as_fd()));
             buf[..n].to_vec()

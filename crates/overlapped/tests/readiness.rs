@@ -35,7 +35,7 @@ fn scenario() {
     }
     rx.read_exact(&mut [0]).unwrap();
     drop(tx);
-    assert!(wait_readable_timeout(&rx, LONG).unwrap(), "an end counts as readable");
+    assert!(wait_readable_timeout(&rx, LONG).unwrap(), "the end of a stream counts as readable");
     let (rx, tx) = full();
     assert!(!wait_writable_timeout(&tx, MS).unwrap());
     drop(rx);

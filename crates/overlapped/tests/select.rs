@@ -63,7 +63,7 @@ fn alternatives_that_did_not_happen_leave_no_trace() {
         assert_eq!((a.balance(), b.balance(), c.balance()), (-1, 1, -1), "it waits everywhere");
         a.send(5).unwrap();
         assert_eq!((a.balance(), b.balance(), c.balance()), (0, 0, 0));
-        assert_eq!(b.try_recv(), Err(RecvError::WouldBlock), "nobody offers 7 any more");
+        assert_eq!(b.try_recv(), Err(RecvError::WouldBlock), "7 is not offered any more");
         assert_eq!(selects.join().unwrap(), (Ok(5), Some(7)));
     })
     .unwrap();
@@ -352,7 +352,7 @@ fn times_happen_by_themselves_and_limits_are_errors() {
         assert_eq!(timed().after(60 * MS, || "late").after(5 * MS, || "soon").wait(), Ok("soon"));
         assert_eq!(timed().at(shared, || "shared").after(FOR_EVER, || "late").wait(), Ok("shared"));
         assert!(begin.elapsed() >= 20 * MS);
-        assert_eq!(timed().at(shared, || "past").wait(), Ok("past"), "it is over at once");
+        assert_eq!(timed().at(shared, || "past").wait(), Ok("past"), "it ends at once");
         assert_eq!(timed().at(shared, || "past").try_wait(), Ok("past"));
         assert_eq!(
             timed().after(FOR_EVER, || "late").wait_timeout(3 * MS),
@@ -501,7 +501,7 @@ fn a_select_returns_after_its_operations_have_been_reaped() {
             let sender = channel.clone();
             let sender = spawn(move || sender.send(round));
             let select = pipes.iter().fold(Select::new(), |select, (rx, _)| {
-                select.readable(rx, |_| unreachable!("nobody writes"))
+                select.readable(rx, |_| unreachable!("no byte is written"))
             });
             let got = select.recv(&channel, |got| got.unwrap()).wait();
             assert_eq!((got, in_flight()), (Ok(round), 0));
@@ -699,7 +699,7 @@ fn outside_a_scheduler_times_and_descriptors_are_waited_for() {
     assert_eq!(Select::new().recv(&channel, |_| 0).after(5 * MS, || 1).wait(), Ok(1));
     assert!(begin.elapsed() >= 5 * MS);
     let lonely = Select::new().recv(&channel, |_| 0).wait_timeout(FOR_EVER);
-    assert!(matches!(lonely, Err(WaitError::Deadlock(_))), "nobody could send");
+    assert!(matches!(lonely, Err(WaitError::Deadlock(_))), "no tasklet could send");
     assert_eq!(Select::new().recv(&channel, |_| 0).try_wait(), Err(WaitError::WouldBlock));
     let (rx, mut tx) = std::io::pipe().unwrap();
     let (idle, _open) = std::io::pipe().unwrap();

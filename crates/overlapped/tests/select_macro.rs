@@ -75,7 +75,7 @@ fn every_kind_of_alternative_can_be_written() {
         let mut pending = Some(1);
         let mut worker = Some(spawn(overlapped::task::pause));
         let soon = Instant::now() + 5 * MS;
-        // Expressions, temporaries among them, stand wherever a name does.
+        // Expressions, temporaries among them, may be wherever a name may be.
         let happened = select! {
             recv(door.channel()) -> _ => "recv",
             send(door.channel, pending) -> sent => { sent.unwrap(); "send" }

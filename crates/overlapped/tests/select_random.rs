@@ -176,7 +176,7 @@ fn round(seed: u64) -> (usize, usize, [usize; 6]) {
         let _ = actor.join();
     }
     for channel in &stage.channels {
-        assert_eq!(channel.balance(), 0, "nobody is left in the queues");
+        assert_eq!(channel.balance(), 0, "the queues are empty");
     }
     assert_eq!(task::stats().unwrap().in_flight, 0, "no operation is left");
     let (mut sent, mut received) = (stage.sent.take(), stage.received.take());

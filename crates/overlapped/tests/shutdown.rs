@@ -291,7 +291,7 @@ fn mains_panic_comes_before_a_deadlock_report() {
         run(|| {
             let _panics = Panics;
             let exit = catch_unwind(AssertUnwindSafe(pause));
-            assert!(exit.is_err(), "nobody resumes it, so the report kills it");
+            assert!(exit.is_err(), "nothing resumes it, so the report kills it");
             support::quiet_panic(9);
         })
     }));

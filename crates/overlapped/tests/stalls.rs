@@ -132,7 +132,7 @@ fn a_long_computation_is_reported_and_so_is_its_end() {
     assert!(output.status.success(), "{said}");
     assert!(said.contains("'busy' has held its thread"), "{said}");
     assert!(said.contains("computes_for"), "{said}");
-    assert!(said.contains("gave way after"), "{said}");
+    assert!(said.contains("released its thread after"), "{said}");
     // At the limit, and at twice and four times the time.
     let times = said.matches("'busy' has held").count();
     assert!((1..=3).contains(&times), "{said}");
@@ -284,7 +284,7 @@ fn asking_at_any_instruction_does_no_harm() {
     let said = support::said(&output);
     assert!(output.status.success() && said.contains("SURVIVED"), "{}: {said}", output.status);
     println!("{} questions", said.matches("has held").count());
-    assert!(said.contains("has held"), "not tested: nobody was asked");
+    assert!(said.contains("has held"), "not tested: no thread was asked");
 }
 
 #[test]

@@ -101,7 +101,7 @@ fn the_first_tasklet_has_the_name_of_its_thread() {
 }
 
 #[test]
-fn a_stack_that_cannot_be_is_refused_by_spawn() {
+fn an_impossible_stack_size_is_an_error_of_spawn() {
     fn kind<T: Debug>(result: std::io::Result<T>) -> ErrorKind {
         result.unwrap_err().kind()
     }

@@ -23,7 +23,7 @@ mod words {
     pub(crate) use std::time::{Duration, SystemTime};
 }
 
-/// The modules of std that stand in two places.
+/// The modules of std that are in two places.
 mod of_std {
     pub(crate) mod process {
         pub(crate) use std::os::unix::process::CommandExt;

@@ -1,7 +1,7 @@
 //! The same programs on std's `sync` and `thread` and on this library's. Only the `use` line
 //! differs; the results must be the same.
 
-/// Every program twice: as threads, and as tasklets.
+/// Every program runs twice: as threads, and as tasklets.
 macro_rules! same {
     ($($(#[$doc:meta])* fn $name:ident() -> $out:ty $body:block)*) => {
         mod as_threads {
@@ -64,7 +64,7 @@ same! {
         Arc::into_inner(counter).unwrap().into_inner().unwrap()
     }
 
-    fn a_mutex_tells_its_state() -> Vec<String> {
+    fn a_mutex_shows_its_state() -> Vec<String> {
         let mut log = Vec::new();
         let mut mutex = Mutex::new(7);
         log.push(text(&mutex));
@@ -325,7 +325,7 @@ same! {
         log
     }
 
-    fn a_channel_keeps_order_and_tells_of_the_end() -> Vec<String> {
+    fn a_channel_keeps_order_and_reports_the_end() -> Vec<String> {
         use sync::mpsc::channel;
         let mut log = Vec::new();
         let (sender, receiver) = channel();
@@ -426,7 +426,7 @@ same! {
         log
     }
 
-    fn a_handle_gives_what_became_of_it() -> Vec<String> {
+    fn a_handle_returns_the_outcome() -> Vec<String> {
         let mut log = Vec::new();
         log.push(text(thread::spawn(|| 42).join().map_err(message)));
         log.push(text(thread::spawn(|| panic_with("lost")).join().map_err(message)));

@@ -95,7 +95,7 @@ fn a_killed_tasklet_has_no_result() {
     })
     .unwrap();
     // Kills it before it has run.
-    let handle = run_until(|| thread::spawn(|| unreachable!("the run is over"))).unwrap();
+    let handle = run_until(|| thread::spawn(|| unreachable!("the run has ended"))).unwrap();
     assert!(handle.is_finished());
     assert!(matches!(why::<()>(handle.join()), JoinError::Killed));
 }

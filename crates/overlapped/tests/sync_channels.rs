@@ -213,7 +213,7 @@ fn a_rendezvous_takes_in_no_value_without_a_receiver() {
             yield_now();
             assert_eq!(receives.join().unwrap(), Ok(5));
             yield_now();
-            assert!(!blocked.handle().is_finished(), "nobody waits for its value");
+            assert!(!blocked.handle().is_finished(), "no receiver waits for its value");
             assert_eq!(receiver.recv(), Ok(6));
         });
     })
@@ -263,7 +263,7 @@ fn values_cross_threads_and_schedulers_in_each_senders_order() {
 }
 
 #[test]
-fn a_oneshot_gives_its_value_or_tells_that_none_will_come() {
+fn a_oneshot_returns_its_value_or_reports_that_none_will_come() {
     run(|| {
         let (sender, receiver) = oneshot::channel();
         assert_eq!(receiver.try_recv(), Err(TryRecvError::Empty));

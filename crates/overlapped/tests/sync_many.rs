@@ -66,7 +66,7 @@ fn an_mpmc_channel_ends_with_the_last_of_either_side() {
         assert_eq!((other_sender.len(), other_receiver.is_empty()), (2, false));
         assert!(other_receiver.try_recv().is_ok());
         drop(other_receiver);
-        assert_eq!(Arc::strong_count(&value), 1, "nobody will receive it");
+        assert_eq!(Arc::strong_count(&value), 1, "it will not be received");
         assert!(other_sender.send(value).is_err());
 
         let (sender, receiver) = mpmc::sync_channel(1);

@@ -14,7 +14,7 @@ use overlapped::{
 };
 
 #[test]
-fn a_tasklet_gives_its_result_once_and_runs_without_its_handle() {
+fn a_tasklet_returns_its_result_once_and_runs_without_its_handle() {
     let ran = Rc::new(Cell::new(0));
     let seen = ran.clone();
     run(|| {
@@ -49,7 +49,7 @@ fn run_returns_mains_result_after_all_tasklets_have_ended() {
 }
 
 #[test]
-fn a_run_borrows_from_its_caller_and_gives_back_what_borrows() {
+fn a_run_borrows_from_its_caller_and_returns_values_that_borrow() {
     let text = String::from("outside");
     let mut count = 0;
     let slice = run(|| {
@@ -60,7 +60,7 @@ fn a_run_borrows_from_its_caller_and_gives_back_what_borrows() {
 }
 
 #[test]
-fn names_and_ids_tell_tasklets_apart() {
+fn names_and_ids_distinguish_tasklets() {
     run(|| {
         let named = Builder::new().name("worker").spawn(|| {
             let me = current();
@@ -278,7 +278,7 @@ fn s11_no_switch_turns_a_suspension_inside_scoped_tls_into_an_error() {
                 }
                 let scoped = scope(|s| Builder::new().spawn_scoped(s, || ()).err());
                 assert_eq!(scoped, Some(SpawnError::CannotWait));
-                assert_eq!(DEPTH.with(|depth| *depth), 7, "nobody else ran meanwhile");
+                assert_eq!(DEPTH.with(|depth| *depth), 7, "no other tasklet ran meanwhile");
                 checks += 9;
             });
         });

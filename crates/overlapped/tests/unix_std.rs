@@ -132,7 +132,7 @@ scenarios! {
         let mut buf = [0; 8];
         b.write_all(b"pending").unwrap();
         log.note("read side", a.shutdown(Shutdown::Read));
-        log.note("what was there", a.read(&mut buf));
+        log.note("the bytes present", a.read(&mut buf));
         log.note("then the end", a.read(&mut buf));
         log.note("the other cannot write", b.write(b"x"));
         log.note("write side", a.shutdown(Shutdown::Write));

@@ -87,7 +87,7 @@ fn both(log: &mut Log, name: &str, writer: &mut impl Write, reader: &mut impl Re
 
 /// Returns the error of a write without a reader. A child that another test starts has the reading
 /// end, too, until it runs its program.
-fn until_nobody_reads(log: &mut Log, writer: &mut impl Write) {
+fn until_the_reader_is_gone(log: &mut Log, writer: &mut impl Write) {
     let parts = [b"a", b"b"].map(|part| IoSlice::new(part));
     let error = loop {
         match writer.write_vectored(&parts) {
@@ -157,7 +157,7 @@ kinds! {
         both(log, "pipe", &mut writer, &mut reader);
         both(log, "a reference", &mut &writer, &mut &reader);
         drop(reader);
-        until_nobody_reads(log, &mut writer);
+        until_the_reader_is_gone(log, &mut writer);
         log.note("no bytes without a reader", writer.write_vectored(&[IoSlice::new(b"")]));
     }
 
@@ -203,7 +203,7 @@ kinds! {
             (fs::File::from(OwnedFd::from(near)), fs::File::from(OwnedFd::from(far)));
         both(log, "a socket", &mut near, &mut far);
         drop(far);
-        until_nobody_reads(log, &mut near);
+        until_the_reader_is_gone(log, &mut near);
         let (reader, writer) = std::io::pipe().unwrap();
         let (mut reader, mut writer) =
             (fs::File::from(OwnedFd::from(reader)), fs::File::from(OwnedFd::from(writer)));

@@ -141,7 +141,7 @@ fn requests_in_progress_and_under_way_are_answered_and_idle_connections_are_clos
     let totals = site.wait();
     assert_eq!((totals.cut, totals.open_at_stop), (0, 3));
     assert!(begin.elapsed() < Duration::from_secs(25), "it does not wait for the grace time");
-    assert!(std::net::TcpStream::connect(address).is_err(), "nobody listens any more");
+    assert!(std::net::TcpStream::connect(address).is_err(), "no process listens any more");
 }
 
 #[test]
@@ -312,7 +312,7 @@ fn h13_a_stop_under_load_truncates_no_answer() {
             totals
         });
         assert_eq!((totals.cut, totals.errors), (0, 0), "within the grace time: {totals}");
-        assert!(totals.open_at_stop > 0, "not tested: nobody was there");
+        assert!(totals.open_at_stop > 0, "not tested: no connection was open");
     }
     assert_eq!(truncated, 0, "of {answers}");
     report("H13", rounds, &format!("stops under load, {answers} answers, 0 cut short"));

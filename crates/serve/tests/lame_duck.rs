@@ -87,7 +87,7 @@ fn each_further_stop_ends_a_stage() {
     wait_until("it leaves", || !is_ready(watch));
     assert!(request(&mut connect(address), "/").is_ok(), "it still serves");
     site.handle.stop();
-    wait_until("nobody is accepted", || TcpStream::connect(address).is_err());
+    wait_until("no client is accepted", || TcpStream::connect(address).is_err());
     assert!(!is_ready(watch), "it still drains");
     site.handle.stop();
     assert_eq!(site.wait().cut, 1);
@@ -98,7 +98,7 @@ fn the_lame_duck_time_ends_by_itself() {
     let (site, (address, _)) = http(Duration::from_millis(700));
     let begin = Instant::now();
     site.handle.stop();
-    wait_until("nobody is accepted", || TcpStream::connect(address).is_err());
+    wait_until("no client is accepted", || TcpStream::connect(address).is_err());
     assert!(begin.elapsed() >= Duration::from_millis(700));
     drop(site);
 }

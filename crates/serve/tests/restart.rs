@@ -143,7 +143,7 @@ fn a_new_process_takes_over_and_no_client_is_refused() {
     assert!(first.read_until("connections").contains("cut 0"));
     assert_eq!((who(web).unwrap(), who(chosen).unwrap()), (last, last));
     signal_to(last, "-TERM");
-    wait_until("nobody listens any more", || TcpStream::connect(own).is_err());
+    wait_until("no process listens any more", || TcpStream::connect(own).is_err());
     // The last process writes to the same pipe until its end.
     first.out.read_to_string(&mut String::new()).unwrap();
     println!("{} answers during two restarts, 0 refused", asked.load(Relaxed));

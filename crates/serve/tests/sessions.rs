@@ -235,7 +235,7 @@ fn a_client_that_sends_after_the_last_reply_is_read_for_a_while() {
     let mut sent = 0;
     while stream.write_all(&[b'x'; 100_000]).is_ok() {
         sent += 100_000;
-        assert!(sent < 300 << 20, "{sent} bytes are read from who was sent away");
+        assert!(sent < 300 << 20, "{sent} bytes are read from a client that was sent away");
     }
 }
 
@@ -319,7 +319,7 @@ fn a_client_gets_100_continue_only_when_its_body_is_read() {
     let (head, body) = answer(&mut stream);
     assert!(head.starts_with("HTTP/1.1 200") && head.contains("lose"), "{head}");
     assert_eq!(body, "ignored");
-    assert_eq!(stream.read(&mut [0; 10]).unwrap(), 0, "nobody knows what comes next");
+    assert_eq!(stream.read(&mut [0; 10]).unwrap(), 0, "the next byte is unknown");
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! Echo in brackets: `hello` is answered with `[hello]`.
 //!
 //! One read from the socket is one request: the brackets show how the bytes arrived. It is the one
-//! protocol here whose answers depend on that, and only in where the brackets stand.
+//! protocol here whose answers depend on that, and only by the positions of the brackets.
 
 use crate::{Decoded, Exchange, Malformed, Next, Protocol};
 

@@ -12,7 +12,7 @@
 //! code. Exactly one completion comes out for each submitted token, unless `submit` itself says
 //! `Submitted::Done`. A cancel decides nothing: the completion does.
 //!
-//! A completion is the end of its operation. An operation that the system interrupts or gives up in
+//! A completion is the end of its operation. An operation that the system interrupts or abandons in
 //! between is started again in here (`uring/unfinished.rs`); an operation ends as cancelled only if
 //! it was cancelled on request, and has done nothing.
 //!

@@ -13,7 +13,7 @@
 //!      └───────────────── PAUSE receives later ────────────┘
 //! ```
 
-/// Tries in a row that find nothing, after which receives wait for the port.
+/// The number of tries in a row that find nothing, after which receives wait for the port.
 const MISSES_MAX: u32 = 8;
 
 /// The receives that are then submitted without a try.

@@ -126,7 +126,7 @@ pub struct Keepalive {
     pub idle: Duration,
     /// The time between two probes (`TCP_KEEPINTVL`).
     pub interval: Duration,
-    /// The probes without an answer after which the connection is given up (`TCP_KEEPCNT`).
+    /// The probes without an answer after which the connection is abandoned (`TCP_KEEPCNT`).
     pub probes: u32,
 }
 

@@ -154,7 +154,8 @@ impl Request {
     }
 
     /// Writes `buffer[start..]` to a pipe, terminal or socket, or at a file's cursor. May write
-    /// less: continue at a later start. Files: in order, as [`Request::read`] has it.
+    /// less: continue at a later start. Transfers at a file's cursor are performed in order, as
+    /// with [`Request::read`].
     ///
     /// A pipe without a reader raises SIGPIPE, unless the process ignores it, as Rust programs do
     /// by default. Sockets never do.

@@ -17,7 +17,7 @@ use super::{Message, Sched, State, Tcb, TcbPtr, Waiting, Wake, drop_locals, node
 /// Kills, and other early ends of waits.
 impl Sched {
     /// Kills a tasklet. The kill takes effect where the tasklet waits, or at its next suspension
-    /// point. A tasklet that waits for a scope passes it on to the scope's tasklets.
+    /// point. A tasklet that waits for a scope passes the kill on to the scope's tasklets.
     pub(crate) fn kill(&self, tcb: TcbPtr) {
         let mut asked = vec![tcb];
         while let Some(tcb) = asked.pop() {

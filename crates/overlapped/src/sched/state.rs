@@ -103,7 +103,7 @@ pub(crate) struct Sched {
     // The shutdown. The hub writes, tasklets read.
     /// The shutdown has begun: every tasklet is killed at every suspension point.
     pub(super) ending: Cell<bool>,
-    /// The grace time is over: a tasklet that is spawned now never runs.
+    /// The grace time has ended: a tasklet that is spawned now never runs.
     pub(super) late: Cell<bool>,
     /// The closure of such a tasklet is being dropped, by the tasklet that spawned it.
     pub(super) drops_late: Cell<bool>,
@@ -284,7 +284,7 @@ impl Sched {
 
 /// Facts that the modules above read.
 impl Sched {
-    /// Returns the part of this scheduler that making a tasklet needs.
+    /// Returns the part of this scheduler that is needed to make a tasklet.
     #[inline(always)]
     pub(crate) fn intake(&self) -> &Intake {
         &self.intake

@@ -46,7 +46,7 @@ use crate::sys::{errno, memory};
 
 pub(crate) use pool::{Pool, STACK_MAX, StackConfig};
 
-/// Bytes at the low end of every slot that fault when they are touched.
+/// The number of bytes at the low end of every slot that fault when they are touched.
 pub(crate) const GUARD: usize = 64 * 1024;
 
 /// The default size of a stack: 192 KiB behind its guard.

@@ -19,9 +19,9 @@ const ALL: usize = READERS_MAX + 1;
 /// `std::sync::RwLock` that blocks the calling tasklet only; outside a scheduler, the thread.
 ///
 /// Readers and writers are served in order of arrival: readers that come after a waiting writer
-/// wait for it. A writer at the head is woken first and handed the lock if it comes too late once,
-/// as in a [`Mutex`](super::Mutex); readers at the head are let in at once, all of them. So a
-/// reader that locks again while a writer waits blocks itself, as with std's.
+/// wait for it. A writer at the head is woken first, and is handed the lock if it comes too late
+/// once, as in a [`Mutex`](super::Mutex). Readers at the head all get the lock at once. A reader
+/// that locks again while a writer waits blocks itself, as with std's.
 ///
 /// A panic or a kill while writing poisons it, as std's. The rules of [`Mutex`](super::Mutex) for
 /// kills, deadlines and unwinding hold here as well. The rules for deadlocks hold while a writer

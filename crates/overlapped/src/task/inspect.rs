@@ -45,8 +45,8 @@ impl Dump {
 
 /// Asks a thread of this process, by its number (gettid(2)), which tasklet it runs and where that
 /// is. It asks by a signal, as [`Config::stall_limit`](super::Config::stall_limit) does. Returns
-/// `None` if the thread runs no tasklet, or none of a run with a stall limit, a dump's signal or
-/// [`Config::shown`](super::Config::shown); or if it does not answer in 100 ms.
+/// `None` if the thread runs no tasklet, or does not answer in 100 ms. The tasklet's run must have
+/// a stall limit, a dump's signal or [`Config::shown`](super::Config::shown).
 ///
 /// This is for watchers with a thread of their own. A system call in which the thread waits may
 /// return `EINTR`.
@@ -118,7 +118,7 @@ fn visit_everybody(here: Here) -> Vec<(u64, Vec<usize>)> {
     let mut traces = vec![Trace::default(); suspended.len()];
     let first = traces.as_mut_ptr();
     for (i, &tcb) in suspended.iter().enumerate() {
-        // SAFETY: `i` is within the vector, which stays as it is until every visit is over.
+        // SAFETY: `i` is within the vector, which stays as it is until the visits end.
         let trace = NonNull::new(unsafe { first.add(i) });
         here.block(tcb).extra_or_new(|extra| extra.trace = trace);
     }

@@ -73,8 +73,8 @@ fn pays_to_try(here: Here, op: &Op) -> bool {
         && !here.driver().borrow().has_work()
 }
 
-/// Gives the result of an operation that the scheduler cancelled before it had done anything:
-/// delivers the kill, or returns the error for what came first.
+/// Ends an operation that the scheduler cancelled before it had done anything: delivers the kill,
+/// or returns the error for what came first.
 ///
 /// # Safety
 /// The same as for [`perform`].

@@ -162,7 +162,8 @@ impl Wait {
     }
 
     /// Blocks for an event that a tasklet or a thread of this process must bring about. `polls`: at
-    /// `until` the caller only looks again, so the timer does not count as a way out of a deadlock.
+    /// `until` the caller only checks again, so the timer does not count as a way out of a
+    /// deadlock.
     pub(crate) fn park_for_threads(self, awaited: Awaited, until: u64, polls: bool) -> Woken {
         let polls = polls && until != NEVER;
         let count = |by: isize| {

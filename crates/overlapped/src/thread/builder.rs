@@ -54,7 +54,7 @@ impl Builder {
         self
     }
 
-    /// Sets the least usable size of its stack, in bytes. Its guard is added, and the sum is
+    /// Sets the minimum usable size of its stack, in bytes. Its guard is added, and the sum is
     /// rounded up to a power of two; memory is committed page by page as it is used. Default: the
     /// scheduler's ([`Config::stack_size`](crate::Config::stack_size)).
     pub fn stack_size(mut self, size: usize) -> Builder {

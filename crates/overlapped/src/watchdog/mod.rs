@@ -15,7 +15,7 @@
 //! The watchdog is one thread per process. It begins with the first scheduler that is to be
 //! watched, and ends after the last. It sleeps for a quarter of the shortest limit, so a time that
 //! it measures is too short by that much at most, and never too long. A time in which the whole
-//! process stood still is not counted. Work that takes long is the teller's: symbols, and the
+//! process stood still is not counted. The teller does the work that takes long: symbols, and the
 //! program's own code.
 //!
 //! **Why the handler only copies.** Walking a stack at an arbitrary instruction may need locks that
@@ -41,7 +41,7 @@ mod tests;
 mod unwind;
 #[cfg(not(target_os = "linux"))]
 mod unwind {
-    /// Walks nothing: elsewhere no registers are read from which to begin.
+    /// Walks nothing: on other systems no registers are read, so a walk has no beginning.
     pub(super) fn walk(_: &super::Snapshot) -> Vec<usize> {
         Vec::new()
     }
@@ -93,7 +93,7 @@ impl Pulse {
         self.count().div_ceil(2)
     }
 
-    /// Notes that the first tasklet has ended, and `run` waits for the others. Later calls change
+    /// Records that the first tasklet has ended, and `run` waits for the others. Later calls change
     /// nothing.
     pub(crate) fn first_has_ended(&self) {
         if self.first_ended_at().is_none() {
@@ -125,7 +125,7 @@ struct Entry {
     limit: u64,
     /// The program's function for its stalls.
     on_stall: Option<OnStall>,
-    /// The count of its pulse at the last look.
+    /// The count of its pulse at the last check.
     count: u64,
     /// The time at which that count was seen first.
     since: u64,
@@ -219,7 +219,7 @@ impl Drop for Watched {
     }
 }
 
-/// The shortest and the longest time between two looks, in nanoseconds.
+/// The shortest and the longest time between two checks, in nanoseconds.
 const LOOKS_NS: (u64, u64) = (1_000_000, 1_000_000_000);
 
 /// The time within which a thread must answer.
@@ -247,7 +247,7 @@ fn watch() {
         for entry in &mut registry.entries {
             findings.extend(look(entry, now, stood_still));
             if findings.last().is_some_and(Finding::has_asked) {
-                // There is one place for answers, so the next thread is asked at the next look.
+                // There is one place for answers, so the next thread is asked at the next check.
                 break;
             }
         }
@@ -269,7 +269,7 @@ enum Finding {
     /// A tasklet holds its thread, which has been asked for a trace. `system_call`: the thread
     /// waits in it.
     Lasts { number: u64, count: u64, nanos: u64, system_call: Option<i64> },
-    /// The tasklet has given way after this time at least.
+    /// The tasklet has released its thread after this time at least.
     Over { id: u64, nanos: u64, on_stall: Option<OnStall> },
     /// The first tasklet has ended and others have not. The thread has been asked for a list of
     /// them.
@@ -282,14 +282,14 @@ impl Finding {
     }
 }
 
-/// Looks at one scheduler once.
+/// Checks one scheduler once.
 fn look(entry: &mut Entry, now: u64, stood_still: bool) -> Option<Finding> {
     // SAFETY: a scheduler removes its entry before its pulse is freed, under the lock that the
     // caller holds.
     let pulse = unsafe { &*entry.pulse };
     let count = pulse.count();
     if count.is_multiple_of(2) || count != entry.count {
-        // The tasklet gave way at some time after it was last seen to hold its thread.
+        // The tasklet released its thread at some time after it was last seen to hold it.
         let (nanos, on_stall) = (entry.seen - entry.since, entry.on_stall);
         let over = entry.told.take().map(|id| Finding::Over { id, nanos, on_stall });
         (entry.count, entry.since, entry.seen) = (count, now, now);
@@ -346,7 +346,7 @@ fn news_of(finding: Finding, answer: Option<Box<Snapshot>>) -> Option<News> {
             drop(registry);
             let time = Duration::from_nanos(nanos);
             let Some(snapshot) = answer else { return Some(News::NoAnswer { time }) };
-            // Without a tasklet in the answer, it has given way in the meantime.
+            // Without a tasklet in the answer, the tasklet has released its thread in the meantime.
             let stalled = Stalled::new(snapshot, time, system_call, is_again)?;
             Some(News::Lasts { stalled, on_stall })
         }

@@ -38,7 +38,7 @@ impl Text for String {
     }
 }
 
-/// Bytes on a [`Page`].
+/// The size of a [`Page`] in bytes.
 const PAGE: usize = 64 << 10;
 
 /// Text of limited length; the rest is cut off.

@@ -16,7 +16,7 @@ pub enum Stall {
     /// It has held its thread for longer than the limit, so that no other tasklet could run there.
     /// Reported again when that has lasted twice as long.
     Lasts(Stalled),
-    /// It has given way.
+    /// It has released its thread.
     #[non_exhaustive]
     Over {
         /// The tasklet's number.

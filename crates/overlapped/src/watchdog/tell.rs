@@ -1,7 +1,7 @@
 //! The teller: a thread that reports the watchdog's findings.
 //!
 //! Symbols take hundreds of milliseconds if a program has all its debugging information, and the
-//! program's own function may take any time. Meanwhile the watchdog goes on looking, so that its
+//! program's own function may take any time. Meanwhile the watchdog keeps checking, so that its
 //! times are right. docs/decisions/0098-helper-threads-stay-apart.md compares the other ways.
 
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
@@ -19,7 +19,7 @@ pub(super) enum News {
     Lasts { stalled: Stalled, on_stall: Option<OnStall> },
     /// A tasklet holds the thread, which does not answer.
     NoAnswer { time: Duration },
-    /// The tasklet has given way.
+    /// The tasklet has released its thread.
     Over { tasklet: u64, time: Duration, on_stall: Option<OnStall> },
     /// The first tasklet has ended and others have not.
     Remains { time: Duration, answer: Option<Box<Snapshot>> },
@@ -66,7 +66,7 @@ fn tell(news: News) {
     match news {
         News::Over { tasklet, time, on_stall } => {
             if is_logged(on_stall, &Stall::Over { tasklet, time }) {
-                note(&format!("tasklet {tasklet} gave way after {time:.1?} or more"));
+                note(&format!("tasklet {tasklet} released its thread after {time:.1?} or more"));
             }
         }
         News::NoAnswer { time } => {

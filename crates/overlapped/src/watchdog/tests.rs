@@ -90,7 +90,7 @@ fn ask_at_any_instruction() {
 fn a_wrong_step_reads_nothing_but_the_copy() {
     install(LOOKUP).unwrap();
     let mut snapshot = super::snapshot::Snapshot::boxed();
-    // A program counter in the middle of nowhere, a stack pointer and a frame pointer that lie.
+    // An invalid program counter, and wrong stack and frame pointers.
     for (pc, sp, fp) in
         [(1, 8, 16), (usize::MAX, usize::MAX & !7, 1), (walk as *const () as usize, 0, 0)]
     {
@@ -133,7 +133,7 @@ fn a_thread_that_waits_is_not_even_asked() {
     entry.tell_at = u64::MAX;
     now += 400;
     assert!(look(&mut entry, now, false).is_none());
-    // The tasklet is gone, it is unknown since when: it ran at least for the time that was seen.
+    // It is unknown when the tasklet ended. It ran at least until it was last seen.
     now += 600;
     pulse.beat();
     let over = look(&mut entry, now, false);

@@ -38,7 +38,7 @@ const PAUSE_MIN: Duration = Duration::from_millis(5);
 /// wake.
 const PAUSE_MAX: Duration = Duration::from_millis(250);
 
-/// Connections that are accepted before other tasklets get a turn.
+/// The number of connections that are accepted before other tasklets get a turn.
 const BATCH: usize = 16;
 
 /// A listening socket of either family. It is non-blocking.

@@ -19,7 +19,7 @@ use super::inherit::{self, FoundBy, local_address};
 use super::{Listen, Permissions};
 use crate::state::Address;
 
-/// Clients that may wait to be accepted; `net.core.somaxconn` bounds it.
+/// The maximum number of clients that may wait to be accepted; `net.core.somaxconn` bounds it.
 const BACKLOG: i32 = 4096;
 
 /// The sockets of a listener.

@@ -24,7 +24,7 @@ use super::inherit;
 
 /// The first descriptor that is handed over (sd_listen_fds(3)).
 const FIRST: i32 = 3;
-/// The time after which a new process that does not serve is given up.
+/// The time after which a new process that does not serve is abandoned.
 const START_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Starts the new process and waits until it serves; returns its number.
@@ -79,7 +79,7 @@ fn spawn(
 pub(crate) fn notify_old_process() {
     // An error means that nothing was handed over.
     for pipe in inherit::take_ready().unwrap_or_default() {
-        // The old process may have given up waiting: then both serve, and nothing is lost.
+        // The old process may have stopped waiting: then both serve, and nothing is lost.
         let _ = std::io::PipeWriter::from(pipe).write_all(b"ready\n");
     }
     inherit::close_the_rest();

@@ -15,9 +15,9 @@ use crate::state::{Counters, ListenerState, Reserve, ServerState};
 use crate::stream::OpenSockets;
 use crate::telemetry::Log;
 
-/// Idle connections that are evicted at a time.
+/// The number of idle connections that are evicted at a time.
 const EVICTIONS: usize = 16;
-/// Connections to a monitoring listener that get a descriptor even during a shortage.
+/// The number of connections to a monitoring listener that get a descriptor even during a shortage.
 const RESERVE: usize = 2;
 
 /// One listener's share of a thread, on its way to the thread.
@@ -103,7 +103,7 @@ impl Drop for KillOnDrop {
     }
 }
 
-/// Serves the monitoring listeners, until it is killed or a new process does.
+/// Serves the monitoring listeners, until it is killed or a new process serves them.
 pub(super) fn monitor(server: &Arc<ServerState>, listeners: Vec<ThreadListener>) {
     let thread = Rc::default();
     let acceptors = open(server, &thread, listeners, None);

@@ -11,7 +11,8 @@ use overlapped::time::{Duration, Instant, timeout};
 use super::{Connection, End};
 use crate::state::MinimumRate;
 
-/// Bytes that a lingering close discards; a client that sends more does not read.
+/// The maximum number of bytes that a lingering close discards; a client that sends more does not
+/// read.
 const DISCARDED_MAX: usize = 256 << 20;
 /// The maximum time of a lingering close.
 const LINGER_MAX: Duration = Duration::from_secs(30);

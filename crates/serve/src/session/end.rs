@@ -4,7 +4,7 @@ use std::io;
 
 use crate::state::is_deadline;
 
-/// Bytes of a request's first line that the log shows.
+/// The maximum number of bytes of a request's first line that the log shows.
 const LINE_MAX: usize = 1_000;
 
 /// The reason why a session has ended.

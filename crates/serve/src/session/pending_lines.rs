@@ -13,7 +13,7 @@ use super::Connection;
 use super::end::first_line;
 use crate::telemetry::AccessLine;
 
-/// Bytes that are logged of a first line that never ended.
+/// The maximum number of bytes that are logged of a first line that never ended.
 const LINE_MAX: usize = 8 << 10;
 
 /// Lines that wait, and the request that is being answered.

@@ -11,7 +11,7 @@ use super::buffers::{FULL, ReadBuffer, WriteBuffer};
 use super::pending_lines::PendingLines;
 use super::{Connection, End, reply};
 
-/// Bytes of a request above which its deadline grows. No head is as long.
+/// The size in bytes of a request above which its deadline grows. No head is as long.
 const HEAD_MAX: usize = 64 << 10;
 
 /// The state of the request loop.

@@ -81,7 +81,7 @@ pub struct Totals {
     pub served: Duration,
     /// Connections that were accepted.
     pub accepted: u64,
-    /// Maximum of connections at a time.
+    /// The maximum number of connections at a time.
     pub peak: usize,
     /// Connections that were open when the server began to drain.
     pub open_at_stop: usize,

@@ -13,12 +13,12 @@ use overlapped::time::Duration;
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Limits {
-    /// Connections at a time. Further clients wait in the kernel's queue; none is refused. Default:
-    /// 10,000.
+    /// The maximum number of connections at a time. Further clients wait in the kernel's queue and
+    /// are not refused. Default: 10,000.
     pub connections: usize,
-    /// Connections at a time from one address; an IPv6 client's /64 counts as one address. Further
-    /// ones are closed at once. Default: 1,024: one client cannot take all connections, and
-    /// hundreds of clients may share an address.
+    /// The maximum number of connections at a time from one address; an IPv6 client's /64 counts as
+    /// one address. Further connections are closed at once. Default: 1,024: one client cannot take
+    /// all connections, and hundreds of clients may share an address.
     pub per_address: usize,
     /// Time from a request's first byte until the request is complete, or its head, if the handler
     /// reads the body. It is not a time per read, so a byte now and then does not extend it. A
@@ -43,17 +43,17 @@ pub struct Limits {
     /// because systems acknowledge in pieces of that size: a client that stops reading is
     /// disconnected after this time plus the time for 64 KiB at the rate. Default: 60 s.
     pub allowance: Duration,
-    /// Bytes of a request that is buffered as a whole; the protocol's own limit is usually lower.
-    /// At least 4 KiB. Default: 2 MiB.
+    /// The maximum size in bytes of a request that is buffered as a whole; the protocol's own limit
+    /// is usually lower. At least 4 KiB. Default: 2 MiB.
     pub request_bytes: usize,
-    /// Bytes in the parts of one reply. A longer reply is cut off, together with its connection.
-    /// Endless streams do not count. Default: none.
+    /// The maximum number of bytes in the parts of one reply. A longer reply is cut off, together
+    /// with its connection. Endless streams do not count. Default: none.
     pub reply_bytes: Option<u64>,
-    /// Requests that are answered before the replies are sent. A client that sends more without
-    /// reading waits. Default: 64.
+    /// The maximum number of requests that are answered before the replies are sent. A client that
+    /// sends more without reading waits. Default: 64.
     pub pipeline: usize,
-    /// Bytes of a request's body that no handler read, which are read and discarded to keep the
-    /// connection. Default: 256 KiB.
+    /// The maximum number of unread bytes of a request's body that are read and discarded to keep
+    /// the connection. Default: 256 KiB.
     pub unread_bytes: u64,
     /// The time without incoming bytes after which a lingering close ends. After its last reply the
     /// server closes the sending side and discards what still comes, until the client closes, too;

@@ -3,7 +3,7 @@
 //! | shared by | type |
 //! |---|---|
 //! | the whole server | [`ServerState`]: the stages of its stop, counters of all listeners |
-//! | the connections of a thread | [`ThreadState`]: the stages of the stop, nearer |
+//! | the connections of a thread | [`ThreadState`]: the stages of the stop, copied for the thread |
 //! | the threads of a listener | [`ListenerState`]: its limits, slots, addresses |
 //! | a session, and code that ends it from outside | [`ConnectionState`] |
 

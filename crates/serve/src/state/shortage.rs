@@ -35,7 +35,7 @@ use crate::locks::IgnorePoison;
 /// The time for which one attempt of a request waits for a descriptor.
 const WAIT: Duration = Duration::from_millis(100);
 
-/// Attempts of a request that finds no descriptor.
+/// The number of attempts of a request that finds no descriptor.
 const ATTEMPTS: usize = 4;
 
 /// A descriptor that can be opened anywhere, to hold a place in the table.

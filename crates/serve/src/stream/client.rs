@@ -1,10 +1,10 @@
 //! Detects that the client of the calling tasklet's session has left, for code deep below a handler
 //! that waits for something else on the client's behalf.
 //!
-//! A client that has gone cannot be told from one that has only finished sending (`nc -N`): both
-//! have sent the end of their stream. Only a reset, or at a Unix socket the end of both directions,
-//! tells more. So a client that has finished sending is assumed to listen for a while, unless
-//! another client waits for what this one holds.
+//! A client that has gone cannot be distinguished from one that has only finished sending (`nc
+//! -N`): both have sent the end of their stream. Only a reset, or at a Unix socket the end of both
+//! directions, tells more. So a client that has finished sending is assumed to listen for a while,
+//! unless another client waits for what this one holds.
 
 use std::cell::RefCell;
 use std::rc::{Rc, Weak};

@@ -18,12 +18,13 @@ use crate::locks::IgnorePoison;
 use crate::peer::TlsPeer;
 use crate::state::MinimumRate;
 
-/// Bytes of plaintext that are turned into records at a time.
+/// The maximum number of bytes of plaintext that are turned into records at a time.
 const PIECE: usize = 64 << 10;
-/// Bytes that are read at a time during the handshake; a client sends a few hundred.
+/// The maximum number of bytes that are read at a time during the handshake; a client sends a few
+/// hundred.
 const HELLO: usize = 2 << 10;
 
-/// Bytes of plaintext in rustls above which it is fed no more records.
+/// The number of bytes of plaintext in rustls above which it is fed no more records.
 const PLAINTEXT_MAX: usize = 16 << 10;
 
 /// The time at which records are sent.

@@ -23,7 +23,7 @@ use super::{AccessLine, LogFormat};
 use crate::locks::IgnorePoison;
 use crate::peer::Peer;
 
-/// Bytes of lines that may wait for the disk.
+/// The maximum number of bytes that may wait for the disk.
 const QUEUE_MAX: usize = 1 << 20;
 /// The time for which lines are collected.
 const PERIOD: Duration = Duration::from_millis(25);

@@ -192,7 +192,7 @@ impl Root {
 
     #[cfg(target_os = "linux")]
     fn openat2_until_quiet(&self, name: &[u8], purpose: Open) -> Result<OwnedFd, Errno> {
-        // The kernel gives up if something is being renamed. That does not last.
+        // The kernel fails if something is being renamed. That does not last.
         for _ in 0..1000 {
             match self.openat2(name, purpose, ResolveFlags::empty()) {
                 Err(Errno::AGAIN) => {}

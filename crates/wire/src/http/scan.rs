@@ -122,7 +122,7 @@ fn begins_request(byte: u8) -> bool {
     byte == b'\r' || is_token(byte)
 }
 
-/// Tells whether the byte may stand in a token (RFC 9110, section 5.6.2).
+/// Tells whether the byte may be in a token (RFC 9110, section 5.6.2).
 pub(crate) fn is_token(byte: u8) -> bool {
     const TOKEN: [bool; 256] = table(b"!#$%&'*+-.^_`|~");
     TOKEN[usize::from(byte)]

@@ -30,11 +30,11 @@ use arms::{Arm, Join, Passive, Recv, Send};
 /// one, after [`biased`](Select::biased). If none can, the tasklet waits for all of them, and the
 /// first that becomes possible happens.
 ///
-/// A meeting in a channel follows the rules of plain calls: first come, first served among plain
-/// waiters and selects alike, with the channel's [`Handover`](super::Handover); observers see it;
-/// while it waits, [`balance`](Channel::balance) counts each of a select's alternatives. Two
-/// selects meet as well, even if each offers to send and to receive. An alternative on a closing
-/// channel happens with `Closed`.
+/// A meeting in a channel follows the rules of plain calls: plain waiters and selects are served in
+/// order of arrival, with the channel's [`Handover`](super::Handover), and observers see the
+/// meeting. While a select waits, [`balance`](Channel::balance) counts each of its alternatives.
+/// Two selects meet as well, even if each offers to send and to receive. An alternative on a
+/// closing channel happens with `Closed`.
 ///
 /// A kill, a deadline set by [`timeout`](crate::time::timeout) and a deadlock report end the wait
 /// as they end others. An alternative that waits for a descriptor is an operation in flight: when

@@ -38,8 +38,8 @@ pub(super) unsafe fn try_once(fs: &Fs) -> i32 {
     }
 }
 
-/// Returns the readiness for which the operation waits; `None` if it ends by itself, with whatever
-/// errno.
+/// Returns the readiness for which the operation waits; `None` if it ends by itself, whatever its
+/// errno is.
 pub(super) fn interest(fs: &Fs) -> Option<Interest> {
     match fs {
         Fs::Read { .. } | Fs::ReadVectored { .. } => Some(Interest::Readable),

@@ -22,7 +22,7 @@ use crate::sys::clock;
 /// Registrations belong to the file and may stay when no operation waits: see the module's comment.
 pub(super) const STAYS: bool = true;
 
-/// The events that one wait takes at most; the rest comes with the next one.
+/// The maximum number of events that one wait takes; the rest comes with the next one.
 const EVENTS_MAX: usize = 1024;
 
 /// The key of the eventfd; no descriptor has this number.

@@ -167,7 +167,7 @@ impl Poll {
 
     pub(super) fn cancel(&mut self, token: Token) {
         let Some((fd, interest)) = self.places.remove(&token) else {
-            // If it is in neither place, it has completed, and its result stands.
+            // If it is in neither place, it has completed, and its result is final.
             if let Some(place) = self.fresh.iter().position(|waiter| waiter.token == token) {
                 self.fresh.remove(place);
                 self.done.push(Completion { token, outcome: Outcome::CANCELLED });

@@ -81,9 +81,9 @@ impl Poller {
         self.0.wait(&mut events.0, timeout).map(drop)
     }
 
-    /// Makes the present or next wait return. Async-signal-safe: polling has a feature, `tracing`,
-    /// that this library does not ask for. With it, the notification enters a span, which is only
-    /// as safe as the subscriber.
+    /// Makes the present or next wait return. Async-signal-safe while polling's feature `tracing`
+    /// is off: this library does not enable it. With that feature the notification enters a span,
+    /// which is only as safe as the subscriber.
     pub(in crate::driver) fn notify(&self) -> io::Result<()> {
         self.0.notify()
     }

@@ -215,7 +215,7 @@ fn datagrams_go_to_an_address_and_come_with_their_senders() {
 }
 
 #[test]
-fn an_accept_waits_and_gives_a_non_blocking_socket_and_its_peer() {
+fn an_accept_waits_and_returns_a_non_blocking_socket_and_its_peer() {
     everywhere(|harness| {
         let listener = listener();
         let mut addr = SocketAddrBuf::empty();

@@ -49,7 +49,7 @@ impl Harness {
         assert_eq!(self.ended.insert(token, outcome), None);
     }
 
-    /// Waits once and takes what comes.
+    /// Waits once and records the completions.
     pub(super) fn turn(&mut self, timeout: Duration) {
         let mut out = Vec::new();
         self.driver.wait(Some(timeout), &mut out).unwrap();
@@ -58,7 +58,7 @@ impl Harness {
         }
     }
 
-    /// Waits for the end of `token` and gives its result.
+    /// Waits for the end of `token` and returns its result.
     pub(super) fn end(&mut self, token: Token) -> i32 {
         self.outcome(token).raw()
     }

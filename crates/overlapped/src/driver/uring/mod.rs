@@ -15,7 +15,7 @@
 //! instead. The read stays in flight, for notifiers whose message is refused.
 //!
 //! Operations that the kernel lacks go another way: tried by a plain system call, polled for in
-//! the ring, tried again. So do operations that the kernel gives up (`unfinished`).
+//! the ring, tried again. So do operations that the kernel abandons (`unfinished`).
 //!
 //! Shutdown: `drain` cancels everything, again and again, until nothing is in flight. Only then
 //! are the ring and the eventfd's buffer released. If the kernel will not let us wait, nothing
@@ -55,7 +55,7 @@ const HELD_BACK: Duration = Duration::from_millis(1);
 /// operation that a worker is just about to take up.)
 const ASK_AGAIN: u64 = 10_000_000;
 
-/// Loads of the ring's memory between two readings of the clock.
+/// The number of loads of the ring's memory between two readings of the clock.
 const LOADS_PER_CLOCK: u32 = 8;
 
 pub(crate) struct Uring {

@@ -1,11 +1,11 @@
 //! Operations that the ring leaves unfinished: those that it only polls for, and those that the
-//! kernel has given up.
+//! kernel has abandoned.
 //!
 //! ```text
 //! polled:    try ── would wait ──▶ poll in the ring ── ready ──▶ try again ──▶ out
 //!                                     ▲                              │ would wait
 //!                                     └──────────────────────────────┘
-//! given up:  EINTR, ERESTARTSYS, ECANCELED, EAGAIN ── not cancelled ────────────▶ started again
+//! abandoned: EINTR, ERESTARTSYS, ECANCELED, EAGAIN ── not cancelled ────────────▶ started again
 //!                                                  └─ cancelled ──▶ out: ECANCELED
 //! ```
 //!

@@ -84,7 +84,7 @@ impl RefUnwindSafe for StdoutLock<'_> {}
 impl UnwindSafe for StderrLock<'_> {}
 impl RefUnwindSafe for StderrLock<'_> {}
 
-/// The capacity of std's `LineWriter`, which standard output buffers in.
+/// The capacity of std's `LineWriter`, the buffer of its standard output.
 const KEPT_MAX: usize = 1024;
 
 /// Writes several slices as std does: the lines go out in one call, and the bytes behind them are

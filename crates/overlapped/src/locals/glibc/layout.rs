@@ -184,8 +184,8 @@ impl Layout {
             (field(c"_thread_db_pthread_key_struct_destr")? == 8, "keys look different"),
             (field(c"_thread_db_pthread_key_data_data")? == 8, "values look different"),
             (number(c"_thread_db_sizeof_list_t")? == 16, "lists look different"),
-            (self.specific >= self.first_table_len(), "values stand elsewhere"),
-            (table == me + self.specific - self.first_table_len(), "values stand elsewhere"),
+            (self.specific >= self.first_table_len(), "values are elsewhere"),
+            (table == me + self.specific - self.first_table_len(), "values are elsewhere"),
         ];
         match checks.into_iter().find(|(holds, _)| !holds) {
             Some((_, what)) => Err(format!("this glibc is not as expected: {what}")),
@@ -327,7 +327,7 @@ fn shown_by_a_thread(descriptor_len: usize) -> Result<Shown, String> {
         error
     };
     if error != 0 {
-        return Err("no thread can be started, whose fields could be found".to_owned());
+        return Err("no thread can be started to find the fields of".to_owned());
     }
     let word = size_of::<usize>();
     let is_inside = |offset: usize, len| {
@@ -363,8 +363,8 @@ extern "C" fn show(shown: *mut c_void) -> *mut c_void {
 }
 
 /// Returns the head of a thread's list of robust mutexes, from its descriptor. The list is empty,
-/// so it leads to itself, both ways: previous one, next one, where a mutex has its lock, none under
-/// way.
+/// so the words before and after point to the head itself. The third word is the offset of a
+/// mutex's lock, and the fourth is zero.
 fn robust_head(words: &[usize], me: usize) -> Option<usize> {
     const WORD: usize = size_of::<usize>();
     let mut heads = words.windows(4).enumerate().filter_map(|(at, words)| {

@@ -45,7 +45,7 @@ impl TcpStream {
     /// Addresses are tried one after another, as in std. A name is resolved on a pool thread, and
     /// its addresses are tried in parallel (Happy Eyeballs, RFC 8305). Families alternate. The next
     /// attempt starts when the last one has failed or has taken 250 ms. The first success wins, and
-    /// the other attempts are given up.
+    /// the other attempts are abandoned.
     ///
     /// # Errors
     /// The last address's error.

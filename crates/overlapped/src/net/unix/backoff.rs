@@ -13,8 +13,8 @@ const LONGEST: Duration = Duration::from_millis(5);
 /// Calls `attempt` until it ends other than with `EAGAIN`, for at most `limit`; then it returns the
 /// last `EAGAIN`.
 ///
-/// `attempt` makes one try, through the suspension point. There a kill is delivered; a deadline, or
-/// a state in which the caller may not wait, is an error of its own, which has no number.
+/// `attempt` makes one try, through the suspension point. There a kill is delivered. A deadline, or
+/// a caller that may not wait, is an error without a number, and so ends the retries.
 pub(super) fn retry<T>(
     limit: Option<Duration>,
     mut attempt: impl FnMut() -> io::Result<T>,

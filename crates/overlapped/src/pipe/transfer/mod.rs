@@ -59,7 +59,7 @@ const FUTILE_MAX: u32 = 3;
 /// are read and written at their cursors, which move. Between files, pipes and non-blocking sockets
 /// (all of this library are) the bytes do not pass through user space: splice(2),
 /// copy_file_range(2). Between all others they go through memory. It ignores the caller's own
-/// buffers (a `BufReader` around the source); [`io::copy`](crate::io::copy) does that.
+/// buffers (a `BufReader` around the source); [`io::copy`](crate::io::copy) uses them.
 ///
 /// Only the calling tasklet waits, under its deadline, [`timeout`](crate::time::timeout). Time
 /// limits of sockets do not count here. As with sendfile(2), a file that is changed while a socket
@@ -200,8 +200,8 @@ impl Transfer<'_> {
                 Ok(0) => break,
                 Ok(copied) => self.count(copied),
                 Err(error) if is_shortage(&error) => return Err(Failure::of_sink(error)),
-                // Other file systems, or a file that is opened to append: the fallback, reading and
-                // writing, decides.
+                // The files are on different file systems, or one is opened to append. The
+                // fallback, reading and writing, handles these.
                 Err(_) => return Ok(Ended::UNSUPPORTED),
             }
         }

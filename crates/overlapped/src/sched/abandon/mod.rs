@@ -50,7 +50,7 @@ use cleanup::clean_up;
 const LAST_NS: u64 = 1_000_000_000;
 
 impl Sched {
-    /// Abandons what is left when the grace time is over, as the module's comment says.
+    /// Abandons what is left when the grace time has ended, as the module's comment says.
     #[cold]
     pub(super) fn abandon_all(&self, main: Option<TcbPtr>) {
         if let Some(main) = main.filter(|main| !self.block(*main).is_over()) {
@@ -120,7 +120,7 @@ impl Sched {
         self.forget_deadline(block);
         block.ending.set(Ending::Abandoned);
         // SAFETY: this is the hub, so the tasklet is suspended. It is in no queue any more, and
-        // whatever could wake it finds that it is over. Its stack stays where it is, below.
+        // whatever could wake it finds that it has ended. Its stack stays where it is, below.
         unsafe { clean_up(block) };
         self.announce_end(block);
         self.timers.borrow_mut().disarm(tcb);

@@ -26,7 +26,7 @@ impl Candidates {
     pub(in crate::sched) fn add(&mut self, tcb: TcbPtr) {
         // SAFETY: the caller gives a living tasklet.
         let block = unsafe { tcb.as_ref() };
-        if can_be_told(block) {
+        if can_get_a_report(block) {
             retain(tcb);
             self.waiters.push((block.parked_at.get(), tcb));
         }
@@ -37,7 +37,7 @@ impl Candidates {
         while let Some((parked_at, tcb)) = self.waiters.pop() {
             // SAFETY: the list's reference keeps the block there.
             let block = unsafe { tcb.as_ref() };
-            let waits = can_be_told(block) && block.parked_at.get() == parked_at;
+            let waits = can_get_a_report(block) && block.parked_at.get() == parked_at;
             // SAFETY: this is the reference taken in `add`. A tasklet that waits lives by the
             // scheduler's.
             unsafe { release(tcb) };
@@ -61,6 +61,6 @@ impl Candidates {
     }
 }
 
-fn can_be_told(block: &Tcb) -> bool {
+fn can_get_a_report(block: &Tcb) -> bool {
     block.state.get() == State::Waiting && block.waiting.get().can_fail()
 }

@@ -1,4 +1,4 @@
-//! The schedulers of one run, one per thread: which are idle, and when the run is over.
+//! The schedulers of one run, one per thread: which are idle, and when the run has ended.
 //!
 //! ```text
 //!   nothing ready, nothing can wake ──▶ set_idle ──▶ Sleep     another member is busy

@@ -1,4 +1,4 @@
-//! The part of a scheduler that making a tasklet needs.
+//! The part of a scheduler that is needed to make a tasklet.
 
 use std::cell::Cell;
 

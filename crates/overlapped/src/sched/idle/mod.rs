@@ -4,7 +4,7 @@
 //! | file | what it has |
 //! |---|---|
 //! | `inbox` | messages from other threads, and whether the scheduler sleeps |
-//! | `group` | the schedulers of a run: which are idle, and when the run is over |
+//! | `group` | the schedulers of a run: which are idle, and when the run has ended |
 //! | `intake` | ids and counts of new tasklets |
 //! | `interrupts` | requests of signal handlers |
 
@@ -57,7 +57,7 @@ impl Sched {
         self.fire_timers();
     }
 
-    /// Polls the port, and sleeps until something is to be done, or the grace time is over. One
+    /// Polls the port, and sleeps until something is to be done, or the grace time has ended. One
     /// call of the port submits, waits and reaps.
     pub(super) fn poll_or_sleep(&self) -> PollOutcome {
         self.end_interrupted_waits();

@@ -1,5 +1,5 @@
-//! The view of the scheduler from outside: the observer's callbacks, and what dumps, the watchdog
-//! and the report of stack overflows read of tasklets.
+//! The view of the scheduler from outside: the observer's callbacks, and the state of tasklets that
+//! dumps, the watchdog and the report of stack overflows read.
 
 mod callbacks;
 mod describe;

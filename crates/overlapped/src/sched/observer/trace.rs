@@ -31,8 +31,7 @@ impl Tcb {
         let Some(mut wanted) = self.extra(|extra| extra?.trace.take()) else {
             return;
         };
-        // SAFETY: the tasklet that requested it waits, with the trace alive, until every visit is
-        // over.
+        // SAFETY: the tasklet that requested it waits, with the trace alive, until the visits end.
         let trace: &mut Trace = unsafe { wanted.as_mut() };
         let top = (&raw const trace).addr();
         if top.saturating_sub(self.guard.get().end) >= TRACE_ROOM {

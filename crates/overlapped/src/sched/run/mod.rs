@@ -136,9 +136,10 @@ impl Sched {
         if std::ptr::eq(block, me) {
             return; // No other tasklet is ready.
         }
-        // SAFETY: this is `me`, in its job. The other tasklet was in the ready queue: in the middle
-        // of its job, if it had a fiber, or with one that is between two jobs. Both are this
-        // scheduler's, which stays in place while the loop runs, and so do blocks.
+        // SAFETY: this is `me`, in its job. The other tasklet was in the ready queue. If it had a
+        // fiber, it is suspended in the middle of its job; otherwise it has been given a fiber that
+        // is between two jobs. Both are this scheduler's, which stays in place while the loop runs,
+        // and so do blocks.
         unsafe {
             if let Some(entrance) = entrance {
                 let job = next.as_ptr().cast_const().cast();

@@ -32,8 +32,8 @@ impl Sched {
         self.assign_stack(block)
     }
 
-    /// Lets all tasklets that wait for a stack try again, once after each stack that came back: the
-    /// the one that tried first may need a size that cannot be made.
+    /// Lets all tasklets that wait for a stack try again, once after each stack that came back,
+    /// because the one that tried first may need a size that cannot be made.
     #[cold]
     pub(in crate::sched) fn retry_stack_waiters(&self) -> bool {
         if self.waiting_for_stack.len() == 0 || self.retried_stack_waiters.replace(true) {

@@ -286,7 +286,7 @@ pub(crate) struct Tcb {
     pub(crate) stack_size: Cell<usize>,
     /// The call that spawned it.
     pub(crate) spawned_at: Origin,
-    /// The address of its scheduler, which is there until the tasklet is over.
+    /// The address of its scheduler, which is there until the tasklet has ended.
     #[cfg(debug_assertions)]
     pub(crate) home: Cell<usize>,
 }
@@ -443,7 +443,7 @@ pub(crate) struct ScopeState {
     pub(crate) first: Cell<Option<TcbPtr>>,
     /// The tasklet that waits for them in `Waiting::Scope`.
     pub(crate) owner: Cell<Option<TcbPtr>>,
-    /// Set when a tasklet panicked that was not joined.
+    /// Set when a tasklet has panicked and was not joined.
     pub(crate) panicked: Cell<bool>,
 }
 

@@ -13,8 +13,8 @@
 //!
 //! [`SelectState`] and its alternatives lie in the frame of the select. The event that happens
 //! first decides the select: all other nodes are unlinked in the same step, so nothing meets them
-//! any more. Only an operation in flight cannot be given up at once (terminal completion first): it
-//! is cancelled, and the select goes on when it has ended. Until then the select is *decided*, and
+//! any more. Only an operation in flight cannot be left at once (terminal completion first): it is
+//! cancelled, and the select goes on when it has ended. Until then the select is *decided*, and
 //! nothing changes it.
 //!
 //! Nothing here knows a control block. A node names its tasklet, whose block it begins: `block.rs`

@@ -3,10 +3,10 @@
 //! holds all of them, a reader one.
 //!
 //! One atomic word, the state, has the number of free permits, and a flag that keeps newcomers from
-//! taking any: the state is CLOSED while a waiter is queued and is not on its way. A caller that
-//! finds enough permits and an open state takes them by one atomic instruction; so does a caller
-//! that returns permits to an open state. All else happens under the queue's lock, which is held
-//! for a few steps, never across a wait or a wake.
+//! taking any: the state is CLOSED while waiters are queued and the first of them has not been
+//! woken. A caller that finds enough permits and an open state takes them by one atomic
+//! instruction; so does a caller that returns permits to an open state. All else happens under the
+//! queue's lock, which is held for a few steps, never across a wait or a wake.
 //!
 //! ```text
 //!                     ┌── shared ─────────▶ permits are handed over to it

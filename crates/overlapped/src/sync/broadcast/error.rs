@@ -8,7 +8,7 @@ use std::fmt;
 #[non_exhaustive]
 pub enum RecvError {
     /// The receiver was too slow and has missed this number of values, which have made room for
-    /// newer ones. The next call gives the oldest that is still there.
+    /// newer ones. The next call returns the oldest that is still there.
     Lagged(u64),
     /// All senders are gone, and all values received.
     Closed,

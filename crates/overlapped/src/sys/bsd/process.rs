@@ -17,7 +17,7 @@ pub(crate) fn end_of(pid: Pid) -> io::Result<OwnedFd> {
     match change(&queue, filter, EventFlags::ADD) {
         Ok(()) => Ok(queue),
         // macOS does not watch a process that has ended already. A pipe without a writer is
-        // readable for good and stands in for it.
+        // readable for good and replaces it.
         Err(Errno::SRCH) => Ok(pipe(true)?.0),
         Err(errno) => Err(errno.into()),
     }

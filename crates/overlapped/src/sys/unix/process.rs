@@ -1,7 +1,7 @@
 //! Child processes. std's own `Command` makes the immediate calls.
 //!
-//! Starting one (fork(2), or posix_spawn(3) if nothing forbids it, then execve(2)) is an
-//! immediate call: it returns when the child runs its program, or could not. This takes as long as
+//! Starting one (fork(2), or posix_spawn(3) if nothing forbids it, then execve(2)) is an immediate
+//! call: it returns when the child runs its program, or when that has failed. This takes as long as
 //! the system takes to open the program. Its later end is an event like any other, waited for
 //! through a descriptor (of the process on Linux, of a kqueue on a BSD).
 
@@ -32,8 +32,8 @@ pub(crate) fn exec(command: &mut Command) -> io::Error {
 /// Registers `f`, which is called when this process exits: by exit(3), or by a return from `main`.
 /// It must not unwind.
 pub(crate) fn at_exit(f: extern "C" fn()) {
-    // SAFETY: a function of the right type that stays for ever. Failure, for want of memory, means
-    // that it is not called.
+    // SAFETY: a function of the right type that stays for ever. If memory runs out, it is not
+    // called.
     _ = unsafe { libc::atexit(f) };
 }
 

@@ -282,7 +282,7 @@ mod tests {
     use std::sync::mpsc;
 
     #[test]
-    fn a_job_gives_its_result_and_its_panic_is_an_error() {
+    fn a_job_returns_its_result_and_its_panic_is_an_error() {
         run(|| {
             assert_eq!(on_pool("a test", |_| Ok(7)).unwrap(), 7);
             let error = on_pool("a test", |_| -> io::Result<()> {

@@ -4,7 +4,7 @@
 //! All of them take an item from the source only if fewer than the limit are *begun*: spawned, with
 //! a result that the caller has not taken. In `map` this is a window over the items, so that
 //! neither results nor tasklets pile up behind a slow item. A larger buffer behind it would only
-//! put the standstill off; the order of ends has none.
+//! delay the standstill. `map_unordered` never has one.
 
 use std::collections::VecDeque;
 use std::fmt;

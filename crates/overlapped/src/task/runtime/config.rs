@@ -73,22 +73,22 @@ impl Config {
         self
     }
 
-    /// Sets the most stacks at a time. A tasklet that would need one more starts when one is free.
-    /// Default: 4,194,304.
+    /// Sets the maximum number of stacks at a time. A tasklet that would need one more starts when
+    /// one is free. Default: 4,194,304.
     pub fn stacks_max(mut self, stacks: usize) -> Config {
         self.settings.stacks_max = stacks.max(1);
         self
     }
 
-    /// Sets the most tasklets at a time, started or not; beyond that, spawning is an error.
-    /// Default: 67,108,864; at most 1,073,741,824, and as many placed ones beside them.
+    /// Sets the maximum number of tasklets at a time, started or not; beyond that, spawning is an
+    /// error. Default: 67,108,864; at most 1,073,741,824, and as many placed ones beside them.
     pub fn tasklets_max(mut self, tasklets: usize) -> Config {
         self.settings.tasklets_max = tasklets.clamp(1, TASKLETS_MAX);
         self
     }
 
-    /// Sets the most operations in flight; beyond that, a call fails with `QuotaExceeded`. Default:
-    /// 4,194,304.
+    /// Sets the maximum number of operations in flight; beyond that, a call fails with
+    /// `QuotaExceeded`. Default: 4,194,304.
     pub fn operations_max(mut self, operations: usize) -> Config {
         self.settings.operations_max = operations.max(1);
         self
@@ -103,15 +103,15 @@ impl Config {
     /// stack is leaked with all that is on it: a lock that it holds remains locked, as if a thread
     /// of std waited for ever.
     ///
-    /// - A tasklet that has **never begun** drops its closure, and is over. For that it has the
-    ///   same time once more, and a second at least.
+    /// - A tasklet that has **never begun** drops its closure and ends. It has the same time once
+    ///   more for that, and a second at least.
     /// - **The first tasklet** may borrow from the caller, so it cannot be parked for good: if it
     ///   outlives the grace time, the process is aborted with a message.
     /// - **The thread** on which a tasklet was parked for good **never ends**: the tasklet may have
-    ///   lent thread-locals to other threads. `run` returns and the thread goes on, but where it
-    ///   would end it waits for ever, before its thread-locals are dropped, and a message says so.
-    ///   So a join of that thread waits for ever: take its result through a channel, or call `run`
-    ///   on the main thread. The process can be exited at any time, and ends with the main thread.
+    ///   lent thread-locals to other threads. `run` returns and the thread goes on. But at its end,
+    ///   before its thread-locals are dropped, it waits for ever, and a message says so. So a join
+    ///   of that thread waits for ever: take its result through a channel, or call `run` on the
+    ///   main thread. The process can be exited at any time, and ends with the main thread.
     ///
     /// [`JoinError::Abandoned`]: crate::JoinError::Abandoned
     pub fn grace(mut self, grace: Duration) -> Config {
@@ -135,7 +135,7 @@ impl Config {
 
     /// Warns when a tasklet has held its thread for longer than `limit`, so that no other tasklet
     /// there could run: with its name, the call that spawned it, and a backtrace. It warns again
-    /// when that has lasted twice as long, and logs when it is over. Default: the time in the
+    /// when that has lasted twice as long, and logs when it has ended. Default: the time in the
     /// environment's `OVERLAPPED_STALL` (`500ms`, `1s`, `2m`), else no limit.
     ///
     /// A warning goes to the subscriber of `tracing`, or to standard error if none wants it.

@@ -19,10 +19,10 @@ use crate::task::{JoinError, Tasklet};
 /// This is the outermost scope: `f` may borrow from the caller. If `f` panics, all other tasklets
 /// are killed and the panic goes on to the caller.
 ///
-/// All tasklets share a thread, which std names when one panics. From the first run on, a further
-/// line names the tasklet and the call that spawned it (`note: that was tasklet 3 'worker', spawned
-/// at src/main.rs:7:5`). It comes from a panic hook, which calls the one that was there before; a
-/// hook that the program sets later replaces it.
+/// When a tasklet panics, std names only its thread, which all tasklets share. From the first run
+/// on, a further line names the tasklet and the call that spawned it (`note: that was tasklet 3
+/// 'worker', spawned at src/main.rs:7:5`). It comes from a panic hook, which calls the one that was
+/// there before; a hook that the program sets later replaces it.
 ///
 /// # Errors
 /// [`RunError`] says when.

@@ -26,7 +26,7 @@ pub(crate) struct Timer {
 impl Timer {
     /// Makes a source that is due at this time, on the port's clock.
     pub(crate) fn new(due: u64) -> Timer {
-        // The end of time is still a time that can be waited for.
+        // The maximum of the clock is still a time that can be waited for.
         Timer { alternative: Alternative::new(), due: due.min(NEVER - 1) }
     }
 }
@@ -108,7 +108,7 @@ pub(crate) struct Readiness<D> {
     refused: Cell<bool>,
     /// The value from which `fd` was borrowed. It is not touched until it is dropped, so it keeps
     /// `fd` open: a type that lends its descriptor through a shared reference cannot tell whether
-    /// the loan is over before it is borrowed mutably or dropped.
+    /// the loan has ended before it is borrowed mutably or dropped.
     _lender: D,
 }
 

@@ -108,7 +108,8 @@ impl Builder {
     /// **Locks by thread** that are held across a wait keep neighbours out now, as they keep
     /// threads out. A neighbour that then asks for one in the plain, blocking way stops the whole
     /// thread, and the holder with it. C's recursive, error-checking and robust mutexes still take
-    /// all tasklets of a thread for one owner: they go by the kernel's number of the thread.
+    /// all tasklets of a thread for one owner: they identify an owner by the kernel's number of the
+    /// thread.
     ///
     /// **State that stays the thread's**: that number, the signal mask, the alternate stack,
     /// priorities. The law stays, too, that a tasklet which unwinds never switches, except inside

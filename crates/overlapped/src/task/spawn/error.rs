@@ -21,7 +21,7 @@ pub enum SpawnError {
     CannotWait,
     /// The run has ended, or its shutdown has begun.
     Ended,
-    /// The stack size is too large: 1 TiB is the most.
+    /// The stack size is too large: the maximum is 1 TiB.
     StackSize,
     /// It cannot have [thread-locals of its own](super::Builder::own_thread_locals) here, for this
     /// reason.

@@ -75,7 +75,8 @@ impl<T> Tasklet<T> {
 
     #[inline(always)]
     fn wait(&self) -> Result<(), JoinError> {
-        // It is not over: its scheduler runs, so the caller is one of its tasklets.
+        // The tasklet has not ended. So its scheduler runs, and the caller is another of that
+        // scheduler's tasklets.
         let here = here().ok_or(JoinError::WouldBlock)?;
         here.assert_ours(self.block());
         checkpoint(here).map_err(JoinError::from_cannot_wait)?;
@@ -96,10 +97,10 @@ impl<T> Tasklet<T> {
             Ending::Abandoned => return Err(JoinError::Abandoned),
             Ending::Killed => return Err(JoinError::Killed),
             Ending::NoStack => return Err(JoinError::NoStack),
-            Ending::Alive => unreachable!("the wait is over"),
+            Ending::Alive => unreachable!("the wait has ended"),
             Ending::Returned | Ending::Panicked => {}
         }
-        // SAFETY: `take` is of the tasklet's own types (both came from `make`), and it is over.
+        // SAFETY: `take` is of the tasklet's own types (both came from `make`), and it has ended.
         match unsafe { (self.take)(self.tcb) } {
             Some(result) => {
                 result.map_err(|payload| JoinError::Panicked(PanicPayload::new(payload)))
@@ -257,7 +258,7 @@ impl<T> Drop for Tasklet<T> {
         let block = self.block();
         block.detached.set(true);
         if matches!(block.ending.get(), Ending::Returned | Ending::Panicked) {
-            // SAFETY: `take` is of the tasklet's own types, as in `take_result`, and it is over.
+            // SAFETY: `take` is of the tasklet's own types, as in `take_result`, and it has ended.
             if let Some(result) = unsafe { (self.take)(self.tcb) } {
                 mark_scope_panicked(block, block.ending.get());
                 drop_quietly(result);

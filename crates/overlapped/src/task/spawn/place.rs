@@ -367,8 +367,8 @@ impl<T> Placed<T> {
     /// itself only; outside a scheduler it blocks the thread.
     ///
     /// # Errors
-    /// [`JoinError`] says how the tasklet ended without a result, or why the wait ended early. A
-    /// run that is over has killed it.
+    /// [`JoinError`] says how the tasklet ended without a result, or why the wait ended early. The
+    /// tasklet may also have been killed at the end of its run.
     pub fn join(self) -> Result<T, JoinError> {
         self.wait_end()?;
         let outcome = self.shared.lock().outcome.take();

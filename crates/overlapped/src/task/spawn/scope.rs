@@ -1,8 +1,8 @@
 //! Scopes: tasklets that borrow from their parent's frame, as `std::thread::scope`.
 //!
 //! The scope's wait cannot be left before the last tasklet has ended: they borrow its frame. A kill
-//! or a deadlock report that reaches the waiting parent passes as a kill to the children and takes
-//! effect after the last one. Children inherit the parent's deadline.
+//! or a deadlock report that reaches the waiting parent is passed on to the children as a kill. It
+//! takes effect after the last child's end. Children inherit the parent's deadline.
 
 use std::any::Any;
 use std::marker::PhantomData;
@@ -112,8 +112,9 @@ impl<'scope> Scope<'scope, '_> {
             return;
         }
         // A caller that could not wait has no children to wait for: `spawn_scoped` refused them, or
-        // they have run already. But a tasklet that unwinds may have queued some inside
-        // `kill_as_error`, and has left that since: then it waits as it could there.
+        // they have run already. But a tasklet that unwinds may have queued children inside
+        // `kill_as_error`, where it could wait, and may have left it since. It waits for these
+        // children as it could there.
         let unwinds = thread::panicking();
         let before = me.kill_errors.get();
         me.kill_errors.set(before + u16::from(unwinds));

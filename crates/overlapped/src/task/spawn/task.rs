@@ -65,7 +65,7 @@ impl<F: FnOnce() -> T, T> Task<F, T> {
         // SAFETY: the block is the first field of a `Task<F, T>` (repr(C)), and the pointer came
         // from the whole box.
         let task = unsafe { tcb.cast::<Task<F, T>>().as_ref() };
-        // SAFETY: nothing else touches the contents before `ending` says that the tasklet is over.
+        // SAFETY: nothing else touches the contents before `ending` shows the tasklet's end.
         let closure = unsafe { std::mem::replace(&mut *task.contents.get(), Contents::Empty) };
         let Contents::Closure(f) = closure else { unreachable!("a tasklet runs once") };
         assert_off_hub();
@@ -120,10 +120,10 @@ impl<F: FnOnce() -> T, T> Task<F, T> {
     /// Takes the result for the handle.
     ///
     /// # Safety
-    /// The types are those of `allocate`, and the tasklet is over.
+    /// The types are those of `allocate`, and the tasklet has ended.
     unsafe fn take(tcb: TcbPtr) -> Option<Returned<T>> {
-        // SAFETY: the caller's handle keeps the block there. The tasklet is over, so `run` is done
-        // with the contents, and a handle belongs to this thread.
+        // SAFETY: the caller's handle keeps the block there. The tasklet has ended, so `run` is
+        // done with the contents, and a handle belongs to this thread.
         let contents = unsafe { tcb.cast::<Task<F, T>>().as_ref() }.contents.get();
         // Only what is there is moved: a wide load of words that were stored one by one just now
         // would wait for those stores.
@@ -132,7 +132,7 @@ impl<F: FnOnce() -> T, T> Task<F, T> {
             match &*contents {
                 Contents::Result(Ok(value)) => Some(Ok(std::ptr::read(value))),
                 Contents::Result(Err(payload)) => Some(Err(std::ptr::read(payload))),
-                Contents::Closure(_) => unreachable!("an over tasklet has no closure"),
+                Contents::Closure(_) => unreachable!("an ended tasklet has no closure"),
                 Contents::Empty => None,
             }
         };

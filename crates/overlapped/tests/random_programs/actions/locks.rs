@@ -98,11 +98,11 @@ impl Locks {
     pub(crate) fn settle(&self) {
         for (lock, _) in &self.mutexes {
             let is_free = !matches!(lock.try_lock(), Err(TryLockError::WouldBlock));
-            ensure!(is_free, "a mutex that nobody holds is locked");
+            ensure!(is_free, "a mutex without a holder is locked");
         }
         for (lock, _) in &self.rwlocks {
             let is_free = !matches!(lock.try_write(), Err(TryLockError::WouldBlock));
-            ensure!(is_free, "an RwLock that nobody holds is locked");
+            ensure!(is_free, "an RwLock without a holder is locked");
         }
         for (semaphore, most, _) in &self.semaphores {
             let free = semaphore.available_permits();

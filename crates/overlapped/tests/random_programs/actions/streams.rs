@@ -183,7 +183,7 @@ impl Streams {
     pub(crate) fn settle(&self) {
         for link in self.links.take() {
             let link = Rc::into_inner(link);
-            ensure!(link.is_some(), "a connection is in use by nobody");
+            ensure!(link.is_some(), "a connection has no user");
             link.into_iter().for_each(Link::settle);
         }
     }

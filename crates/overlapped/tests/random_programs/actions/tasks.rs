@@ -276,7 +276,7 @@ impl Drop for Alarm {
     }
 }
 
-/// An executor of the test's own, which gives up after a while.
+/// An executor of the test's own, which stops after a while.
 pub(super) fn poll(me: &mut Actor) {
     for mut child in some_children(me) {
         let is_touching = me.one_in(2);

@@ -13,9 +13,10 @@ use std::cell::RefCell;
 
 use overlapped_wire::Reply;
 
-/// Bytes above which the buffer is flushed before the next request is answered.
+/// The number of bytes above which the buffer is flushed before the next request is answered.
 pub(crate) const FULL: usize = 64 << 10;
-/// Buffers that a thread keeps for the next use. Few sessions answer at the same time.
+/// The maximum number of buffers that a thread keeps for the next use. Few sessions answer at the
+/// same time.
 const POOL_MAX: usize = 32;
 
 /// Replies that wait to be sent. A session takes a buffer while it answers and gives it back, so

@@ -18,9 +18,9 @@ use super::output::Output;
 use crate::session::End;
 use crate::session::buffers::FULL;
 
-/// Bytes up to which a part is read instead of sent by sendfile(2).
+/// The maximum size in bytes of a part that is read instead of sent by sendfile(2).
 const SMALL: u64 = 32 << 10;
-/// Bytes that one sendfile(2) is asked for.
+/// The number of bytes that one sendfile(2) is asked for.
 const STRETCH: u64 = 512 << 10;
 
 /// Lets the kernel delay a segment until more bytes follow; only Linux can.

@@ -11,7 +11,7 @@ use crate::session::{Connection, End};
 use crate::state::MinimumRate;
 use crate::stream::uninterrupted;
 
-/// Bytes that a reader is asked for at a time.
+/// The number of bytes that a reader is asked for at a time.
 const PIECE: usize = 16 << 10;
 
 /// Resolves the parts of the reply in `buffer`: turns small ones into bytes, and sends large ones.

@@ -9,7 +9,7 @@ use rustix::process::WaitIdStatus;
 
 use super::script::Script;
 
-/// Bytes of a script's first line that are read.
+/// The maximum number of bytes that are read of a script's first line.
 const LINE_MAX: u64 = 256;
 
 /// Describes why the system could not start a script.

@@ -207,7 +207,7 @@ mod tests {
     }
 
     #[test]
-    fn the_four_kinds_of_response_are_told_apart() {
+    fn the_four_kinds_of_response_are_distinguished() {
         let head = parse("Content-Type: text/plain\r\nX-A: 1\nx-a: 2\nContent-Length: 12\n\n");
         let head = head.unwrap();
         assert_eq!((head.status.as_u16(), head.length), (200, Some(12)));

@@ -72,7 +72,7 @@ use spool::{SpoolError, SpoolQuota, SpooledBody};
 /// occupy no script. A script whose client has left is killed, and the request of such a client
 /// leaves the queue. A client that has only finished sending (as `nc -N` does) looks the same: it
 /// is assumed to listen for ten seconds, unless other requests wait. A script that has closed its
-/// output and goes on still counts, until it ends or its time is over.
+/// output and goes on still counts, until it ends or its time has ended.
 ///
 /// A script is the leader of a process group of its own. The rest of the group is killed when the
 /// script has ended (its output is closed, or as long as announced, and its process has ended), and

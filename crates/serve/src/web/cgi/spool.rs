@@ -20,7 +20,7 @@ use crate::state::{is_shortage, retry_at_shortage};
 use crate::stream::uninterrupted;
 use crate::web::Call;
 
-/// Bytes of a body that are kept in memory.
+/// The maximum number of bytes of a body that are kept in memory.
 const MEMORY_MAX: usize = 64 << 10;
 /// The initial size of that memory.
 const MEMORY_MIN: usize = 4 << 10;

@@ -18,10 +18,10 @@ use rustix::io::Errno;
 use super::config::FilesConfig;
 use crate::web::below::{FileStat, Open, stat, stat_in};
 
-/// Maximum of entries on a page: a huge folder must not overload a browser.
+/// The maximum number of entries on a page: a huge folder must not overload a browser.
 pub(super) const SHOWN_MAX: usize = 5_000;
 
-/// Maximum of names that are read: a huge folder must not occupy a thread.
+/// The maximum number of names that are read: a huge folder must not occupy a thread.
 pub(super) const READ_MAX: usize = 200_000;
 
 /// A column of the page.

@@ -29,7 +29,7 @@ use overlapped::time::Instant;
 use crate::locks::IgnorePoison;
 use crate::state::client_network;
 
-/// Maximum of clients with buckets of their own, about 4 MiB.
+/// The maximum number of clients with buckets of their own, about 4 MiB.
 const CLIENTS_MAX: usize = 65_536;
 
 /// The number of network buckets. Networks that share one are allowed less, never more.

@@ -35,7 +35,7 @@ impl<H: Handler> Cors<H> {
     /// Allows these origins, such as `https://example.org`; `*` allows all.
     ///
     /// # Errors
-    /// `InvalidInput` for a malformed origin: it has a scheme, a host, perhaps a port, and nothing
+    /// `InvalidInput` for a malformed origin: one has a scheme, a host, perhaps a port, and nothing
     /// else.
     pub fn new<S: AsRef<str>>(
         origins: impl IntoIterator<Item = S>,

@@ -98,12 +98,12 @@ pub(crate) fn open_interruptible(
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }
 
-/// Opens the file again that was opened `early`, without waiting, since the other side may have met
-/// that open and be gone. `None` if `early` is as good as an open that has waited; it is in
-/// blocking mode then.
+/// Opens `path` and waits for its other side, while `early`, which was opened without waiting,
+/// stays open. Returns `None` if the other side has met the early open already: `early` is in
+/// blocking mode then, and serves in place of the second open.
 ///
-/// A process may come and go between the check and the open, which would wait for the next one. So
-/// both are done again a few times.
+/// The other side may come and go between the check and the open, and the open would then wait for
+/// the next process. So both are repeated a few times.
 pub(crate) fn open_again(
     early: &OwnedFd,
     path: &std::ffi::CStr,

@@ -13,7 +13,7 @@ use rustix::io::{Errno, retry_on_intr};
 use super::mode::{CHAR_DEVICE, FIFO, FORMAT};
 use crate::sys::native;
 
-/// The bytes copied per call; between two calls a copy can be given up.
+/// The bytes copied per call; between two calls a copy can be abandoned.
 const CHUNK: usize = 16 << 20;
 
 /// Room for bytes that the kernel will not copy by itself.
@@ -28,12 +28,12 @@ pub(crate) enum Copy {
     Done(u64),
     /// Nothing is copied: one of the two is a FIFO or a device, which may have to be waited for.
     /// Such a source is left open: a writer that waited for a reader may have opened the FIFO
-    /// because of it. The caller keeps the source open until that writer has come.
+    /// because of it. The caller keeps the source open until that writer has opened it.
     Waits(Option<OwnedFd>),
 }
 
 /// Copies the contents and the permissions of the regular file `from` to `to`, as std does. A
-/// missing target is created, an existing one emptied. `stopped` says whether to give up in
+/// missing target is created, an existing one emptied. `stopped` says whether to stop in
 /// between, with `ECANCELED`.
 ///
 /// Each system call counts, because most files are small. So a new file, which is a regular one, is

@@ -18,8 +18,9 @@ const PIPE_BUF: usize = libc::PIPE_BUF;
 
 const SEND_FLAGS: i32 = libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL;
 
-/// Reads what is in the page cache, at `offset` or at the cursor. `-EAGAIN` or `-EOPNOTSUPP` if
-/// the disk would have to be asked; short if it would have to be asked for the rest.
+/// Reads what is in the page cache, at `offset` or at the cursor. Returns `-EAGAIN` or
+/// `-EOPNOTSUPP` if the disk would have to be asked, and fewer bytes if it would have to be asked
+/// for the rest.
 ///
 /// # Safety
 /// `buf` is valid for writes of `len` bytes.

@@ -23,7 +23,7 @@ struct Level {
 }
 
 /// Removes the directory `root` and all that is in it; of a symbolic link, the link. `stopped` says
-/// whether to give up between two entries, with `ECANCELED`.
+/// whether to stop between two entries, with `ECANCELED`.
 pub(crate) fn remove_tree(root: &CStr, stopped: impl Fn() -> bool) -> io::Result<()> {
     let stat = rustix::fs::lstat(root)?;
     if FileType::from_raw_mode(stat.st_mode).is_symlink() {

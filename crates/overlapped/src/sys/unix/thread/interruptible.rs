@@ -101,7 +101,7 @@ impl Interruptible {
         is_repeated
     }
 
-    /// Soon makes the call that this thread is about to make begin again a few times.
+    /// Interrupts this thread's next call a few times, so that the call begins again.
     pub(crate) fn restart_soon(&self) {
         self.enqueue(Times::AtMost(RESTARTS));
     }

@@ -97,7 +97,7 @@ pub(in crate::actions) fn oneshot(me: &mut Actor) {
         1 => receiver.try_recv().ok(),
         _ => me.wait(|| receiver.recv()).ok(),
     };
-    ensure!(sends || result.is_none(), "received what nobody sent");
+    ensure!(sends || result.is_none(), "received a value that was not sent");
     if let Some(value) = result {
         value.received();
     }

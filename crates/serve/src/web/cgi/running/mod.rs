@@ -37,16 +37,16 @@ use crate::web::cgi::spool::{Input, QuotaShare};
 
 pub use groups::kill_scripts;
 
-/// Maximum of lines of one script that are logged; further ones are read and discarded.
+/// The maximum number of lines of one script that are logged; further ones are read and discarded.
 const LINES_MAX: usize = 100;
 
-/// Maximum of bytes of one line that are logged.
+/// The maximum number of bytes of one line that are logged.
 const LINE_MAX: usize = 1_000;
 
-/// Bytes that are read at a time.
+/// The maximum number of bytes that are read at a time.
 const PIECE: usize = 16 << 10;
 
-/// Maximum of bytes that a script may write when its output is not wanted any more, before its pipe
+/// The maximum number of bytes that a script may write when its output is unwanted, before its pipe
 /// is closed.
 const UNWANTED_MAX: usize = 1 << 20;
 

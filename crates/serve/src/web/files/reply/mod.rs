@@ -122,7 +122,7 @@ fn matches_if_range(field: &HeaderValue, resource: &Resource, now: SystemTime) -
     if bytes.ends_with(b"\"") {
         return !is_weak(bytes) && resource.headers.get(ETAG) == Some(field);
     }
-    // A date is a strong validator only if it is older than its own step (section 8.8.2.2).
+    // A date is a strong validator only if it is older than its resolution (section 8.8.2.2).
     let wanted = field.to_str().ok().and_then(|date| httpdate::parse_http_date(date).ok());
     resource.modified.is_some_and(|modified| {
         let age = now.duration_since(modified).unwrap_or_default();

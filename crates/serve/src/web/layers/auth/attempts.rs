@@ -43,7 +43,7 @@ pub(super) enum Role<'a> {
     First(AttemptGuard<'a>),
     /// Another request has found the verdict.
     Known(Verdict),
-    /// No verdict: the time is over, or the first request was killed.
+    /// No verdict: the time has ended, or the first request was killed.
     Abandoned,
 }
 

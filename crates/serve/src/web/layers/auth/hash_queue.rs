@@ -22,16 +22,16 @@ use overlapped::sync::Event;
 use crate::locks::IgnorePoison;
 use crate::web::layers::buckets::network_of;
 
-/// Maximum of addresses that are remembered as known.
+/// The maximum number of addresses that are remembered as known.
 const KNOWN_MAX: usize = 4_096;
 
-/// Maximum of waiting requests per address; further ones are refused at once.
+/// The maximum number of waiting requests per address; further ones are refused at once.
 const WAITING_MAX: usize = 64;
 
 /// The hash queue of one site.
 #[derive(Debug)]
 pub(super) struct HashQueue {
-    /// Hashes at a time.
+    /// The maximum number of hashes at a time.
     max: usize,
     state: Mutex<QueueState>,
 }

@@ -50,7 +50,7 @@ use attempts::{Attempts, Role, Verdict};
 use hash_queue::HashQueue;
 use users::Users;
 
-/// Maximum of right passwords that are remembered.
+/// The maximum number of right passwords that are remembered.
 const KNOWN_MAX: usize = 1_024;
 /// Wrong attempts that a client may make at once.
 const ATTEMPTS_MAX: u32 = 30;

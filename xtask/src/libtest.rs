@@ -14,8 +14,8 @@ use crate::exec::{Mark, Progress, Scratch, no_end, spawn, wait_out_interrupt};
 /// The limit of one test. One of std's takes a lock a thousand million times.
 const LIMIT: Duration = Duration::from_secs(120);
 
-/// The bytes that a test may have in memory. A test that sends without end would otherwise take all
-/// of the machine's.
+/// The maximum number of bytes that a test may have in memory. A test that sends without end would
+/// otherwise take all of the machine's.
 const MEMORY_MAX: u64 = 4 << 30;
 
 /// A test of a program.

@@ -12,7 +12,7 @@ pub enum Port {
 }
 
 impl Port {
-    /// Names it as `OVERLAPPED_PORT` does.
+    /// Returns the name that `OVERLAPPED_PORT` uses.
     pub(crate) fn name(self) -> &'static str {
         match self {
             Port::Uring => "uring",

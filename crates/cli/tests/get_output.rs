@@ -171,7 +171,7 @@ fn lines(seen: &str) -> Vec<String> {
     lines
 }
 
-/// Runs `get` on a terminal of that size, and returns what it draws. Calls `go_on` as soon as the
+/// Runs `get` on a terminal of this `size`, and returns what it draws. Calls `go_on` as soon as the
 /// terminal shows all of `texts`.
 fn on_a_terminal(size: &str, arguments: &str, texts: &[&str], go_on: impl Fn()) -> String {
     let folder = tempfile::tempdir().unwrap();

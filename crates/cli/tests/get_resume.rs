@@ -201,7 +201,7 @@ fn bytes_of_two_versions_never_meet() {
             let range = format!("Content-Range: bytes {start}-{}/{WHOLE}\r\n", WHOLE - 1);
             answer(out, "206 Partial Content", &range, b"123")
         }),
-        // These ignore If-Range, too, and send no other tag.
+        // The next two servers ignore If-Range, too, and send no other tag.
         ("has another date", DATED, |out, other, start| {
             answer_range(out, "Last-Modified: Sun, 06 Nov 1994 08:49:38 GMT\r\n", other, start)
         }),

@@ -188,7 +188,7 @@ fn h12_curl_and_openssl_speak_https() {
             let mut child = openssl.spawn().unwrap();
             let request =
                 b"GET /hello.txt HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
-            // It ends with the connection, not with its input, which stays open until then.
+            // openssl ends with the connection, not with its input, which stays open until then.
             let mut input = child.stdin.take().unwrap();
             input.write_all(request).unwrap();
             let output = child.wait_with_output().unwrap();

@@ -136,7 +136,7 @@ fn a_third_signal_ends_a_lame_duck_at_once() {
         let mut stuck = server.connect();
         round_trip(&mut stuck, b"hello");
         stuck.set_write_timeout(Some(Duration::from_millis(200))).unwrap();
-        // It does not read the answers, so its session cannot end.
+        // This client does not read the answers, so its session cannot end.
         while stuck.write_all(&[7; 1 << 16]).is_ok() {}
         server.signal(Signal::TERM);
         wait_until("it is not ready", || readiness(metrics) == 503);
@@ -210,7 +210,7 @@ impl Drop for Family {
     fn drop(&mut self) {
         for entry in fs::read_dir("/proc").unwrap().map_while(Result::ok) {
             let Ok(process) = entry.file_name().to_string_lossy().parse::<i32>() else { continue };
-            // It may have ended by now.
+            // The process may have ended by now.
             let Ok(command) = fs::read(entry.path().join("cmdline")) else { continue };
             if command.split(|&byte| byte == 0).next() == Some(self.0.as_os_str().as_bytes()) {
                 let _ = kill_process(Pid::from_raw(process).unwrap(), Signal::KILL);
@@ -291,7 +291,7 @@ fn a_failed_hot_restart_leaves_the_server_unchanged() {
         let bad: [&dyn Fn(); 3] = [
             &|| fs::remove_file(&program).unwrap(),
             &|| install(&program, "#!/bin/sh\necho this one is broken >&2; exit 3"),
-            // It prints nothing and does not fail.
+            // This program prints nothing and does not fail.
             &|| install(&program, "#!/bin/sh\nexit 0"),
         ];
         for (round, replace) in bad.iter().enumerate() {

@@ -73,8 +73,8 @@ fn an_idle_server_takes_no_processor_time() {
     on_each_port(|port| {
         let server = Server::start(port, &[]);
         let _silent: Vec<_> = (0..10).map(|_| server.connect()).collect();
-        // It may have been late to accept them: at least one second of ten is idle. A server that
-        // polls uses the processor in each.
+        // The server may have been late to accept the clients: at least one second of ten is idle.
+        // A server that polls uses the processor in each.
         let second = || {
             let before = server.cpu();
             std::thread::sleep(Duration::from_secs(1));

@@ -4,9 +4,9 @@
 //! cargo run -p overlapped-install --example downloads -- [URL…]
 //! ```
 //!
-//! It downloads one after the other, then at once: Andrew Dalke's `asynch_fetch.py`, which showed
-//! Stackless Python's tasklets over unmodified blocking sockets in 2006, with its output. Without
-//! URLs it asks a server of its own, which takes 300 ms for each answer.
+//! It downloads one after the other, then all together: Andrew Dalke's `asynch_fetch.py`, which
+//! showed Stackless Python's tasklets over unmodified blocking sockets in 2006, with its output.
+//! Without URLs it asks a server of its own, which takes 300 ms for each answer.
 
 use std::error::Error;
 use std::io::{BufRead, BufReader, Write};

@@ -20,7 +20,7 @@ with_symbols!(addresses);
 
 /// Tells whether the whole process finds this crate's function by that name.
 pub(crate) fn is_ours(symbol: Symbol) -> bool {
-    /// Has an address in the object that this crate is a part of.
+    /// A value whose address is in the object that this crate is a part of.
     static HERE: u8 = 0;
     let found = found(symbol);
     let object = object_of(found);

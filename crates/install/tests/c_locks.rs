@@ -52,7 +52,7 @@ fn what_the_thread_has_locked_its_tasklets_have_not() {
             overlapped::yield_now();
             assert_eq!(mutex.try_lock(), libc::EBUSY);
             is_tried.set(true);
-            // It waits before the holder runs again.
+            // `lock` begins to wait before the holder runs again.
             assert_eq!((mutex.lock(), mutex.unlock()), (0, 0));
             holder.join().unwrap();
         });

@@ -47,7 +47,8 @@ fn lock_for_a_moment(mutex: &CMutex) -> c_int {
     }
 }
 
-/// Starts `f` in a thread or a tasklet, and returns the function that waits for its end.
+/// A function that starts a closure in a thread or a tasklet, and returns another one, which waits
+/// for its end.
 type Start = fn(Box<dyn FnOnce() -> Vec<c_int> + Send>) -> Box<dyn FnOnce() -> Vec<c_int>>;
 
 fn by_thread(f: Box<dyn FnOnce() -> Vec<c_int> + Send>) -> Box<dyn FnOnce() -> Vec<c_int>> {

@@ -19,7 +19,7 @@ fn poll_waits_for_one_of_several() {
     run_in_tasklet(|| {
         let (mut a, b) = UnixStream::pair().unwrap();
         let (_c, d) = UnixStream::pair().unwrap();
-        // It first runs when the poll waits; `a` stays open as long as the handle is there.
+        // The writer first runs when the poll waits; `a` stays open as long as its handle.
         let _writer = spawn(move || {
             a.write_all(b"x").unwrap();
             a
@@ -45,7 +45,7 @@ fn poll_waits_for_one_of_several() {
 fn select_waits_and_says_how_much_time_is_left() {
     run_in_tasklet(|| {
         let (mut a, b) = UnixStream::pair().unwrap();
-        // It first runs when the select waits.
+        // This tasklet first runs when the select waits.
         spawn(move || a.write_all(b"x").unwrap());
         let fd = b.as_raw_fd();
         // SAFETY: a set of one, and a time.
@@ -522,7 +522,7 @@ fn many_wait_for_one_descriptor_by_poll() {
                 })
             })
             .collect();
-        // They begin in their order.
+        // The waiters begin in their order.
         until_waits(waiters.last().unwrap().id());
         a.write_all(b"x").unwrap();
         for (number, waiter) in waiters.into_iter().enumerate() {

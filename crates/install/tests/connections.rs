@@ -332,7 +332,7 @@ fn a_plain_thread_that_is_quicker_does_not_make_the_listeners_tasklets_block_the
     let theirs = listener.try_clone().unwrap();
     const CLIENTS: usize = 200;
     static TAKEN: AtomicU32 = AtomicU32::new(0);
-    // It takes what it can.
+    // This thread accepts as many clients as it can.
     thread::spawn(move || {
         while let Ok((stream, _)) = theirs.accept() {
             drop(stream);

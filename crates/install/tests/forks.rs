@@ -61,7 +61,7 @@ fn a_child_of_fork_keeps_no_pipe_open_that_a_tasklet_writes_to() {
             let mut tx = tx;
             tx.write_all(&[1; 1 << 20]).unwrap_err();
         });
-        // It waits for room.
+        // The writer waits for room.
         support::until_waits(writer.id());
         // SAFETY: the child makes system calls only, and ends.
         let child = unsafe { libc::fork() };
@@ -77,7 +77,7 @@ fn a_child_of_fork_keeps_no_pipe_open_that_a_tasklet_writes_to() {
         writer.kill();
         writer.join().unwrap();
         let mut all = Vec::new();
-        // It reads to the end, which comes while the child lives.
+        // The tasklet reads to the end, which comes while the child lives.
         let read = overlapped::time::timeout(support::ms(5000), || rx.read_to_end(&mut all));
         // SAFETY: the child, and no status.
         unsafe {

@@ -51,7 +51,7 @@ const INSTALLERS: &[(&str, Installer, c_int)] = &[
 
 const SIG_HOLD: sighandler_t = 2;
 
-/// Runs one test at a time, since the handlers belong to the process.
+/// The lock that lets one test run at a time, since the handlers belong to the process.
 static ONE: Mutex<()> = Mutex::new(());
 
 static HANDLED: AtomicU32 = AtomicU32::new(0);

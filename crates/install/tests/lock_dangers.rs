@@ -350,7 +350,7 @@ fn i2_kills_and_deadlines_inside_of_calls_lose_nothing_and_leave_nothing_locked(
                 kills.set(kills.get() + 1);
             }
             for (tasklet, ..) in tasklets {
-                // It was cancelled at its end, or is done: it has not panicked.
+                // The tasklet was killed, or had already ended: it has not panicked.
                 if let Err(error) = tasklet.join() {
                     assert!(matches!(error, overlapped::task::JoinError::Killed), "{error}");
                 }

@@ -15,7 +15,7 @@ use overlapped_install::spawn;
 use support::c::CSemaphore;
 use support::{LONG, Turns, ms, path};
 
-/// Runs one test at a time, since the handlers belong to the process.
+/// The lock that lets one test run at a time, since the handlers belong to the process.
 static ONE: Mutex<()> = Mutex::new(());
 
 static HANDLED: AtomicU32 = AtomicU32::new(0);
@@ -42,7 +42,7 @@ fn handles(signal: c_int, flags: c_int) {
     install(signal, handler as *const () as usize, flags);
 }
 
-/// Returns the calling thread, for signals to it.
+/// A thread of this process to which signals are sent.
 #[derive(Clone, Copy)]
 struct Target(libc::c_long);
 

@@ -770,7 +770,7 @@ fn as_child(what: &str) -> ! {
     match what {
         "a thread ends" => {
             aside(|| lends_and_is_abandoned(&LENT)).recv().unwrap();
-            // It ends, and says so; what it has come to have since is dropped.
+            // The thread ends, which `LAST` reports: it was made after the run, so it is dropped.
             thread::spawn(|| {
                 lends_and_is_abandoned(&LENT);
                 LAST.with(|_| ());

@@ -17,8 +17,7 @@ use overlapped::time::sleep;
 use overlapped::{Builder, Channel, Config, RunError, Select, run, run_until, spawn, yield_now};
 use support::{ms, wait_until};
 
-/// Runs this test again in a process of its own, which hangs. Returns its standard error up to the
-/// line that contains `until`.
+/// The process of this test's second run, which hangs. Its standard error is read line by line.
 struct Hanging {
     child: Child,
     lines: std::io::Lines<BufReader<std::process::ChildStderr>>,

@@ -211,8 +211,8 @@ fn a_spawn_after_the_grace_time_is_answered_at_once() {
                 let blocks = Blocks(2 * grace);
                 spawn(move || drop(blocks));
                 let spawner = spawner().unwrap();
-                // These are more than the scheduler takes in at once, so it reads the last one
-                // after the grace time.
+                // These closures are more than the scheduler takes in at once, so it reads the last
+                // one after the grace time.
                 (0..6_000).for_each(|_| drop(spawner.spawn(|| ()).unwrap()));
                 let captured = Makes(tell);
                 drop(spawner.spawn(move || drop(captured)).unwrap());

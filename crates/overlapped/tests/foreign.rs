@@ -174,7 +174,7 @@ fn where_no_thread_can_be_started_a_closure_for_the_pool_is_not_run_and_files_ar
     if support::asked().is_some() {
         let text = Config::new().port(overlapped::port::PortChoice::Poll).run(|| {
             forbid_threads();
-            // It would block this thread, which must wake it: the pool is there to prevent that.
+            // The job would block this thread, which must wake it: the pool prevents that.
             let (tx, rx) = std::sync::mpsc::channel();
             let kept = std::sync::Arc::new(());
             let theirs = kept.clone();

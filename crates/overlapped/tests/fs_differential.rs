@@ -15,7 +15,7 @@ use support::Rng;
 /// The number of handles that a program has.
 const SLOTS: usize = 4;
 
-/// The names that it uses: few, so that its steps concern the same files.
+/// The names that a program uses: few, so that its steps concern the same files.
 const NAMES: [&str; 12] =
     ["a", "b", "c", "d", "d/a", "d/b", "d/e", "d/e/a", "link", "d/link", "missing/x", "."];
 
@@ -126,7 +126,8 @@ fn random_step(random: &mut Rng) -> Step {
 /// The outcome of a step, in a form that both worlds have.
 type Came = Result<String, (io::ErrorKind, Option<i32>)>;
 
-/// An error that std itself makes has a number or none, depending on std's version.
+/// Returns an error's kind and number. The number of invalid input is left out, because whether std
+/// gives it one depends on std's version.
 fn failed(error: io::Error) -> (io::ErrorKind, Option<i32>) {
     let number = error.raw_os_error().filter(|_| error.kind() != io::ErrorKind::InvalidInput);
     (error.kind(), number)
@@ -136,7 +137,7 @@ fn shown<T: Debug>(result: io::Result<T>) -> Came {
     result.map(|value| format!("{value:?}")).map_err(failed)
 }
 
-/// Prints bytes in a short form.
+/// Describes bytes in a short form: their number and a checksum.
 fn bytes(result: io::Result<Vec<u8>>) -> Came {
     shown(result.map(|bytes| {
         let mut sum = 0u64;
@@ -147,7 +148,7 @@ fn bytes(result: io::Result<Vec<u8>>) -> Came {
     }))
 }
 
-/// Defines the same program over std's names, of std or of this library.
+/// Defines what runs a program's steps: the same code over std's modules or over this library's.
 macro_rules! world {
     ($world:ident, $fs:path, $symlink:path, $lock:ident) => {
         mod $world {
@@ -323,7 +324,8 @@ macro_rules! world {
 world!(theirs, std::fs, std::os::unix::fs::symlink, lock_theirs);
 world!(ours, overlapped::fs, overlapped::os::unix::fs::symlink, lock_ours);
 
-/// Makes the calls of std's locks, which std has since 1.89 only. `None`: unlock.
+/// Does what std's `File::try_lock`, `try_lock_shared` and `unlock` do, which std has since 1.89
+/// only. `None` unlocks.
 fn lock_theirs(file: &std::fs::File, shared: Option<bool>) -> io::Result<()> {
     use rustix::fs::FlockOperation;
     let how = match shared {
@@ -422,7 +424,7 @@ fn program(seed: u64, place: &Path) -> usize {
 
 #[test]
 fn f1_random_programs_do_the_same_as_with_std() {
-    // Root can read them with any permissions; files in memory have no page cache.
+    // File systems differ in what they support, so half of the programs run on files in memory.
     let disk = std::env::temp_dir();
     let memory = Path::new("/dev/shm");
     if !memory.is_dir() {

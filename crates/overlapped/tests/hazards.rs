@@ -108,7 +108,7 @@ thread_local! {
     });
 }
 
-/// Uses a tasklet's value.
+/// A closure that uses a tasklet's value.
 type Borrows<'a> = &'a mut dyn FnMut(&Settings);
 
 /// Tells whether the second tasklet's value still lives after a wait, during which it is borrowed.

@@ -252,7 +252,7 @@ fn p3_leaving_with_a_thousand_operations_in_flight_takes_less_than_a_second_and_
                         2 => sleep(Duration::from_secs(3_600)),
                         3 => drop(channel.recv()),
                         4 => drop(wait_readable(&*full)),
-                        // It does so again and again, because no disk operation waits for ever.
+                        // These two repeat, because no disk operation waits for ever.
                         5 => while (&*file).write(&[1; 4096]).is_ok() {},
                         6 => while file.read_at(&mut [0; 4096], 0).is_ok() {},
                         _ => drop((&*full).write_all(&[0; 1 << 16])),

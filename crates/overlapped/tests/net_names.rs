@@ -28,7 +28,7 @@ impl ToSocketAddrs for Name {
     }
 }
 
-/// Returns an address that never answers, of a listener that takes no further connection.
+/// An address that never answers, of a listener that takes no further connection.
 struct Silent {
     addr: SocketAddr,
     _sockets: Vec<Socket>,

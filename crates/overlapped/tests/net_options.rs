@@ -31,7 +31,7 @@ fn only_v6_decides_whether_a_listener_hears_v4() {
             // The same port is free in the other family.
             assert_eq!(UdpSocket::bind(addr).is_ok(), only_v6);
         }
-        // It has no effect on the other family.
+        // The option has no effect on the other family.
         TcpListener::bind_with("127.0.0.1:0", &BindOptions::new().only_v6(true)).unwrap();
     })
     .unwrap();

@@ -231,8 +231,8 @@ fn l2_a_value_of_a_key_of_c_is_the_tasklets_and_is_destroyed_with_it() {
         DESTROYED.fetch_add(value.addr(), SeqCst);
     }
     with_own_locals(|| {
-        // These are more than fit into a thread's descriptor, so the others need a table of their
-        // own.
+        // These keys are more than fit into a thread's descriptor, so the others need a table of
+        // their own.
         let mut keys = [0; 40];
         for key in &mut keys {
             // SAFETY: the place is valid, and the function stays.

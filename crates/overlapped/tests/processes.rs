@@ -378,7 +378,7 @@ fn a_connection_can_be_a_childs_streams() {
         let mut cat = Command::new("cat");
         let cat = cat.stdin(stream.try_clone().unwrap()).stdout(stream);
         let mut child = cat.spawn().unwrap();
-        // It would fail at once if its input did not block.
+        // cat would fail at once if its input did not block.
         support::wait_until_process_blocked(child.id());
         go.send(()).unwrap();
         assert!(child.wait().unwrap().success());

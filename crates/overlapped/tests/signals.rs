@@ -380,7 +380,7 @@ fn a_request_is_answered_before_the_scheduler_sleeps() {
             for _ in 0..100 {
                 SET.clear();
                 assert!(request());
-                // It is woken by no other event.
+                // This wait is woken by no other event.
                 SET.wait();
             }
             scheduler_number().unwrap()

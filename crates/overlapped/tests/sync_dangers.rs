@@ -167,7 +167,7 @@ fn rule(kills: usize, seed: u64, work: impl Fn(u64) + Clone + 'static) -> usize 
         victim.kill();
         match victim.join() {
             Err(JoinError::Killed) => killed += 1,
-            // It had come to its end.
+            // The worker had already ended.
             Ok(()) => break,
             Err(error) => panic!("{error}"),
         }

@@ -85,8 +85,8 @@ fn both(log: &mut Log, name: &str, writer: &mut impl Write, reader: &mut impl Re
     read_all_shapes(log, name, reader, total);
 }
 
-/// Returns the error of a write without a reader. A child that another test starts has the reading
-/// end, too, until it runs its program.
+/// Writes until there is no reader, and notes the error. A child that another test starts has the
+/// reading end, too, until it runs its program.
 fn until_the_reader_is_gone(log: &mut Log, writer: &mut impl Write) {
     let parts = [b"a", b"b"].map(|part| IoSlice::new(part));
     let error = loop {

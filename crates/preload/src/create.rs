@@ -165,7 +165,7 @@ fn begin(host: &Spawner, requested: Attributes, body: Body) -> Result<Arc<Record
     let is_begun = if in_tasklet() && may_wait() {
         builder().spawn(run).is_ok()
     } else if in_tasklet() {
-        // It could not wait for the tasklet's beginning.
+        // The calling tasklet could not wait for the beginning of the new one.
         false
     } else {
         // `builder` gives the tasklet thread-locals of its own; a placed tasklet cannot have them.

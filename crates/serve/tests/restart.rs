@@ -26,7 +26,7 @@ struct Process {
 }
 
 impl Process {
-    /// Starts it with these sockets, as systemd hands them over.
+    /// Starts a server with these sockets, as systemd hands them over.
     fn start(on: SocketAddr, sockets: Vec<(&str, TcpListener)>) -> Process {
         let names: Vec<&str> = sockets.iter().map(|(name, _)| *name).collect();
         let mut command = Command::new("/bin/sh");

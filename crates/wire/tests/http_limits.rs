@@ -5,8 +5,8 @@ mod support;
 use overlapped_wire::http::{Http, Limits};
 use support::{End, Outcome, byte_by_byte, status, whole_input};
 
-/// Returns the statuses of all replies, and checks that they are the same for whole input and byte
-/// by byte.
+/// Returns the statuses of all replies, and checks that they are the same whether the input comes
+/// as a whole or byte by byte.
 fn statuses(limits: Limits, whole: &[u8]) -> Vec<u16> {
     let outcome = whole_input(&mut Http::with_limits(support::Mirror, limits), whole);
     let byte_wise = byte_by_byte(&mut Http::with_limits(support::Mirror, limits), whole);
@@ -21,7 +21,8 @@ fn statuses(limits: Limits, whole: &[u8]) -> Vec<u16> {
     statuses
 }
 
-/// Checks that what `make` makes of the limit passes, and what it makes of the limit + 1 does not.
+/// Checks that the request `make(limit)` passes, and that `make(limit + 1)` is answered with the
+/// status `refused`. Returns the number of requests.
 fn edge(limits: Limits, limit: usize, refused: u16, make: impl Fn(usize) -> Vec<u8>) -> u64 {
     for below in [limit.saturating_sub(1), limit] {
         assert_eq!(statuses(limits, &make(below)), [200], "at {below}");

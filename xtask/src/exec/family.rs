@@ -89,7 +89,7 @@ fn kill_marked(mark: &str) {
 /// terminal reaches all of them.
 pub(crate) fn kill_all(child: &mut Child) {
     kill(&with_children(child.id()));
-    // It fails if the child has already ended, which is as good.
+    // The call fails if the child has already ended, which is as good.
     let _ = child.kill();
 }
 

@@ -49,7 +49,7 @@ impl Invocation {
         self
     }
 
-    /// Makes it an argument of `outer`, with the environment of both.
+    /// Makes this invocation an argument of `outer`, with the environment of both.
     pub fn under(self, outer: Invocation) -> Invocation {
         let Invocation { program, mut arguments, mut set, mut unset } = outer;
         arguments.push(self.program);
@@ -71,7 +71,7 @@ impl Invocation {
         command
     }
 
-    /// Runs it silently, and tells whether it succeeded.
+    /// Runs the program silently, and tells whether it succeeded.
     pub fn probe(&self) -> bool {
         let mut command = self.command();
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 /// The time between two lines.
 const EVERY: Duration = Duration::from_secs(15);
 
-/// The tests that a line names.
+/// The maximum number of tests that a line names.
 const NAMED_MAX: usize = 3;
 
 /// A run of many tests.

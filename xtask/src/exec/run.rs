@@ -47,7 +47,7 @@ fn run_with(
         command.env("CARGO_TERM_COLOR", "always");
     }
     let mut child = spawn(&mut command)?;
-    // It holds the end for writing, so that the output would never end.
+    // The command holds the writing end of the pipe, so the output would never end.
     drop(command);
     let lines = follow(output);
     let deadline = Instant::now() + limit;

@@ -36,7 +36,7 @@ pub enum Outcome {
     Failed(Figures),
 }
 
-/// This library in std's place.
+/// The crate in which this library takes std's place.
 const OVERLAPPED: scratch::Over = scratch::Over {
     folder: "target/std-tests",
     dependency: r#"overlapped = { path = "../../crates/overlapped" }"#,
@@ -46,8 +46,8 @@ const OVERLAPPED: scratch::Over = scratch::Over {
     has_nonpoison: false,
 };
 
-/// Runs them on `port`, or on the port that the machine chooses. `from` is a folder that contains
-/// `library/std`, or that `library` itself.
+/// Runs std's tests and examples on `port`, or on the port that the machine chooses. `from` is a
+/// folder that contains `library/std`, or that `library` itself.
 pub fn run(root: &Path, from: Option<PathBuf>, port: Option<Port>) -> anyhow::Result<Outcome> {
     let Some(library) = source::find(from) else {
         return Ok(Outcome::Missing(source::REMEDY.to_owned()));

@@ -62,8 +62,8 @@ pub const CRATES: &[Crate] = &[
 /// reason.
 pub const ROOMS: &[(&str, &[&str])] = &[
     ("os", &["net", "fs", "process", "io"]), // re-exports at std's paths
-    // It names every type between which it can copy, so it stands above them. The parts of pipes
-    // that they need are in `pipe`.
+    // `io` names every type between which it can copy, so it is above their rooms. The parts of
+    // pipes that those need are in `pipe`.
     (
         "io",
         &[

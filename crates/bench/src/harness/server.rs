@@ -13,7 +13,7 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    /// Starts it, and waits until it has printed where it listens.
+    /// Starts a server, and waits until it has printed where it listens.
     pub(crate) fn start(
         name: Name,
         kind: ServerKind,

@@ -86,7 +86,7 @@ fn make_slots(copies: &Path) -> std::io::Result<()> {
     fs::rename(beside, copies)
 }
 
-/// Makes a file of that size if it is missing, and reads it into the page cache.
+/// Makes a file of `mebibytes` MiB if it is missing, and reads it into the page cache.
 pub(crate) fn big(mebibytes: u64) -> Result<PathBuf, String> {
     let bytes = mebibytes << 20;
     let path = folder()?.join(format!("file-{mebibytes}m"));
@@ -195,7 +195,7 @@ impl Tree {
     }
 }
 
-/// Tells whether `block` is the block with that number.
+/// Tells whether `block` is the block with this `number`.
 pub(crate) fn is_block(number: u64, block: &[u8]) -> bool {
     block.len() == BLOCK_BYTES && block.starts_with(&number.to_le_bytes())
 }
@@ -208,7 +208,7 @@ pub(crate) fn small(number: u64) -> Vec<u8> {
     bytes
 }
 
-/// Tells whether `bytes` are those of the small file with that number.
+/// Tells whether `bytes` are those of the small file with this `number`.
 pub(crate) fn is_small(number: u64, bytes: &[u8]) -> bool {
     bytes.len() as u64 == Tree::bytes(number) && bytes.starts_with(&number.to_le_bytes())
 }

@@ -13,7 +13,8 @@ use crate::suites;
 use results::Table;
 use std::collections::HashSet;
 
-/// The rounds of the cases of parked tasks: memory hardly varies, and a million tasks take long.
+/// The maximum number of rounds of the cases of parked tasks: memory hardly varies, and a million
+/// tasks take long.
 const PARKED_ROUNDS_MAX: usize = 3;
 
 /// Runs a suite and prints its results.

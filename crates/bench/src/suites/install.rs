@@ -4,8 +4,8 @@
 //! - Costs of calls: `spawn_join` … `semaphore` in nanoseconds each, `parked` in KiB. `more_…` is
 //!   the extra cost of a call over libc's own, where overlapped-install is linked: outside tasklets
 //!   (subject `threads`) and inside.
-//! - `downloads`: twenty downloads by an HTTP client that knows nothing of tasklets, one after the
-//!   other and at once, from a server that takes 100 ms for each.
+//! - `downloads`: twenty downloads by an HTTP client that knows nothing of tasklets, first one
+//!   after the other, then all together, from a server that takes 100 ms for each.
 //! - `clients_N`: that many clients of the server in `crates/install/examples/server.rs`,
 //!   unmodified (subject `install-…`), or the same in other worlds. Each sends a word, and waits
 //!   for its count. This process is the load. `clients_memory` is the memory of the server for each

@@ -10,7 +10,7 @@ pub(crate) trait Install {
         Err(ABSENT.into())
     }
 
-    /// Times twenty downloads, one after the other and at once.
+    /// Times twenty downloads, first one after the other, then all together.
     fn downloads(&self) -> Result<[Duration; 2], String> {
         Err(ABSENT.into())
     }

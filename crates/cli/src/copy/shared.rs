@@ -66,7 +66,7 @@ impl Copying {
     }
 }
 
-/// Tells whether files without names (`O_TMPFILE`) have worked so far.
+/// The knowledge whether files without names (`O_TMPFILE`) have worked so far.
 #[derive(Debug)]
 pub(super) struct UnnamedFiles(AtomicBool);
 

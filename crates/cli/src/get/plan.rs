@@ -133,7 +133,7 @@ fn check_folder(
 /// Follows a link to a file, which need not exist; `None` if the link leads to something else, or
 /// in a circle.
 fn resolve_link(link: &Path) -> Option<PathBuf> {
-    /// The limit of Linux.
+    /// The maximum number of links in a path, as on Linux.
     const LINKS_MAX: usize = 40;
     if let Ok(end) = fs::canonicalize(link) {
         return end.is_file().then_some(end);

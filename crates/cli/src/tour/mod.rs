@@ -1,8 +1,8 @@
 //! The tour: what the library does, measured on this machine, one line per step.
 //!
-//! Every step runs as the first tasklet of one scheduler and joins the tasklets that it spawned. A
-//! step returns its result as text. If the machine's limits made it leave something out, the text
-//! says so in a line that begins with `LIMITED`.
+//! The first tasklet of a scheduler runs the steps, one after another. A step joins the tasklets
+//! that it spawned, and returns its result as text. If the machine's limits made it leave something
+//! out, the text says so in a line that begins with `LIMITED`.
 
 mod echo;
 mod effort;
@@ -23,9 +23,9 @@ use effort::Effort;
 
 /// Shows what the library does on this machine, measured now (also the default command).
 ///
-/// Runs an echo server with 1,000 clients; as many waiting tasklets as fit into a quarter of the
-/// free memory (a million at most); measures spawning, channels and switches; shows a kill and a
-/// deadlock. Takes less than half a minute.
+/// Runs an echo server with 1,000 clients; spawns as many waiting tasklets as fit into a quarter of
+/// the free memory (a million at most); measures spawning, channels and switches; shows a kill and
+/// a deadlock. Takes less than half a minute.
 #[derive(clap::Args, Debug, Clone, Copy, Default)]
 pub(crate) struct Arguments {
     /// Does a hundredth of the work, for a quick look; the figures are rough

@@ -80,7 +80,7 @@ impl Parked {
                     })?;
                 }
                 spawned += batch;
-                // They run in the order of spawning: this returns after the last one has run.
+                // Tasklets run in the order of spawning: this returns after the last one has run.
                 yield_now();
             }
             let parked = Parked {

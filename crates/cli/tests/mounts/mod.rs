@@ -18,7 +18,8 @@ pub(crate) struct Faulty {
 }
 
 impl Faulty {
-    /// Mounts it in this folder; `None`, after printing SKIPPED, without FUSE or its Python module.
+    /// Mounts such a file system in `folder`. Without FUSE or its Python module it prints SKIPPED
+    /// and returns `None`.
     pub(crate) fn mount(folder: &Path, faults: &[&str]) -> Option<Faulty> {
         let (mount, back) = (folder.join("mount"), folder.join("back"));
         fs::create_dir(&mount).unwrap();
@@ -60,8 +61,9 @@ impl Drop for Faulty {
     }
 }
 
-/// Runs a shell script that may mount, in namespaces of its own, and returns its output; `None`,
-/// after printing SKIPPED, without namespaces. It must end with a line `END`.
+/// Runs a shell script that may mount, in namespaces of its own, and returns its output. If there
+/// are no namespaces, or the script has exited before its end, this prints SKIPPED and returns
+/// `None`.
 pub(crate) fn in_a_namespace(folder: &Path, script: &str) -> Option<(String, String)> {
     let output = Command::new("unshare")
         .args(["-rm", "sh", "-c", &format!("{script}\necho END")])

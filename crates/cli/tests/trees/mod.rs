@@ -14,7 +14,7 @@ use testkit::Rng;
 
 use crate::common::PROGRAM;
 
-/// Runs `overlapped copy` with these arguments, in that folder.
+/// Makes a command that runs `overlapped copy` with these `arguments` in `folder`.
 pub(crate) fn copy_command(port: &str, folder: &Path, arguments: &[&str]) -> Command {
     let mut command = Command::new(PROGRAM);
     command.args(["--port", port, "copy"]).args(arguments).current_dir(folder);

@@ -63,7 +63,7 @@ impl<T> Lock<T> {
         result
     }
 
-    /// Unlocks it with another value. The old one is not dropped.
+    /// Unlocks the lock with another value. The old one is not dropped.
     ///
     /// # Safety
     /// No thread is inside [`with`](Lock::with), or will return there.

@@ -158,7 +158,7 @@ impl<T> Core<T> {
         self.wait(here, slot, sending, limit)
     }
 
-    /// Tells whether an alternative of a select can happen at once.
+    /// Tells whether an alternative of a select can happen now.
     pub(super) fn is_ready(&self, sending: bool) -> bool {
         self.has_partner(sending) || self.closing.get()
     }

@@ -79,7 +79,7 @@ pub(crate) fn drop_quietly<T>(value: T) {
     quietly(|| drop(value));
 }
 
-/// The rounds in which a tasklet's end drops values that destructors make anew.
+/// The maximum number of rounds in which a tasklet's end drops values that destructors make anew.
 const ROUNDS_MAX: usize = 8;
 
 /// Drops the values of a tasklet that has ended, on its own stack. If destructors still make values

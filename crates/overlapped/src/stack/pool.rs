@@ -1,10 +1,10 @@
 //! The pool: lends stacks, takes them back, and keeps them hot.
 //!
 //! Sizes are rounded up to powers of two; each is a class with its own slabs and its own list of
-//! pooled stacks. The list is a stack itself: the one that came back last, with its lines still in
-//! the cache, is lent next. So stacks deep in the list have been idle longest, and the shortest
-//! length of the list since the last [`Pool::trim`] tells exactly how many stacks were not needed
-//! in that time: those are trimmed.
+//! pooled stacks. The list is last in, first out: the stack that came back last, with its lines
+//! still in the cache, is lent next. So the stacks at the beginning of the list have been idle
+//! longest, and the shortest length of the list since the last [`Pool::trim`] tells exactly how
+//! many stacks were not needed in that time: those are trimmed.
 //!
 //! ```text
 //!   pooled:  0 ───── clean ────────── low_water ───────────── len
@@ -92,7 +92,8 @@ impl Pool {
         }
     }
 
-    /// Lends the stack of this size that was given back last, or a fresh one.
+    /// Lends the stack of this `size` (`None`: the default) that was given back last, or a fresh
+    /// one.
     #[inline]
     pub(crate) fn take(&mut self, size: Option<usize>) -> Result<Stack, TakeError> {
         let class = match size {
@@ -139,15 +140,15 @@ impl Pool {
         self.classes[usize::from(stack.shift - MIN_SHIFT)].pooled.push(stack);
     }
 
-    /// Counts a lent stack that never comes back: its place stays as it is, and another may be
-    /// lent.
+    /// Stops counting a lent stack that never comes back: its slot stays as it is, and another
+    /// stack may be lent instead.
     pub(crate) fn lose(&mut self) {
         self.in_use -= 1;
     }
 
-    /// Returns the memory of stacks that were not taken since the last call, except a few; to be
-    /// called from time to time (once a second, say). Returns true if more are left: call again
-    /// soon.
+    /// Gives the memory of stacks that were not taken since the last call, except a few, back to
+    /// the system. Call it from time to time (once a second, say). Returns true if more are left:
+    /// then call it again soon.
     pub(crate) fn trim(&mut self) -> bool {
         let mut budget = TRIM_BATCH;
         for class in &mut self.classes {
@@ -208,7 +209,8 @@ impl Pool {
         lent.map_err(|error| self.refused(error))
     }
 
-    /// Checks whether every stack of the class is lent and `max` allows no more.
+    /// Returns the number of slots of the class's next slab. Every stack of the class is lent, so
+    /// no more slots are needed than `max` still allows.
     fn next_slab_slots(&self, class: usize, shift: u8) -> usize {
         let grown = match self.classes[class].current {
             Some(index) => self.slabs[index as usize].slots().saturating_mul(SLAB_GROWTH),

@@ -16,7 +16,7 @@ use crate::sys::memory::{Mapping, is_readable, mapping_limit};
 /// Guards made by `mprotect` in the whole process: every pool draws from the same mappings.
 static PROTECTED: AtomicUsize = AtomicUsize::new(0);
 
-/// Returns the limit of `PROTECTED`. A program that has used up its mappings cannot start a thread
+/// The limit of `PROTECTED`. A program that has used up its mappings cannot start a thread
 /// or allocate a large block, and usually aborts; so a quarter of them, at most 4,096, is left
 /// alone.
 static PROTECTED_MAX: LazyLock<usize> = LazyLock::new(|| {
@@ -130,7 +130,7 @@ impl Slab {
         done
     }
 
-    /// Returns the memory of a stack of this slab to the kernel; the guard stays.
+    /// Gives the memory of a stack of this slab back to the kernel; the guard stays.
     ///
     /// # Safety
     /// The stack is pooled: nothing on it is referred to.
@@ -139,7 +139,7 @@ impl Slab {
         unsafe { self.mapping.discard(pages) };
     }
 
-    /// Returns the addresses to the system.
+    /// Gives the addresses back to the system.
     ///
     /// # Safety
     /// Every stack that was lent has been given back and is never used again.

@@ -14,7 +14,7 @@ use crate::driver::Driver;
 use crate::op::{Full, Op, Outcome, Submitted, Token};
 use crate::sched::{Here, NEVER, WaitNodePtr};
 
-/// The operations that may end at once, one after another, before others get a turn.
+/// The maximum number of operations in a row that end without a wait, before others get a turn.
 pub(super) const INLINE_MAX: u64 = 64;
 
 /// The way in which an operation may be performed.

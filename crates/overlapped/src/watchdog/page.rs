@@ -1,7 +1,7 @@
 //! Text that can be put together in a signal handler: without allocation, and without std's
 //! formatting, which might need more room than a handler's stack has.
 
-/// A sink for a description.
+/// A sink for text, which comes in pieces.
 pub(crate) trait Text {
     fn push(&mut self, text: &str);
 

@@ -114,7 +114,7 @@ fn first(world: &Rc<World>, rng: &mut Rng) {
         let _ = overlapped::time::timeout(Duration::from_millis(1), || part.join());
     }
     shared.is_ending.store(true, SeqCst);
-    // These spawners would prevent deadlock reports. The watchdog has its own.
+    // These spawners would prevent deadlock reports. The watchdog has spawners of its own.
     shared.spawners.lock().unwrap().clear();
     match shared.plan.leaves {
         Leaves::Returning => {}

@@ -38,7 +38,7 @@ pub(crate) fn start(command: &[OsString], sockets: Vec<(String, OwnedFd)>) -> io
     if matches!(answer, Ok(1..)) {
         return Ok(id);
     }
-    // It has ended, or does not start to serve.
+    // The new process has ended, or does not start to serve.
     let _ = child.kill();
     let ended = unblock(move || child.wait()).map_err(io::Error::other)??;
     Err(io::Error::other(format!(

@@ -242,7 +242,7 @@ impl Running {
     /// Executes orders while the threads drain.
     fn abort_at_the_second_stop(&self, orders: Receiver<Order>) {
         let state = Arc::clone(&self.state);
-        // It is killed when the threads have drained.
+        // This tasklet is killed when the threads have drained.
         drop(spawn(move || {
             while let Ok(order) = orders.recv() {
                 if order == Order::Stop {

@@ -1,10 +1,10 @@
-//! Twenty downloads by ureq, with its own sockets, one after the other and at once.
+//! Twenty downloads by ureq over its own sockets, first one after the other, then all together.
 
 use std::time::{Duration, Instant};
 
 const DOWNLOADS: usize = 20;
 
-/// Downloads from a server on that port of this machine, and times both ways.
+/// Downloads in both ways from the server on `port` of this machine, and returns their times.
 pub(crate) fn both_ways(port: u64) -> Result<[Duration; 2], String> {
     let url = format!("http://127.0.0.1:{port}/");
     let download = || -> Result<(), String> {

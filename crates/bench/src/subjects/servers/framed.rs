@@ -16,7 +16,7 @@ pub(super) struct Tokio;
 
 /// The length that no message may exceed.
 const MESSAGE_BYTES_MAX: usize = 1 << 20;
-/// The digits of that number.
+/// The number of digits of `MESSAGE_BYTES_MAX`.
 const DIGITS_MAX: usize = 7;
 
 /// A codec for a decimal number and a line feed, then that many bytes.

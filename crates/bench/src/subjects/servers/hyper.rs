@@ -115,7 +115,7 @@ async fn greet(_: Request<Incoming>) -> Answer {
     Ok(response)
 }
 
-/// Speaks HTTP until the client has finished. An error of the connection is the client's.
+/// Speaks HTTP until the client has finished. Errors of the connection are ignored.
 async fn converse<S, F>(stream: S, answer: impl Fn(Request<Incoming>) -> F)
 where
     S: AsyncRead + AsyncWrite + Unpin,
@@ -165,7 +165,7 @@ fn server_config(folder: &Path) -> Result<Arc<ServerConfig>, String> {
         .with_no_client_auth()
         .with_single_cert(certificate::chain(folder)?, certificate::key(folder)?)
         .map_err(say)?;
-    // overlapped-serve has a ticketer, too: a server that keeps no sessions can be many processes.
+    // As in overlapped-serve: clients resume by tickets, and the server stores no sessions.
     config.ticketer = ring::Ticketer::new().map_err(say)?;
     Ok(Arc::new(config))
 }

@@ -11,7 +11,7 @@ use crate::stdout::print;
 
 /// The most simultaneous bars, if the terminal is high enough. Further downloads have none.
 const BARS_MAX: usize = 12;
-/// Columns of a name before a bar.
+/// The maximum number of columns of a name before a bar.
 const NAME_MAX: usize = 28;
 /// Columns of a terminal that reports no size.
 const WIDTH: usize = 80;

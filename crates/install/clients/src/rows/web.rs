@@ -50,7 +50,7 @@ fn tiny_http(_: &Setup) -> Result<Opener> {
     let address = server.server_addr().to_ip().ok_or("no address")?;
     requests(move |number| {
         let answer = ask(address, number);
-        // It may be another request's.
+        // This may be the request of another client.
         let request = server.recv()?;
         thread::sleep(Duration::from_millis(100));
         let body = text(request.url());

@@ -42,7 +42,7 @@ pub(crate) enum Server {
 }
 
 impl Server {
-    /// Starts it in a folder that is there and empty.
+    /// Starts the server in a folder that exists and is empty.
     pub(crate) fn start(self, folder: &Path) -> Result<Running, NotStarted> {
         let by_itself = |address| Ok(Running::by_itself(address));
         match self {

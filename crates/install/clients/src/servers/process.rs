@@ -88,7 +88,7 @@ impl Program {
         Ok(self)
     }
 
-    /// Runs it to its end.
+    /// Runs the program to its end.
     pub(super) fn run(self) -> io::Result<()> {
         let mut program = self.to_log()?;
         let status = program.command.status()?;
@@ -98,7 +98,7 @@ impl Program {
         Err(io::Error::other(format!("{status}: {}", last_lines(&program.log))))
     }
 
-    /// Starts it as a server.
+    /// Starts the program as a server.
     pub(super) fn start(self) -> io::Result<Process> {
         let Program { mut command, log, stop } = self.to_log()?;
         command.process_group(0);

@@ -1,5 +1,5 @@
-//! `<threads.h>`: C11's names for the same functions. glibc's functions of these names call its own
-//! ones inside, past the symbols that this crate replaces. The types differ by name only.
+//! `<threads.h>`: C11's names for functions of POSIX threads. In glibc they call internal functions
+//! instead of the symbols that this crate replaces. The types differ by name only.
 
 use std::ffi::{c_int, c_void};
 
@@ -12,7 +12,7 @@ use super::{
 };
 use crate::hooks::time::{clock_nanosleep, sched_yield};
 
-/// Converts an error's number to a result of `<threads.h>`.
+/// Converts an error number to a result of `<threads.h>`.
 fn result(error: c_int) -> c_int {
     const BUSY: c_int = 1;
     const ERROR: c_int = 2;

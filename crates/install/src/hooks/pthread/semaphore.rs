@@ -18,8 +18,8 @@ type OfSemaphore = unsafe extern "C" fn(*mut sem_t) -> c_int;
 type Timed = unsafe extern "C" fn(*mut sem_t, *const timespec) -> c_int;
 type Clocked = unsafe extern "C" fn(*mut sem_t, clockid_t, *const timespec) -> c_int;
 
-/// Decrements it for a tasklet, until the limit that `limit` returns. `None`, a malformed limit,
-/// matters only if there is something to wait for.
+/// Decrements the semaphore for a tasklet; if that has to wait, until the limit that `limit`
+/// returns. A malformed limit (`None`) is an error only then.
 unsafe fn take(call: &Call, semaphore: *mut sem_t, limit: impl FnOnce() -> Option<Limit>) -> c_int {
     let real: OfSemaphore = next!(sem_trywait);
     // SAFETY: the caller's promise: it is a semaphore.
@@ -94,7 +94,8 @@ extern "C" fn look_up() {
     real_post();
 }
 
-/// Looks it up when the program is loaded: signal handlers must not call dlsym(3).
+/// A call when the program is loaded, which looks libc's sem_post(3) up: signal handlers must not
+/// call dlsym(3).
 #[cfg(not(target_feature = "crt-static"))]
 #[used]
 #[unsafe(link_section = ".init_array")]

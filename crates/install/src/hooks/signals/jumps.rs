@@ -63,7 +63,7 @@ macro_rules! jumps {
             })*
         }
 
-        /// Looks them up in advance, since a handler should not.
+        /// Looks libc's functions up in advance, since a handler should not.
         fn look_up() {
             $(real::$name();)*
         }

@@ -26,7 +26,7 @@ use arms::{Arm, Join, Passive, Recv, Send};
 
 /// Several alternatives, of which one will happen.
 ///
-/// If several can happen at once, any of them is chosen, each as likely as the others; or the first
+/// If several can happen now, any of them is chosen, each as likely as the others; or the first
 /// one, after [`biased`](Select::biased). If none can, the tasklet waits for all of them, and the
 /// first that becomes possible happens.
 ///
@@ -79,7 +79,7 @@ impl<'a, R> Select<'a, R> {
         Select { arms: Vec::new(), biased: false }
     }
 
-    /// Chooses the first of several that can happen at once, in the order of the calls. A sender
+    /// Chooses the first of several that can happen now, in the order of the calls. A sender
     /// that never stops then starves everything after it.
     pub fn biased(mut self) -> Select<'a, R> {
         self.biased = true;
@@ -213,7 +213,7 @@ impl<'a, R> Select<'a, R> {
         self.until(Some(until))
     }
 
-    /// Runs the closure of an alternative that can happen at once. Never waits, and never switches.
+    /// Runs the closure of an alternative that can happen now. Never waits, and never switches.
     ///
     /// # Errors
     /// [`WaitError::WouldBlock`] if none can; [`WaitError::Empty`].

@@ -11,7 +11,7 @@
 /// | `join(option) -> pattern => body` | `Result<T, JoinError>` |
 /// | `readable(fd) -> pattern => body`, `writable(…)` | `io::Result<()>` |
 /// | `after(duration) => body`, `at(instant) => body` | |
-/// | `default => body`, the last one | run if nothing can happen at once |
+/// | `default => body`, the last one | run if nothing can happen now |
 ///
 /// The bodies are outside of any closure: `?`, `break` and `return` work in them, and they may all
 /// use the same variables. `option` is a variable that holds `Some` value to send, or `Some` handle

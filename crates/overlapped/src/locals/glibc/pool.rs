@@ -17,8 +17,8 @@ use crate::sys::thread::{start, yield_now};
 const KEPT: usize = 256;
 /// The blocks that the process keeps.
 const KEPT_BY_PROCESS: usize = 256;
-/// The attempts to get the process's blocks. In a child of fork(2) the lock may be held for ever,
-/// by a thread of the parent's.
+/// The maximum number of attempts to get the process's blocks. In a child of fork(2) the lock may
+/// be held for ever, by a thread of the parent's.
 const ATTEMPTS_MAX: usize = 10_000;
 
 /// The process's blocks.

@@ -49,8 +49,8 @@ const RANGE: usize = 8 << 20;
 /// and 35.
 const SMALL: u64 = 32 << 10;
 
-/// The number of attempts in a row that may fail with `EAGAIN` although both sides are ready. After
-/// these, the transfer stops splicing.
+/// The maximum number of attempts in a row that fail with `EAGAIN` although both sides are ready.
+/// After these, the transfer stops splicing.
 const FUTILE_MAX: u32 = 3;
 
 /// Moves bytes from one descriptor to another until the source ends, and returns their number.

@@ -49,7 +49,7 @@ impl DeadlockReport {
     }
 }
 
-/// The same text as `Display`: it is read where a program ends with an error.
+/// Writes the same text as `Display`, because a `main` that returns an error prints it by `Debug`.
 impl fmt::Debug for DeadlockReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Display::fmt(self, f)
@@ -77,7 +77,7 @@ impl fmt::Display for Waiter {
     }
 }
 
-/// The number of waiters that the text spells out.
+/// The maximum number of waiters that the text spells out.
 const LINES_MAX: usize = 16;
 
 impl fmt::Display for DeadlockReport {

@@ -194,7 +194,7 @@ impl Inbox {
         drop(unread);
     }
 
-    /// Counts it; the caller has the lock.
+    /// Counts a new handle; the caller has the lock.
     fn count_handle(&self) {
         if self.handles.fetch_add(1, Ordering::Relaxed) > HANDLES_MAX {
             overflow("handles of a scheduler");

@@ -23,7 +23,7 @@ impl CrateLocals {
         CrateLocals { current: here, shown: shown(), holds_off_sigpipe: sigpipe::is_blocked() }
     }
 
-    /// Sets them in the block that the caller is on.
+    /// Sets these values in the block that the caller is on.
     fn install(&self) {
         set_current(NonNull::from(&*self.current));
         super::super::observer::show(self.shown);
@@ -69,7 +69,7 @@ impl Here {
         }
     }
 
-    /// Returns to the hub, which came only for a backtrace, and preserves errno.
+    /// Returns to the hub, which switched here only for a backtrace, and preserves errno.
     pub(crate) fn await_visit(self, me: &Tcb, suspender: &Suspender) {
         if me.locals.get() == Locals::Own {
             // SAFETY: this is its scheduler's thread, and neither leaving nor coming back unwinds.

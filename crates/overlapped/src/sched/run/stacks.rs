@@ -46,7 +46,8 @@ impl Sched {
         true
     }
 
-    /// Lets them try again though no stack has come back, because some tasklets have not tried yet.
+    /// Lets the stack waiters try again though no stack has come back, because some of them have
+    /// not tried yet.
     #[cold]
     pub(in crate::sched) fn retry_stack_waiters_again(&self) {
         self.retried_stack_waiters.set(false);

@@ -117,7 +117,7 @@ mod rt {
         wait()
     }
 
-    /// Returns; the next `prepare` reports the kill.
+    /// Does nothing; the next `prepare` reports the kill.
     pub(super) fn leave() {}
 
     /// Returns no deadline: models have none.

@@ -132,12 +132,12 @@ impl Permits {
         false
     }
 
-    /// Tells whether a waiter waits for the permits that are returned next.
+    /// Tells whether a waiter waits for the permits that are given back next.
     pub(in crate::sync) fn is_closed(&self) -> bool {
         self.state.load(Ordering::Relaxed) & CLOSED != 0
     }
 
-    /// Returns permits.
+    /// Gives permits back.
     #[inline]
     pub(in crate::sync) fn release(&self, permits: usize) {
         let state = self.state.fetch_add(permits * ONE, Ordering::Release);

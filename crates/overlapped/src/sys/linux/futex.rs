@@ -26,6 +26,6 @@ pub(crate) fn wait(word: &Word, expected: u32, limit: Option<Duration>) -> bool 
 
 /// Wakes one waiter.
 pub(crate) fn wake_one(word: &Word) {
-    // It wakes one waiter or none, and cannot fail for a word of this process.
+    // The call wakes one waiter or none, and cannot fail for a word of this process.
     let _ = futex::wake(word, futex::Flags::PRIVATE, 1);
 }

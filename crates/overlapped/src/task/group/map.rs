@@ -1,10 +1,10 @@
 //! [`map`] and [`map_unordered`]: a limited number of items at a time. (`par_map` shares the work
 //! among all schedulers.)
 //!
-//! All of them take an item from the source only if fewer than the limit are *begun*: spawned, with
-//! a result that the caller has not taken. In `map` this is a window over the items, so that
-//! neither results nor tasklets pile up behind a slow item. A larger buffer behind it would only
-//! delay the standstill. `map_unordered` never has one.
+//! All three take an item from the source only if fewer than the limit are *begun*: spawned, with a
+//! result that the caller has not taken. In `map` the begun items are a window: neither results nor
+//! tasklets pile up behind a slow item, but once the window is full, the map waits for that item. A
+//! larger buffer would only fill up later. In `map_unordered` a slow item does not stop the others.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -29,9 +29,10 @@ use crate::task::{Builder, JoinError, SpawnError, Tasklet};
 /// source back, and memory does not grow with the number of items.
 ///
 /// A panic in `f` is [`JoinError::Panicked`] in the place of that item's result, and the others go
-/// on. Dropping the iterator kills what it has begun. A deadline that passes while it waits is
-/// [`JoinError::TimedOut`] for that item, whose tasklet is killed. The tasklet that takes the
-/// results also calls `items`: an iterator that waits holds up results that are there.
+/// on. Dropping the iterator kills what it has begun. If a deadline passes while the iterator waits
+/// for an item's result, that result is [`JoinError::TimedOut`], and the item's tasklet is killed.
+/// The tasklet that takes the results also calls `items`: while `items` waits, results that are
+/// ready wait, too.
 ///
 /// # Panics
 /// The iterator panics where [`spawn`](crate::spawn()) does; the message names the call of `map`.
@@ -65,9 +66,9 @@ where
 /// A slow item holds back nothing but itself. `f` can say which result belongs to which item:
 /// `items.enumerate()` numbers them.
 ///
-/// The rules of [`map`] for room, panics, drops and the source hold here as well. A deadline that
-/// passes while it waits is [`JoinError::TimedOut`] for the item that was begun first, whose
-/// tasklet is killed; so there are as many results as items.
+/// The rules of [`map`] for room, panics, drops and the source hold here as well. If a deadline
+/// passes while the iterator waits, the result is [`JoinError::TimedOut`], and the tasklet that was
+/// begun first is killed; so there are as many results as items.
 ///
 /// # Panics
 /// As [`map`].
@@ -114,13 +115,14 @@ impl<I: Iterator> Source<I> {
         Source { items, limit, made_by, made_at: Location::caller() }
     }
 
-    /// Takes the next item, if there is room beside what has been `begun`.
+    /// Takes the next item, if there is room beside the `begun` items.
     pub(super) fn next(&mut self, begun: usize) -> Option<I::Item> {
         if begun < self.limit { self.items.next() } else { None }
     }
 
     /// Does what [`Source::next`] does, for a tasklet of this scheduler. At the limit of tasklets
-    /// it waits for one that runs already rather than fail.
+    /// it takes no item while others are begun, so that the caller waits for those instead of
+    /// failing.
     fn next_here(&mut self, begun: usize) -> Option<I::Item> {
         let is_full = begun > 0 && matches!(admit(), Err(SpawnError::Limit));
         if is_full { None } else { self.next(begun) }
@@ -166,7 +168,7 @@ where
                 Err(error) => self.source.refuse(error),
             }
         }
-        // It stays in its place meanwhile, so that a kill of the caller finds it.
+        // The tasklet stays in `begun` during the wait, so that it is killed with the caller.
         let waited = self.begun.front()?.wait_end();
         let first = self.begun.pop_front()?;
         if waited.is_err() {

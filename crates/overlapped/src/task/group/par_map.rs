@@ -104,7 +104,7 @@ where
 
     fn next(&mut self) -> Option<Result<T, JoinError>> {
         self.begin();
-        // It stays in its place meanwhile, so that a kill of the caller finds it.
+        // The tasklet stays in `begun` during the wait, so that it is killed with the caller.
         let waited = self.begun.front()?.wait_end();
         let first = self.begun.pop_front()?;
         if waited.is_err() {

@@ -190,7 +190,7 @@ impl<T: 'static> TaskletGroup<T> {
     pub fn join_all(mut self) -> Vec<Result<T, JoinError>> {
         let mut results = Vec::with_capacity(self.members.len());
         while let Some(member) = self.members.first_entry() {
-            // It stays in its place meanwhile, so that a kill of the caller finds it.
+            // The member stays in its place during the wait, so that it is killed with the caller.
             let waited = member.get().wait_end();
             let member = member.remove();
             if waited.is_err() {

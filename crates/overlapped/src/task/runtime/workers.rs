@@ -66,7 +66,7 @@ impl WorkerThreads {
         Err(error)
     }
 
-    /// Lets them run.
+    /// Lets the workers run.
     pub(super) fn begin(&self) {
         for start_signal in &self.start_signal {
             // The threads wait for it.

@@ -15,7 +15,7 @@ pub enum WaitError {
     Cancelled,
     /// Nothing is left that could make one of them happen.
     Deadlock(DeadlockReport),
-    /// None of them can happen at once, and the caller may not wait: in a `try_wait`, inside
+    /// None of them can happen now, and the caller may not wait: in a `try_wait`, inside
     /// `no_switch`, or while unwinding.
     WouldBlock,
     /// There is nothing to wait for: no alternative, or none that takes part.

@@ -1,4 +1,4 @@
-//! The interface of a select's sources, and the choice among those that can happen at once.
+//! The interface of a select's sources, and the choice among those that can happen now.
 
 use crate::op::Op;
 use crate::sched::{Alternative, Here, NEVER, SelectState, Wake};
@@ -14,7 +14,7 @@ pub(crate) trait SelectSource {
         true
     }
 
-    /// Tells whether it can happen at once. Never waits. `now` is on the port's clock; it is only
+    /// Tells whether it can happen now. Never waits. `now` is on the port's clock; it is only
     /// read if some source is [`due`](SelectSource::due).
     fn is_ready(&self, now: u64) -> bool;
 
@@ -23,7 +23,7 @@ pub(crate) trait SelectSource {
         let _ = here;
     }
 
-    /// Makes it happen; it is ready.
+    /// Makes the event happen, which must be ready.
     fn complete(&self, here: Option<Here>, may_switch: bool) -> Wake {
         let _ = (here, may_switch);
         Wake::Done
@@ -55,7 +55,7 @@ pub(crate) struct SelectOptions {
     pub(crate) until: Option<u64>,
 }
 
-/// Picks one of the sources that can happen at once.
+/// Picks one of the sources that can happen now.
 pub(super) fn pick<'a>(
     here: Option<Here>,
     sources: impl Iterator<Item = &'a dyn SelectSource> + Clone,

@@ -136,7 +136,8 @@ impl Resource {
             let mut bytes = read(&file, found.size).map_err(errno)?;
             let mut after = stat(&file)?;
             if after != found {
-                // It has changed meanwhile. If it does again, the bytes may be of two versions.
+                // The file has changed meanwhile. If it changes again, the bytes may be of two
+                // versions.
                 bytes = read(&file, after.size).map_err(errno)?;
                 (found, after) = (after, stat(&file)?);
             }

@@ -137,7 +137,7 @@ fn take(
     }
     // Some file systems report 0 for every file.
     if ours.nlink() > 1 {
-        // It already has its final name, and a crash kept this one: leave the file alone.
+        // The file already has its final name, and a crash kept this one: remove only this name.
         fs::remove_file(path)?;
         return Ok(None);
     }

@@ -55,7 +55,7 @@ static NUMBERS: Mutex<Numbers> = Mutex::new(Numbers { next: FIRST, resting: VecD
 thread_local! {
     /// The calling tasklet's number; 0 until it needs one.
     static NUMBER: Cell<c_int> = const { Cell::new(0) };
-    /// Returns it when the tasklet ends.
+    /// A value whose destructor gives the number back when the tasklet ends.
     static RETURN_AT_EXIT: ReturnAtExit = const { ReturnAtExit };
 }
 

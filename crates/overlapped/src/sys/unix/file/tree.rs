@@ -18,12 +18,12 @@ struct Level {
     dir: OwnedFd,
     name: CString,
     left: std::vec::IntoIter<super::Entry>,
-    /// Everything has been read.
+    /// True if all entries have been read.
     is_read: bool,
 }
 
-/// Removes the directory `root` and all that is in it; of a symbolic link, the link. `stopped` says
-/// whether to stop between two entries, with `ECANCELED`.
+/// Removes the directory `root` and all that is in it. If `root` is a symbolic link, only the link
+/// is removed. Before each entry `stopped` is asked whether to stop, with `ECANCELED`.
 pub(crate) fn remove_tree(root: &CStr, stopped: impl Fn() -> bool) -> io::Result<()> {
     let stat = rustix::fs::lstat(root)?;
     if FileType::from_raw_mode(stat.st_mode).is_symlink() {

@@ -73,7 +73,7 @@ impl Mapping {
         }
     }
 
-    /// Returns the memory of `range` to the kernel; it reads as zeroes afterwards.
+    /// Gives the memory of `range` back to the kernel; it reads as zeroes afterwards.
     ///
     /// # Safety
     /// No code needs the contents of these bytes.
@@ -85,7 +85,7 @@ impl Mapping {
         unsafe { libc::madvise(at, range.len(), libc::MADV_DONTNEED) };
     }
 
-    /// Returns the addresses to the system.
+    /// Gives the addresses back to the system.
     ///
     /// # Safety
     /// No code uses any byte of the mapping, now or later.

@@ -250,7 +250,7 @@ fn unpack(coding: &str, bytes: &[u8]) -> Vec<u8> {
     unpacked
 }
 
-/// RFC 9110, section 13.2.2, row by row.
+/// RFC 9110, section 13.2.2, step by step.
 #[test]
 fn conditions_are_evaluated_in_the_order_of_the_rfc() {
     with_every_lookup(|root, files| {
@@ -434,7 +434,7 @@ fn a_listing_shows_what_is_served_and_nothing_else() {
 fn a_huge_folder_lists_its_first_entries_and_counts_the_rest() {
     let temp = tempfile::tempdir().unwrap();
     for i in 0..5_050 {
-        // The later the name in the order, the smaller its file.
+        // The files with the last forty names are empty, so that they are the smallest.
         let size = if i < 5_010 { 1 } else { 0 };
         fs::write(temp.path().join(format!("{i:05}")), vec![b'x'; size]).unwrap();
     }

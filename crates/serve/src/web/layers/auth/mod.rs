@@ -52,7 +52,7 @@ use users::Users;
 
 /// The maximum number of right passwords that are remembered.
 const KNOWN_MAX: usize = 1_024;
-/// Wrong attempts that a client may make at once.
+/// The maximum number of wrong attempts that a client may make without a wait.
 const ATTEMPTS_MAX: u32 = 30;
 /// The time after which it may make one more.
 const ATTEMPT_PERIOD: Duration = Duration::from_secs(10);

@@ -1,6 +1,6 @@
 //! Adds an operation to a copy of the library and lets the compiler list the files that lack an arm
-//! for it. The list is compared with the one in CONTRIBUTING.md: adding an operation touches those
-//! files and no other.
+//! for it. The list is compared with the one in CONTRIBUTING.md: only those files
+//! need an arm for a new operation.
 //!
 //! One variant is added at a time, to each type of operations. The copy lies below `target` and
 //! shares its builds, so that only the library is checked again.

@@ -142,6 +142,11 @@ pub use task::{
 #[doc = include_str!("../../../README.md")]
 struct Readme;
 
+/// The examples of the crate's own README, compiled and run as tests.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct CrateReadme;
+
 /// The guide's examples, compiled and run as tests.
 #[cfg(doctest)]
 #[doc = include_str!("../../../docs/guide.md")]

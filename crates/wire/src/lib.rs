@@ -44,3 +44,8 @@ pub use protocol::{
     AccessRecord, BodyDecoder, Decoded, Exchange, Malformed, Next, Piece, Protocol,
 };
 pub use reply::{Part, Reply};
+
+/// The README's examples, compiled and run as tests.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -7,10 +7,10 @@
 //! ```
 //!
 //! An [`Op`] names a descriptor, memory and a few flags. It owns nothing: its submitter keeps the
-//! descriptor open and the memory valid until the last completion (terminal completion first). A
-//! backend has one match that prepares an `Op` and one that finishes it, per group. None of them
-//! has an arm that catches the rest, so that a new operation is a few arms, and the compiler lists
-//! the missing ones.
+//! descriptor open and the memory valid until the last completion (terminal completion first). The
+//! ring has one match that prepares an `Op`, and `direct` one that tries it, per group. None of
+//! them has an arm that catches the rest, so that a new operation is a few arms, and the compiler
+//! lists the missing ones.
 //!
 //! The system's types come from `sys` by aliases; this folder imports nothing else, because
 //! everything else is built on it.

@@ -14,8 +14,8 @@ pub struct Rule {
 /// Imports between the rooms of a crate.
 pub static IMPORTS: Rule = Rule {
     name: "imports",
-    why: "imports point one way (io → net fs → pipe chan … → task → sched → op port …), so \
-          that a room can be read, tested and replaced without those above it",
+    why: "imports point one way (io → net fs → pipe chan … → task → sched → driver → op → \
+          sys), so that a room can be read, tested and replaced without those above it",
     remedy: "move the code to the room it belongs to, or pass the value in; a new room or a new \
              direction is entered in xtask/src/tidy/table.rs, with its reason",
 };

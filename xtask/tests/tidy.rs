@@ -479,14 +479,6 @@ fn rows_of_the_table_that_nothing_uses_are_findings() {
 }
 
 #[test]
-fn allowances_only_shrink() {
-    let files = [("xtask/src/tidy/table.rs", "")];
-    let found = found(&files);
-    // No file there is in a circle, and the table says that some are.
-    assert!(found.contains(&"circles crates/wire/src/http/:1".to_owned()), "{found:?}");
-}
-
-#[test]
 fn a_file_that_is_not_rust_is_a_finding() {
     fails("net/a.rs", "fn f() {\n    )\n}\n", "broken", 2);
 }

@@ -315,10 +315,19 @@ fn dumps_at_any_instruction_do_no_harm() {
         return;
     }
     let begin = Instant::now();
-    let output = support::child(NAME, "child");
+    let mut attempts = 0;
+    let (output, count) = loop {
+        let output = support::child(NAME, "child");
+        let said = String::from_utf8_lossy(&output.stderr);
+        let count = said.matches("tasklets on thread").count();
+        assert!(output.status.success(), "{} after {count} dumps", output.status);
+        attempts += 1;
+        // A busy machine may leave the dump's thread no time.
+        if count > 0 || attempts == 5 {
+            break (output, count);
+        }
+    };
     let said = String::from_utf8_lossy(&output.stderr);
-    let count = said.matches("tasklets on thread").count();
-    assert!(output.status.success(), "{} after {count} dumps", output.status);
     assert!(support::said(&output).contains("SURVIVED"));
     println!("{count} dumps in {:?}", begin.elapsed());
     assert!(count > 0, "not tested: nothing was shown");

@@ -6,12 +6,13 @@ use std::io::{Read, Write};
 use std::os::unix::ffi::OsStrExt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
 use overlapped::fs::{self, File};
-use overlapped::task::{PauseError, in_tasklet, unblock, wait_any};
+use overlapped::task::{PauseError, Stall, in_tasklet, unblock, wait_any};
 use overlapped::time::sleep;
-use overlapped::{Channel, JoinError, Select, run, scope, spawn, yield_now};
+use overlapped::{Channel, Config, JoinError, Select, run, scope, spawn, yield_now};
 
 fn fifo(path: PathBuf) -> PathBuf {
     let c = CString::new(path.as_os_str().as_bytes()).unwrap();
@@ -87,6 +88,31 @@ fn a_child_has_threads_of_its_own_although_its_parent_had_some() {
     })
     .unwrap();
     assert_eq!(std::fs::read_to_string(folder.path().join("child")).unwrap(), "there");
+}
+
+#[test]
+fn a_child_is_watched_although_its_parent_was() {
+    static STALLS: AtomicUsize = AtomicUsize::new(0);
+    fn on_stall(_: &Stall) -> bool {
+        STALLS.fetch_add(1, Relaxed);
+        false
+    }
+    fn run_watched(f: impl FnOnce()) {
+        let config = Config::new().stall_limit(Duration::from_millis(20)).on_stall(on_stall);
+        config.run(f).unwrap();
+    }
+    fn stall() {
+        let (before, late) = (STALLS.load(Relaxed), Instant::now() + Duration::from_secs(20));
+        while STALLS.load(Relaxed) == before {
+            assert!(Instant::now() < late, "nothing watches this process");
+            std::thread::sleep(Duration::from_millis(1));
+        }
+    }
+    run_watched(|| {
+        stall();
+        in_a_child(|| run_watched(stall));
+        stall();
+    });
 }
 
 #[test]

@@ -452,7 +452,7 @@ fn f1_random_programs_do_the_same_as_with_std() {
     })
     .unwrap();
     assert!(succeeded > checks * 20, "not tested: hardly a step succeeded: {succeeded}");
-    let figure = format!("{checks} programs, {succeeded} steps of 50 each succeeded; 0 differ");
+    let figure = format!("{checks} programs of 50 steps, {succeeded} steps succeeded; 0 differ");
     support::report("F1", checks, &figure);
 }
 

@@ -391,7 +391,7 @@ fn a_waiting_write_ends_when_its_tcp_socket_is_shut_down() {
     });
 }
 
-/// The library tries a waiting write to a Unix socket again every 100 ms (`descriptor/writable`).
+/// The library tries a waiting write to a Unix socket again every 100 ms (`descriptor/readiness`).
 #[test]
 fn rechecks_neither_end_a_waiting_write_nor_shorten_its_limit() {
     run(|| {

@@ -111,7 +111,7 @@ fn more_fields_than_the_parser_has_room_for_are_refused() {
 }
 
 #[test]
-fn a_line_and_a_head_of_the_same_limit_are_distinguished() {
+fn the_limit_that_is_exceeded_first_decides_the_status() {
     let limits = Limits { line_bytes_max: 1000, head_bytes_max: 60, ..Limits::default() };
     assert_eq!(statuses(limits, &with_line(61)), [431]);
     let limits = Limits { line_bytes_max: 60, head_bytes_max: 62, ..Limits::default() };

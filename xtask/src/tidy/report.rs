@@ -45,8 +45,6 @@ pub struct Report {
     pub files: usize,
     /// The single checks: of a path, a size, a line.
     pub checks: usize,
-    /// Facts that are no findings, such as the extent of an allowance.
-    pub notes: Vec<String>,
     /// The permissions that something needs: the list, and the row.
     used: BTreeSet<(&'static str, String)>,
     /// The tables are among the files, and so are all others.
@@ -101,20 +99,12 @@ impl Report {
     pub(super) fn uses(&mut self, list: &'static str, row: &str) {
         self.used.insert((list, row.to_owned()));
     }
-
-    /// Adds a fact that is no finding.
-    pub(super) fn note(&mut self, note: String) {
-        self.notes.push(note);
-    }
 }
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for finding in &self.findings {
             write!(f, "{finding}")?;
-        }
-        for note in &self.notes {
-            writeln!(f, "{note}")?;
         }
         let Report { findings, files, checks, .. } = self;
         writeln!(f, "tidy: {} findings, {files} files, {checks} checks", findings.len())

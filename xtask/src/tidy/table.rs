@@ -196,17 +196,9 @@ const ROOMS_OF_XTASK: &[(&str, &[&str])] = &[
 /// The rooms that import each other both ways, directly or by others. The list only shrinks.
 pub const BOTH_WAYS: &[&str] = &[];
 
-/// The folders and files with circles of imports, and the number of files in them. The list only
-/// shrinks: a number is lowered with each file that leaves a circle.
-pub const IN_CIRCLES: &[(&str, usize)] = &[];
-
 /// The types of operations: the name of each, and its variants that hold a group of others.
 pub const OPERATIONS: &[(&str, &[&str])] =
     &[("Op", &["Net", "Fs", "Wait"]), ("Net", &[]), ("Fs", &[]), ("Wait", &[])];
-
-/// The files with catch-all arms in matches over operations, and the number of arms. The list only
-/// shrinks.
-pub const CATCH_ALLS: &[(&str, usize)] = &[];
 
 /// The rooms to which the rule about calls does not apply: they are the way to the system (`sys`;
 /// `driver`, which has the ring and the poller), or ask the C library about its memory (`locals`).

@@ -1,5 +1,5 @@
 //! Rows of the table that nothing uses: a permission that is left over permits code that nobody has
-//! considered. `CATCH_ALLS` and `IN_CIRCLES` are checked by their own rules.
+//! considered.
 //!
 //! Checked only if the table itself is among the files, so for the repository as a whole.
 

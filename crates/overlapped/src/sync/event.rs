@@ -115,10 +115,11 @@ impl Event {
         }
     }
 
-    /// Waits until the flag is set, or until a signal handler has run, for `limit` at most. Returns
+    /// Waits until the flag is set, for `limit` at most. Inside
+    /// [`interruptible`](crate::signal::interruptible) a signal handler ends the wait, too; inside
+    /// [`kill_as_error`](crate::task::kill_as_error) so does a kill. A deadline does not. Returns
     /// whether the flag is set. Use it for changes that may come from anywhere, also from a signal
-    /// handler or another process. `what` names the object of the wait in dumps. A deadline does
-    /// not end the wait.
+    /// handler or another process. `what` names the object of the wait in dumps.
     ///
     /// # Errors
     /// `Interrupted`, inside [`interruptible`](crate::signal::interruptible): a signal handler has

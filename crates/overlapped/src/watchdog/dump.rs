@@ -20,6 +20,7 @@ use super::{Stalled, asking, registry};
 use crate::driver;
 use crate::op::{Op, Wait};
 use crate::sys::lock::Mutex;
+use crate::sys::per_process::PerProcess;
 use crate::sys::signal;
 use crate::sys::signal::Listener;
 use crate::sys::signal::sigpipe;
@@ -28,14 +29,21 @@ use crate::sys::thread::{start_helper, system_call_of};
 /// The time within which a thread must answer.
 const ANSWER_MAX: Duration = Duration::from_secs(2);
 
+/// The signals whose dumps have a thread in this process.
+static SIGNALS: PerProcess<Mutex<Vec<i32>>> = PerProcess::new(forget_signals);
+
+/// Forgets the parent's threads, in a child of fork(2). Async-signal-safe.
+extern "C" fn forget_signals() {
+    SIGNALS.forget();
+}
+
 /// Dumps all tasklets whenever `signal` comes, until the process ends. A second call for the same
 /// signal has no effect.
 ///
 /// # Errors
 /// The signal cannot be waited for, or no descriptor or thread is available.
 pub(crate) fn dump_on(signal: i32) -> io::Result<()> {
-    static SIGNALS: Mutex<Vec<i32>> = Mutex::new(Vec::new());
-    let mut signals = SIGNALS.lock();
+    let mut signals = SIGNALS.get(|| Mutex::new(Vec::new())).lock();
     if signals.contains(&signal) {
         return Ok(());
     }

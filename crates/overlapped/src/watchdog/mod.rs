@@ -53,6 +53,7 @@ use std::time::Duration;
 
 use crate::sys::clock;
 use crate::sys::lock::{Mutex, MutexGuard};
+use crate::sys::per_process::PerProcess;
 use crate::sys::signal::sigpipe;
 use crate::sys::thread::{Target, current, sleep, start_helper, system_call_of};
 #[cfg(all(test, not(miri)))]
@@ -141,6 +142,10 @@ struct Entry {
     thread: Box<str>,
 }
 
+/// The number of the next entry. A child of fork(2) goes on with it, since a scheduler of the
+/// parent's may leave the registry there.
+static NUMBERS: AtomicU64 = AtomicU64::new(0);
+
 /// The limit of a scheduler that is registered only for dumps.
 const NO_LIMIT: u64 = u64::MAX;
 
@@ -151,21 +156,35 @@ unsafe impl Send for Entry {}
 struct Registry {
     entries: Vec<Entry>,
     is_watching: bool,
-    numbers: u64,
 }
 
-static REGISTRY: Mutex<Registry> =
-    Mutex::new(Registry { entries: Vec::new(), is_watching: false, numbers: 0 });
+/// The locks of one process. In a child of fork(2) a thread of the parent's may hold them for ever.
+struct Locks {
+    registry: Mutex<Registry>,
+    asking: Mutex<()>,
+}
+
+static LOCKS: PerProcess<Locks> = PerProcess::new(forget_parent);
+
+/// Forgets the parent's schedulers and its watchdog, in a child of fork(2), which has neither.
+/// Async-signal-safe.
+extern "C" fn forget_parent() {
+    LOCKS.forget();
+    snapshot::forget_question();
+}
+
+fn locks() -> &'static Locks {
+    LOCKS.get(|| Locks { registry: Mutex::new(Registry::default()), asking: Mutex::new(()) })
+}
 
 /// Locks questions. The lock is held from a question until its answer, since there is one place for
 /// answers.
 fn asking() -> MutexGuard<'static, ()> {
-    static ASKING: Mutex<()> = Mutex::new(());
-    ASKING.lock()
+    locks().asking.lock()
 }
 
 fn registry() -> MutexGuard<'static, Registry> {
-    REGISTRY.lock()
+    locks().registry.lock()
 }
 
 /// Registers the calling thread's scheduler until the result is dropped. A tasklet that runs for
@@ -190,8 +209,7 @@ pub(crate) unsafe fn register(
         start_helper("overlapped-wdog", watch)?;
         registry.is_watching = true;
     }
-    let number = registry.numbers;
-    registry.numbers += 1;
+    let number = NUMBERS.fetch_add(1, Relaxed);
     let nanos = |limit: Duration| u64::try_from(limit.as_nanos()).unwrap_or(NO_LIMIT).max(1);
     let limit = limit.map_or(NO_LIMIT, nanos);
     let thread = current().name().unwrap_or("without a name").into();

@@ -177,6 +177,13 @@ pub(crate) fn is_handler(address: usize) -> bool {
     address == on_signal as *const () as usize
 }
 
+/// Forgets a question of the parent's, in a child of fork(2): no thread here takes its answer.
+/// Async-signal-safe.
+pub(super) fn forget_question() {
+    let last = PLACE.state.load(Ordering::Acquire);
+    PLACE.state.store((last & !PHASE) | FREE, Ordering::Release);
+}
+
 /// Asks a thread for a snapshot; with `all`, also for a list of its tasklets. Returns whether it
 /// was asked; then [`answer`] must follow.
 ///

@@ -6,14 +6,13 @@ use std::collections::BTreeSet;
 use super::graph::{Graph, Import, Member};
 use crate::tidy::report::Report;
 use crate::tidy::source::Source;
-use crate::tidy::table::{CIRCLES, IN_CIRCLES};
+use crate::tidy::table::CIRCLES;
 
 pub(crate) fn check(sources: &[Source<'_>], report: &mut Report) {
-    let mut found = Vec::new();
-    let mut circles = 0;
     for folder in folders(sources) {
-        for circle in Graph::new(folder, sources).circles() {
-            circles += 1;
+        let circles = Graph::new(folder, sources).circles();
+        report.check(true, (folder, 1), &CIRCLES, String::new());
+        for circle in circles {
             let files = circle.len();
             for Member { path, imports } in circle {
                 let shown = imports
@@ -22,25 +21,9 @@ pub(crate) fn check(sources: &[Source<'_>], report: &mut Report) {
                 let shown: Vec<String> = shown.collect();
                 let line = imports.first().map_or(1, |import| import.line);
                 let what = format!("is in a circle of {files} files: {}", shown.join(", "));
-                found.push((path, line, what));
+                report.check(false, (path, line), &CIRCLES, what);
             }
         }
-    }
-    if circles > 0 {
-        report.note(format!("circles: {circles}, of {} files", found.len()));
-    }
-    for (row, allowed) in IN_CIRCLES {
-        let inside = found.iter().filter(|(path, ..)| path.starts_with(row)).count();
-        let what = format!("{inside} files are in circles, IN_CIRCLES has {allowed}");
-        report.check_table(inside >= *allowed, &CIRCLES, row, what);
-    }
-    for (path, line, what) in &found {
-        let row = IN_CIRCLES.iter().find(|(row, _)| path.starts_with(row));
-        let holds = row.is_some_and(|(row, allowed)| {
-            let inside = found.iter().filter(|(path, ..)| path.starts_with(row)).count();
-            inside <= *allowed
-        });
-        report.check(holds, (path, *line), &CIRCLES, what.clone());
     }
 }
 

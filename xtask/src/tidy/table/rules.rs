@@ -26,7 +26,7 @@ pub static CIRCLES: Rule = Rule {
     why: "files that import each other in a circle are one file in several pieces: none of them \
           can be read, tested or moved without the others",
     remedy: "move what the lower file needs into a file of its own below both, or hand it in as a \
-             value; IN_CIRCLES in xtask/src/tidy/table.rs only shrinks",
+             value",
 };
 
 /// Catch-all arms in matches over operations.
@@ -34,8 +34,7 @@ pub static CATCH_ALL: Rule = Rule {
     name: "catch-all",
     why: "the compiler lists the matches that lack an arm for a new operation; a catch-all arm \
           hides its match from that list",
-    remedy: "name the operations that the arm is for; CATCH_ALLS in xtask/src/tidy/table.rs \
-             only shrinks",
+    remedy: "name the operations that the arm is for",
 };
 
 /// Rows of the table that nothing uses.

@@ -6,11 +6,13 @@
 //! the life of a thread.
 
 use std::ops::Range;
-use std::sync::{Mutex, MutexGuard, TryLockError};
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::{Mutex, MutexGuard, Once, TryLockError};
 
 use super::block::Block;
 use super::layout;
 use super::retire::retire;
+use crate::sys::descriptor::in_fork_children;
 use crate::sys::thread::{start, yield_now};
 
 /// The blocks that a scheduler keeps when it sleeps.
@@ -22,12 +24,19 @@ const KEPT_BY_PROCESS: usize = 256;
 const ATTEMPTS_MAX: usize = 10_000;
 
 /// The process's blocks.
-static SHARED: Mutex<Shared> = Mutex::new(Shared { idle: Vec::new(), is_retiring: false });
+static SHARED: Mutex<Shared> = Mutex::new(Shared { idle: Vec::new() });
 
 struct Shared {
     idle: Vec<Block>,
-    /// A thread is retiring the blocks that are not kept.
-    is_retiring: bool,
+}
+
+/// Set while a thread is retiring the blocks that are not kept. Changed under the lock, and by
+/// [`forget_thread`].
+static IS_RETIRING: AtomicBool = AtomicBool::new(false);
+
+/// Forgets that the parent had such a thread, in a child of fork(2). Async-signal-safe.
+extern "C" fn forget_thread() {
+    IS_RETIRING.store(false, Relaxed);
 }
 
 /// The blocks of one scheduler that no tasklet is on.
@@ -94,9 +103,11 @@ impl Drop for Pool {
 fn give_away(blocks: impl Iterator<Item = Block>) {
     let Some(mut shared) = lock() else { return };
     shared.idle.extend(blocks);
-    if shared.idle.len() > KEPT_BY_PROCESS && !shared.is_retiring {
+    if shared.idle.len() > KEPT_BY_PROCESS && !IS_RETIRING.load(Relaxed) {
+        static FORKS: Once = Once::new();
+        FORKS.call_once(|| in_fork_children(forget_thread));
         // If no thread can be started, they stay until one can.
-        shared.is_retiring = start("overlapped-tls", retire_surplus).is_ok();
+        IS_RETIRING.store(start("overlapped-tls", retire_surplus).is_ok(), Relaxed);
     }
 }
 
@@ -104,7 +115,7 @@ fn give_away(blocks: impl Iterator<Item = Block>) {
 fn retire_surplus() {
     while let Some(mut shared) = lock() {
         if shared.idle.len() <= KEPT_BY_PROCESS {
-            shared.is_retiring = false;
+            IS_RETIRING.store(false, Relaxed);
             return;
         }
         let block = shared.idle.pop();

@@ -1,9 +1,8 @@
 //! Counts, and why none of them wraps.
 //!
 //! - **64 bits, counted up by one**, last for centuries at one count in a nanosecond: ids of
-//!   tasklets, schedulers, callers, threads and ports; the order of parking; switches, operations,
-//!   tasklets spawned; numbers of a group's members, places in a file's queue, the watchdog's
-//!   questions.
+//!   tasklets, schedulers, threads and ports; the order of parking; switches, operations, tasklets
+//!   spawned; numbers of a group's members, the watchdog's entries and questions.
 //! - **The number of elements in memory** bounds lengths of queues, live tasklets, timed waits,
 //!   operations in flight, and a group's running members. Slots of tables and of locks' queues have
 //!   32 bits and are checked.

@@ -28,7 +28,7 @@ impl fmt::Display for WaitError {
             WaitError::TimedOut => "the deadline passed before anything happened",
             WaitError::Cancelled => "a kill of the caller came before anything happened",
             WaitError::Deadlock(report) => return report.fmt(f),
-            WaitError::WouldBlock => "nothing can happen at once, and the caller may not wait",
+            WaitError::WouldBlock => "nothing can happen now, and the caller may not wait",
             WaitError::Empty => "there is nothing to wait for",
         })
     }

@@ -1,8 +1,10 @@
 //! The threads of the process, as far as a deadlock report is concerned: any of them may release a
 //! lock of std's or of C's.
 
+use std::sync::Once;
 use std::sync::atomic::{AtomicIsize, Ordering::Relaxed};
 
+use crate::sys::descriptor::in_fork_children;
 use crate::sys::native::thread::count;
 
 /// The number of this library's threads that hold no lock of the program's. Below zero for a moment
@@ -16,8 +18,16 @@ impl Helper {
     /// Counts a helper that was started just now. Not before: a helper that is counted and has no
     /// thread yet would hide another thread.
     pub(super) fn count() {
+        static FORKS: Once = Once::new();
+        FORKS.call_once(|| in_fork_children(forget_helpers));
         HELPERS.fetch_add(1, Relaxed);
     }
+}
+
+/// Forgets the parent's helpers, in a child of fork(2). Counted there, they would hide threads that
+/// may wake a tasklet. Async-signal-safe.
+extern "C" fn forget_helpers() {
+    HELPERS.store(0, Relaxed);
 }
 
 impl Drop for Helper {
@@ -59,5 +69,25 @@ mod tests {
         threads.into_iter().for_each(|thread| thread.join().unwrap());
         assert!(!are_only(0));
         assert!(count().unwrap() < before + 200);
+    }
+
+    #[test]
+    fn a_child_has_none_of_its_parents_helpers() {
+        let helpers = [(); 3].map(|()| {
+            Helper::count();
+            Helper
+        });
+        // SAFETY: the child only reads a static and ends.
+        let child = unsafe { libc::fork() };
+        if child == 0 {
+            let found = HELPERS.load(Relaxed);
+            // SAFETY: ends this process.
+            unsafe { libc::_exit(i32::from(found != 0)) };
+        }
+        drop(helpers);
+        let mut status = -1;
+        // SAFETY: a child of ours and a place for its status.
+        assert_eq!(unsafe { libc::waitpid(child, &raw mut status, 0) }, child);
+        assert_eq!(status, 0, "the child counted its parent's helpers");
     }
 }

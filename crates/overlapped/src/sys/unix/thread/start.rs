@@ -1,4 +1,5 @@
-//! Threads that this library starts.
+//! Threads that this library starts, but for one that `locals` starts once to find out where the
+//! C library keeps a thread's data.
 //!
 //! Each kind has a name of its own, by which `ps -L` and a debugger show it. Linux keeps 15 bytes
 //! of a name.
@@ -37,7 +38,7 @@ pub(crate) fn start<T: Send + 'static>(
     Builder::new().name(name.to_owned()).spawn(run)
 }
 
-/// Starts a thread that makes system calls only.
+/// Starts a thread for system calls and little else, on a small stack.
 pub(crate) fn start_small(name: &str, run: impl FnOnce() + Send + 'static) -> io::Result<()> {
     Builder::new().name(name.to_owned()).stack_size(SMALL_STACK).spawn(run).map(drop)
 }

@@ -150,7 +150,7 @@ fn only_methods_that_read_are_allowed() {
 
 /// Equal tags let a balancer in front of two servers send a client to either.
 #[test]
-fn copies_with_the_same_time_have_the_same_tag_and_any_change_another() {
+fn copies_of_the_same_time_share_a_tag_and_any_change_makes_another() {
     with_every_lookup(|root, files| {
         let modified = SystemTime::UNIX_EPOCH + Duration::from_nanos(1_700_000_000_123_456_789);
         let write = |name: &str, text: &str, at: SystemTime| {

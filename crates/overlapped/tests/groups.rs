@@ -212,8 +212,11 @@ fn dropping_map_or_killing_its_consumer_kills_what_it_has_begun() {
 }
 
 /// Counts the items that a map with room for three begins. The first of its ten items waits for the
-/// last one.
-fn begun_while_the_first_waits<R>(results: impl FnOnce(Rc<dyn Fn(u32) -> u32>) -> R) -> (R, u32) {
+/// last one, for `limit` at most.
+fn begun_while_the_first_waits<R>(
+    limit: Duration,
+    results: impl FnOnce(Rc<dyn Fn(u32) -> u32>) -> R,
+) -> (R, u32) {
     run(move || {
         let begun = Rc::new(Cell::new(0));
         let count = begun.clone();
@@ -221,7 +224,7 @@ fn begun_while_the_first_waits<R>(results: impl FnOnce(Rc<dyn Fn(u32) -> u32>) -
         let results = results(Rc::new(move |i| {
             count.set(count.get() + 1);
             match i {
-                0 => _ = timeout(50 * MS, || last.recv()),
+                0 => _ = timeout(limit, || last.recv()),
                 9 => _ = last.try_send(()),
                 _ => {}
             }
@@ -234,10 +237,12 @@ fn begun_while_the_first_waits<R>(results: impl FnOnce(Rc<dyn Fn(u32) -> u32>) -
 
 #[test]
 fn a_slow_item_holds_back_map_and_not_map_unordered() {
-    let (first, begun) = begun_while_the_first_waits(|f| map(3, 0..10, move |i| f(i)).next());
+    let first = |f: Rc<dyn Fn(u32) -> u32>| map(3, 0..10, move |i| f(i)).next();
+    // The last one does not begin.
+    let (first, begun) = begun_while_the_first_waits(50 * MS, first);
     assert_eq!(first.unwrap().unwrap(), 0);
     assert_eq!(begun, 3, "a window over the items");
-    let (order, begun) = begun_while_the_first_waits(|f| {
+    let (order, begun) = begun_while_the_first_waits(FOR_EVER, |f| {
         map_unordered(3, 0..10, move |i| f(i)).map(Result::unwrap).collect::<Vec<_>>()
     });
     assert_eq!((order.len(), begun), (10, 10));

@@ -29,7 +29,7 @@ pub(crate) fn until_waits_for(tasklet: TaskletId, object: &str) {
 }
 
 /// Waits until a thread of this process is inside the system call with this number. Where the
-/// system does not show that, it gives the threads 20 ms.
+/// system does not show that, it gives the threads 300 ms.
 #[track_caller]
 pub(crate) fn until_a_thread_is_in(number: c_long) {
     until_some("a thread makes the call", || {
@@ -41,7 +41,7 @@ pub(crate) fn until_a_thread_is_in(number: c_long) {
 }
 
 /// Waits until the thread with this number is blocked in one of these system calls. Where the
-/// system does not show that, it gives the thread 20 ms.
+/// system does not show that, it gives the thread 300 ms.
 #[track_caller]
 pub(crate) fn until_blocked(thread: c_long, calls: &[c_long]) {
     until_some("the thread is blocked", || {
@@ -76,7 +76,7 @@ pub(crate) fn thread_number() -> c_long {
 #[track_caller]
 fn until_some(what: &str, is_so: impl Fn() -> Option<bool>) {
     if is_emulated() || is_so().is_none() {
-        return std::thread::sleep(ms(20));
+        return std::thread::sleep(ms(300));
     }
     // A thread may end between two questions.
     wait_until(what, || is_so().unwrap_or(false));

@@ -81,6 +81,9 @@ unsafe fn read_slices(call: &Call, fd: c_int, slices: *const iovec, count: c_int
     wait_then_try(call, (fd, Direction::In), &Limit::new(socket_limit(fd, Direction::In)), attempt)
 }
 
+/// The outcome if a file cannot be polled.
+const NOT_PERMITTED: Outcome = -(libc::EPERM as isize);
+
 /// Tells whether the kernel has no attempt that cannot block. (Some files also return EINVAL. If
 /// that is the caller's fault, the plain call returns it again.)
 fn is_unsupported(outcome: Outcome) -> bool {
@@ -89,17 +92,19 @@ fn is_unsupported(outcome: Outcome) -> bool {
 }
 
 /// Reads from a file without an attempt that cannot block: terminals and other devices, inotify,
-/// procfs.
+/// procfs; and from any file if the kernel has no preadv2(2), as some emulators.
 unsafe fn read_when_ready(call: &Call, fd: c_int, slices: *const iovec, count: c_int) -> Outcome {
-    if !is_on_disk(file_type(fd)) && !is_nonblocking(fd) {
-        // EPERM: the file cannot be polled, and so does not block for long.
-        let outcome = ready(call, fd, Direction::In, None);
-        if outcome != 0 && outcome != -(libc::EPERM as isize) {
-            return outcome;
-        }
-    }
     // SAFETY: the caller's promise, handed on.
-    unsafe { call!(readv, fd, slices, count) }
+    let read = |fd: c_int| unsafe { call!(readv, fd, slices, count) };
+    if is_on_disk(file_type(fd)) || is_nonblocking(fd) {
+        return read(fd);
+    }
+    let file = CallFile::new(fd);
+    // EPERM: the file cannot be polled, and so does not block for long.
+    match ready(call, file.number(), Direction::In, None) {
+        0 | NOT_PERMITTED => read(file.number()),
+        other => other,
+    }
 }
 
 /// Reads bytes that are not in the page cache by the port, into the first slice that has room.
@@ -235,12 +240,14 @@ unsafe fn write_part(fd: c_int, slices: *const iovec, count: c_int) -> Outcome {
 
 /// Writes to a terminal or another device.
 unsafe fn write_when_ready(call: &Call, fd: c_int, slices: *const iovec, count: c_int) -> Outcome {
-    if file_type(fd) == libc::S_IFCHR && !is_nonblocking(fd) {
-        let outcome = ready(call, fd, Direction::Out, None);
-        if outcome != 0 && outcome != -(libc::EPERM as isize) {
-            return outcome;
-        }
-    }
     // SAFETY: the caller's promise, handed on.
-    unsafe { call!(writev, fd, slices, count) }
+    let write = |fd: c_int| unsafe { call!(writev, fd, slices, count) };
+    if file_type(fd) != libc::S_IFCHR || is_nonblocking(fd) {
+        return write(fd);
+    }
+    let file = CallFile::new(fd);
+    match ready(call, file.number(), Direction::Out, None) {
+        0 | NOT_PERMITTED => write(file.number()),
+        other => other,
+    }
 }

@@ -76,8 +76,15 @@ fn a_child_has_threads_of_its_own_although_its_parent_had_some() {
         use_threads(folder.path(), "parent");
         // One thread is busy and all others are idle. The child has none of them.
         let (go, goes) = std::sync::mpsc::channel::<()>();
-        let busy = spawn(move || unblock(move || goes.recv().is_err()));
+        let (begins, begun) = std::sync::mpsc::channel();
+        let busy = spawn(move || {
+            unblock(move || {
+                begins.send(()).unwrap();
+                goes.recv().is_err()
+            })
+        });
         overlapped::yield_now();
+        begun.recv().unwrap();
         in_a_child(|| {
             assert!(!in_tasklet(), "no scheduler is left");
             run(|| use_threads(folder.path(), "child")).unwrap();

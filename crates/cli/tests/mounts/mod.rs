@@ -61,19 +61,23 @@ impl Drop for Faulty {
     }
 }
 
-/// Runs a shell script that may mount, in namespaces of its own, and returns its output. If there
-/// are no namespaces, or the script has exited before its end, this prints SKIPPED and returns
-/// `None`.
+/// Runs a shell script that may mount, in namespaces of its own, and returns its output. If nothing
+/// can be mounted in such a namespace, this prints SKIPPED and returns `None`.
+///
+/// # Panics
+///
+/// The script exits before its end.
 pub(crate) fn in_a_namespace(folder: &Path, script: &str) -> Option<(String, String)> {
-    let output = Command::new("unshare")
-        .args(["-rm", "sh", "-c", &format!("{script}\necho END")])
-        .current_dir(folder)
-        .output()
-        .unwrap();
-    let (stdout, stderr) = text(&output);
-    if !stdout.ends_with("END\n") {
-        println!("SKIPPED: a check that takes mounts: {stderr}");
+    let run = |script: &str| {
+        let mut unshare = Command::new("unshare");
+        unshare.args(["-rm", "sh", "-c", script]).current_dir(folder).output().unwrap()
+    };
+    let probe = run("mount -t tmpfs none . && mount --bind . .");
+    if !probe.status.success() {
+        println!("SKIPPED: a check that takes mounts: {}", text(&probe).1);
         return None;
     }
+    let (stdout, stderr) = text(&run(&format!("{script}\necho END")));
+    assert!(stdout.ends_with("END\n"), "the script ended early: {stdout}{stderr}");
     Some((stdout, stderr))
 }

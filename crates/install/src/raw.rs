@@ -13,6 +13,7 @@ pub(crate) const IN_PROGRESS: Outcome = -(libc::EINPROGRESS as isize);
 pub(crate) const INTERRUPTED: Outcome = -(libc::EINTR as isize);
 pub(crate) const INVALID: Outcome = -(libc::EINVAL as isize);
 pub(crate) const IO: Outcome = -(libc::EIO as isize);
+pub(crate) const NOT_PERMITTED: Outcome = -(libc::EPERM as isize);
 pub(crate) const NOT_SUPPORTED: Outcome = -(libc::EOPNOTSUPP as isize);
 pub(crate) const PIPE: Outcome = -(libc::EPIPE as isize);
 pub(crate) const TIMED_OUT: Outcome = -(libc::ETIMEDOUT as isize);

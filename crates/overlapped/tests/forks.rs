@@ -3,6 +3,7 @@
 
 use std::ffi::CString;
 use std::io::{Read, Write};
+use std::os::fd::AsRawFd;
 use std::os::unix::ffi::OsStrExt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
@@ -12,7 +13,7 @@ use std::time::{Duration, Instant};
 use overlapped::fs::{self, File};
 use overlapped::task::{PauseError, Stall, in_tasklet, unblock, wait_any};
 use overlapped::time::sleep;
-use overlapped::{Channel, Config, JoinError, Select, run, scope, spawn, yield_now};
+use overlapped::{Builder, Channel, Config, JoinError, Select, run, scope, spawn, yield_now};
 
 fn fifo(path: PathBuf) -> PathBuf {
     let c = CString::new(path.as_os_str().as_bytes()).unwrap();
@@ -119,6 +120,37 @@ fn a_child_is_watched_although_its_parent_was() {
         stall();
         in_a_child(|| run_watched(stall));
         stall();
+    });
+}
+
+#[test]
+fn a_child_has_dumps_of_its_own_although_its_parent_had_some() {
+    fn run_with_dumps(f: impl FnOnce()) {
+        Config::new().dump_on(libc::SIGUSR1).run(f).unwrap();
+    }
+    run_with_dumps(|| {
+        in_a_child(|| {
+            let (mut reader, writer) = overlapped::io::pipe().unwrap();
+            // SAFETY: descriptors. Dumps go to standard error.
+            assert_eq!(unsafe { libc::dup2(writer.as_raw_fd(), 2) }, 2);
+            run_with_dumps(move || {
+                let name = "of the child".to_owned();
+                let reads = Builder::new().name(name).spawn(move || {
+                    let (mut text, mut part) = (String::new(), [0; 4096]);
+                    while !text.contains("'of the child'") {
+                        let len = reader.read(&mut part).unwrap();
+                        text.push_str(&String::from_utf8_lossy(&part[..len]));
+                    }
+                });
+                let reads = reads.unwrap();
+                while !reads.is_finished() {
+                    // SAFETY: the signal has a handler.
+                    assert_eq!(unsafe { libc::raise(libc::SIGUSR1) }, 0);
+                    sleep(Duration::from_millis(10));
+                }
+                reads.join().unwrap();
+            });
+        });
     });
 }
 

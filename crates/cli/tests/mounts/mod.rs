@@ -65,7 +65,6 @@ impl Drop for Faulty {
 /// can be mounted in such a namespace, this prints SKIPPED and returns `None`.
 ///
 /// # Panics
-///
 /// The script exits before its end.
 pub(crate) fn in_a_namespace(folder: &Path, script: &str) -> Option<(String, String)> {
     let run = |script: &str| {

@@ -2,7 +2,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::mem::MaybeUninit;
-use std::sync::{Arc, Once};
+use std::sync::Arc;
 
 use super::hub::{Occupied, forget_scheduler};
 use super::idle::interrupts::Interrupts;
@@ -21,6 +21,7 @@ use crate::stack::Pool;
 use crate::stack::overflow::{Installed, alt_stack_to_write_on, ensure_alt_stack};
 use crate::switch::Hub;
 use crate::sys::descriptor;
+use crate::sys::per_process::ForkHandler;
 use crate::watchdog;
 use crate::watchdog::Pulse;
 
@@ -131,8 +132,8 @@ impl Opened {
         // SAFETY: the box was made above, and only `leave` frees it, at the end.
         let sched = unsafe { &*place };
         sched.read_clock();
-        static FORKS: Once = Once::new();
-        FORKS.call_once(|| descriptor::in_fork_children(forget_scheduler));
+        static FORKS: ForkHandler = ForkHandler::new(forget_scheduler);
+        FORKS.register();
         // Before the loop begins: it may warn, which calls the user's subscriber.
         let watched = sched.register_with_watchdog();
         let occupied = Occupied::begin();

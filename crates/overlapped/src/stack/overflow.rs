@@ -16,6 +16,7 @@
 use std::ffi::{c_int, c_void};
 use std::io;
 use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::sys::lock::Mutex;
 use crate::sys::signal::disposition::{
@@ -62,7 +63,12 @@ pub(crate) unsafe fn install(lookup: Lookup) -> io::Result<()> {
     if cfg!(miri) {
         return Ok(()); // Miri has no signals.
     }
+    static ARE_INSTALLED: AtomicBool = AtomicBool::new(false);
     static INSTALLED: Mutex<[bool; 2]> = Mutex::new([false; 2]);
+    // A child of fork(2) may inherit the lock held, but not once the handlers are there.
+    if ARE_INSTALLED.load(Ordering::Acquire) {
+        return Ok(());
+    }
     let mut installed = INSTALLED.lock();
     LOOKUP.get_or_init(|| lookup);
     for (index, signal) in SIGNALS.into_iter().enumerate() {
@@ -77,6 +83,7 @@ pub(crate) unsafe fn install(lookup: Lookup) -> io::Result<()> {
         unsafe { disposition::handle(signal, on_fault, restarts_calls) }?;
         installed[index] = true;
     }
+    ARE_INSTALLED.store(true, Ordering::Release);
     Ok(())
 }
 

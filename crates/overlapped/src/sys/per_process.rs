@@ -9,17 +9,39 @@
 //! it, which no thread of the child will ever release. So what has been made is never freed, and
 //! forgetting is one store, which the handler of a fork may do (signal-safety(7)).
 
-use std::sync::Once;
-use std::sync::atomic::{AtomicPtr, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicPtr, Ordering};
 
 use super::descriptor::in_fork_children;
+
+/// A handler in children of fork(2), which is registered when it is first needed.
+///
+/// No lock guards the registration, since a child could inherit it held. So two threads may both
+/// register the handler, and calling it twice must have no further effect.
+pub(crate) struct ForkHandler {
+    handler: extern "C" fn(),
+    is_registered: AtomicBool,
+}
+
+impl ForkHandler {
+    /// Makes the static. `handler` must be async-signal-safe (pthread_atfork(3)).
+    pub(crate) const fn new(handler: extern "C" fn()) -> ForkHandler {
+        ForkHandler { handler, is_registered: AtomicBool::new(false) }
+    }
+
+    /// Registers the handler, unless that has been done.
+    pub(crate) fn register(&self) {
+        if !self.is_registered.load(Ordering::Acquire) {
+            in_fork_children(self.handler);
+            self.is_registered.store(true, Ordering::Release);
+        }
+    }
+}
 
 /// A value of the process; see the module's comment.
 pub(crate) struct PerProcess<T> {
     value: AtomicPtr<T>,
     /// The handler in children, which calls [`PerProcess::forget`].
-    forget: extern "C" fn(),
-    is_registered: Once,
+    forget: ForkHandler,
 }
 
 impl<T: Sync + 'static> PerProcess<T> {
@@ -27,7 +49,7 @@ impl<T: Sync + 'static> PerProcess<T> {
     /// has no argument.
     pub(crate) const fn new(forget: extern "C" fn()) -> PerProcess<T> {
         let value = AtomicPtr::new(std::ptr::null_mut());
-        PerProcess { value, forget, is_registered: Once::new() }
+        PerProcess { value, forget: ForkHandler::new(forget) }
     }
 
     /// Returns this process's own value, which the first call makes.
@@ -37,7 +59,7 @@ impl<T: Sync + 'static> PerProcess<T> {
         if let Some(value) = unsafe { found.as_ref() } {
             return value;
         }
-        self.is_registered.call_once(|| in_fork_children(self.forget));
+        self.forget.register();
         let new = Box::into_raw(Box::new(make()));
         match self.value.compare_exchange(found, new, Ordering::AcqRel, Ordering::Acquire) {
             // SAFETY: the value was leaked just now.

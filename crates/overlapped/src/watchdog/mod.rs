@@ -203,8 +203,8 @@ pub(crate) unsafe fn register(
     on_stall: Option<OnStall>,
     lookup: Lookup,
 ) -> io::Result<Watched> {
-    snapshot::install(lookup)?;
     let mut registry = registry();
+    snapshot::install(lookup)?;
     if limit.is_some() && !registry.is_watching {
         start_helper("overlapped-wdog", watch)?;
         registry.is_watching = true;

@@ -25,7 +25,6 @@ use std::time::Duration;
 
 use super::page::Page;
 use crate::sys::clock;
-use crate::sys::lock::Mutex;
 use crate::sys::signal::disposition::{self, Disposition, Info, SIGURG, interrupted};
 use crate::sys::thread::{self, Target};
 
@@ -157,18 +156,18 @@ fn this_number() -> u64 {
     thread::number() as u64
 }
 
-/// Installs the handler, once per process; later calls keep the first `lookup` and succeed.
+/// Installs the handler, once; later calls keep the first `lookup` and succeed. Called under the
+/// registry's lock. A child of fork(2) inherits the handler.
 pub(super) fn install(lookup: Lookup) -> io::Result<()> {
-    static INSTALLED: Mutex<bool> = Mutex::new(false);
-    let mut installed = INSTALLED.lock();
-    if *installed {
+    static IS_INSTALLED: AtomicBool = AtomicBool::new(false);
+    if IS_INSTALLED.load(Ordering::Relaxed) {
         return Ok(());
     }
     LOOKUP.get_or_init(|| lookup);
     PREVIOUS.get_or_init(|| Disposition::of(SIGURG));
     // SAFETY: the handler is async-signal-safe, given what `register` demands of `lookup`.
     unsafe { disposition::handle(SIGURG, on_signal, true) }?;
-    *installed = true;
+    IS_INSTALLED.store(true, Ordering::Relaxed);
     Ok(())
 }
 
@@ -273,5 +272,22 @@ fn write(snapshot: &mut Snapshot, registers: (usize, usize, usize, usize)) {
         // SAFETY: the word lies in the used part of the stack that this thread is on. Other threads
         // may write to it meanwhile; its value is only shown.
         *word = unsafe { first.add(at).read_volatile() };
+    }
+}
+
+#[cfg(all(test, not(miri)))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_child_of_fork_may_ask_although_a_question_of_its_parents_was_open() {
+        let name = "watchdog::snapshot::tests::\
+                    a_child_of_fork_may_ask_although_a_question_of_its_parents_was_open";
+        testkit::alone(name, || {
+            let last = PLACE.state.load(Ordering::Acquire);
+            PLACE.state.store(last | ASKED, Ordering::Release);
+            forget_question();
+            assert_eq!(PLACE.state.load(Ordering::Acquire), last);
+        });
     }
 }

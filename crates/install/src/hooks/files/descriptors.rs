@@ -17,7 +17,7 @@ use crate::caller::Call;
 use crate::duplicates::CallFile;
 use crate::errors::file_count_or_error;
 use crate::query::{Direction, file_type, is_nonblocking, is_on_disk, socket_limit};
-use crate::raw::{AGAIN, FAULT, INVALID, NOT_SUPPORTED, Outcome, call, give};
+use crate::raw::{AGAIN, FAULT, INVALID, NOT_PERMITTED, NOT_SUPPORTED, Outcome, call, give};
 use crate::remainder::transfer_more;
 use crate::slices::{slice_mut, slices_of, transfer_slices};
 use crate::symbols::Symbol;
@@ -81,9 +81,6 @@ unsafe fn read_slices(call: &Call, fd: c_int, slices: *const iovec, count: c_int
     wait_then_try(call, (fd, Direction::In), &Limit::new(socket_limit(fd, Direction::In)), attempt)
 }
 
-/// The outcome if a file cannot be polled.
-const NOT_PERMITTED: Outcome = -(libc::EPERM as isize);
-
 /// Tells whether the kernel has no attempt that cannot block. (Some files also return EINVAL. If
 /// that is the caller's fault, the plain call returns it again.)
 fn is_unsupported(outcome: Outcome) -> bool {
@@ -99,10 +96,19 @@ unsafe fn read_when_ready(call: &Call, fd: c_int, slices: *const iovec, count: c
     if is_on_disk(file_type(fd)) || is_nonblocking(fd) {
         return read(fd);
     }
+    when_ready(call, (fd, Direction::In), read)
+}
+
+/// Waits until the descriptor is ready and makes the plain call, which gets the descriptor to use.
+fn when_ready(
+    call: &Call,
+    (fd, direction): (c_int, Direction),
+    plain: impl Fn(c_int) -> Outcome,
+) -> Outcome {
     let file = CallFile::new(fd);
     // EPERM: the file cannot be polled, and so does not block for long.
-    match ready(call, file.number(), Direction::In, None) {
-        0 | NOT_PERMITTED => read(file.number()),
+    match ready(call, file.number(), direction, socket_limit(fd, direction)) {
+        0 | NOT_PERMITTED => plain(file.number()),
         other => other,
     }
 }
@@ -245,9 +251,5 @@ unsafe fn write_when_ready(call: &Call, fd: c_int, slices: *const iovec, count: 
     if file_type(fd) != libc::S_IFCHR || is_nonblocking(fd) {
         return write(fd);
     }
-    let file = CallFile::new(fd);
-    match ready(call, file.number(), Direction::Out, None) {
-        0 | NOT_PERMITTED => write(file.number()),
-        other => other,
-    }
+    when_ready(call, (fd, Direction::Out), write)
 }

@@ -67,7 +67,7 @@ impl Uring {
             let end = if is_polled {
                 self.end_of_poll(token, outcome)
             } else {
-                self.end_of_given_up(token, outcome)
+                self.end_of_abandoned(token, outcome)
             };
             let is_cancelled = self.closing || self.asked.contains(&token);
             let outcome = match end {
@@ -118,7 +118,7 @@ impl Uring {
 
     /// Returns the final outcome of an operation that the ring does by itself. `None`: `outcome`
     /// means that the kernel has given the operation up.
-    fn end_of_given_up(&self, token: Token, outcome: Outcome) -> Option<Outcome> {
+    fn end_of_abandoned(&self, token: Token, outcome: Outcome) -> Option<Outcome> {
         if outcome.is_cancelled() {
             return None;
         }

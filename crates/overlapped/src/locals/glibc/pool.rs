@@ -6,37 +6,33 @@
 //! the life of a thread.
 
 use std::ops::Range;
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
-use std::sync::{Mutex, MutexGuard, Once, TryLockError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::block::Block;
 use super::layout;
 use super::retire::retire;
-use crate::sys::descriptor::in_fork_children;
-use crate::sys::thread::{start, yield_now};
+use crate::sys::per_process::PerProcess;
+use crate::sys::thread::start;
 
 /// The blocks that a scheduler keeps when it sleeps.
 const KEPT: usize = 256;
 /// The blocks that the process keeps.
 const KEPT_BY_PROCESS: usize = 256;
-/// The maximum number of attempts to get the process's blocks. In a child of fork(2) the lock may
-/// be held for ever, by a thread of the parent's.
-const ATTEMPTS_MAX: usize = 10_000;
 
-/// The process's blocks.
-static SHARED: Mutex<Shared> = Mutex::new(Shared { idle: Vec::new() });
+/// The process's blocks. A child of fork(2) forgets its parent's, because one of the parent's
+/// threads may have held the lock.
+static SHARED: PerProcess<Mutex<Shared>> = PerProcess::new(forget_shared);
 
-struct Shared {
-    idle: Vec<Block>,
+/// Async-signal-safe.
+extern "C" fn forget_shared() {
+    SHARED.forget();
 }
 
-/// Set while a thread is retiring the blocks that are not kept. Changed under the lock, and by
-/// [`forget_thread`].
-static IS_RETIRING: AtomicBool = AtomicBool::new(false);
-
-/// Forgets that the parent had such a thread, in a child of fork(2). Async-signal-safe.
-extern "C" fn forget_thread() {
-    IS_RETIRING.store(false, Relaxed);
+#[derive(Default)]
+struct Shared {
+    idle: Vec<Block>,
+    /// A thread is retiring the blocks that are not kept.
+    is_retiring: bool,
 }
 
 /// The blocks of one scheduler that no tasklet is on.
@@ -54,7 +50,7 @@ impl Pool {
     /// Ends the process if no memory is left for one, as any allocation does.
     pub(crate) fn take(&mut self, stack: Range<usize>) -> Block {
         let layout = layout();
-        let used = self.idle.pop().or_else(|| SHARED.try_lock().ok()?.idle.pop());
+        let used = self.idle.pop().or_else(|| shared().idle.pop());
         self.low_water = self.low_water.min(self.idle.len());
         let block = match used {
             Some(block) => {
@@ -99,23 +95,22 @@ impl Drop for Pool {
     }
 }
 
-/// Gives blocks to the process. They are lost if the lock of its pool cannot be taken.
+/// Gives blocks to the process.
 fn give_away(blocks: impl Iterator<Item = Block>) {
-    let Some(mut shared) = lock() else { return };
+    let mut shared = shared();
     shared.idle.extend(blocks);
-    if shared.idle.len() > KEPT_BY_PROCESS && !IS_RETIRING.load(Relaxed) {
-        static FORKS: Once = Once::new();
-        FORKS.call_once(|| in_fork_children(forget_thread));
+    if shared.idle.len() > KEPT_BY_PROCESS && !shared.is_retiring {
         // If no thread can be started, they stay until one can.
-        IS_RETIRING.store(start("overlapped-tls", retire_surplus).is_ok(), Relaxed);
+        shared.is_retiring = start("overlapped-tls", retire_surplus).is_ok();
     }
 }
 
 /// Retires blocks, in a thread of its own.
 fn retire_surplus() {
-    while let Some(mut shared) = lock() {
+    loop {
+        let mut shared = shared();
         if shared.idle.len() <= KEPT_BY_PROCESS {
-            IS_RETIRING.store(false, Relaxed);
+            shared.is_retiring = false;
             return;
         }
         let block = shared.idle.pop();
@@ -124,13 +119,8 @@ fn retire_surplus() {
     }
 }
 
-fn lock() -> Option<MutexGuard<'static, Shared>> {
-    for _ in 0..ATTEMPTS_MAX {
-        match SHARED.try_lock() {
-            Ok(shared) => return Some(shared),
-            Err(TryLockError::Poisoned(poisoned)) => return Some(poisoned.into_inner()),
-            Err(TryLockError::WouldBlock) => yield_now(),
-        }
-    }
-    None
+fn shared() -> MutexGuard<'static, Shared> {
+    let shared = SHARED.get(Mutex::default);
+    // Nothing panics while it is held, and blocks are whole at any time.
+    shared.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -15,12 +15,13 @@
 
 use std::cell::UnsafeCell;
 use std::ptr;
+use std::sync::OnceLock;
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release, SeqCst};
 use std::sync::atomic::{AtomicI32, AtomicPtr, AtomicU8, compiler_fence};
-use std::sync::{Once, OnceLock};
 
 use crate::driver::Notifier;
-use crate::sys::descriptor::{errno_place, in_fork_children};
+use crate::sys::descriptor::errno_place;
+use crate::sys::per_process::ForkHandler;
 use crate::sys::thread::number as thread;
 
 /// The number of no thread: the slot is free.
@@ -86,8 +87,8 @@ impl Interrupts {
     /// Takes in the requests of the calling thread's handlers, as long as the result lives.
     /// `notifier` wakes the thread's scheduler.
     pub(crate) fn for_thread(notifier: Notifier) -> Interrupts {
-        static FORKS: Once = Once::new();
-        FORKS.call_once(|| in_fork_children(forget));
+        static FORKS: ForkHandler = ForkHandler::new(forget);
+        FORKS.register();
         let slot = (!cfg!(miri)).then(claim_slot);
         if let Some(slot) = slot {
             // SAFETY: the slot is claimed and names no thread yet, so no handler reads it.

@@ -1,11 +1,10 @@
 //! The threads of the process, as far as a deadlock report is concerned: any of them may release a
 //! lock of std's or of C's.
 
-use std::sync::Once;
 use std::sync::atomic::{AtomicIsize, Ordering::Relaxed};
 
-use crate::sys::descriptor::in_fork_children;
 use crate::sys::native::thread::count;
+use crate::sys::per_process::ForkHandler;
 
 /// The number of this library's threads that hold no lock of the program's. Below zero for a moment
 /// where one has ended before it was counted: then [`are_only`] is false, which is the safe answer.
@@ -18,8 +17,8 @@ impl Helper {
     /// Counts a helper that was started just now. Not before: a helper that is counted and has no
     /// thread yet would hide another thread.
     pub(super) fn count() {
-        static FORKS: Once = Once::new();
-        FORKS.call_once(|| in_fork_children(forget_helpers));
+        static FORKS: ForkHandler = ForkHandler::new(forget_helpers);
+        FORKS.register();
         HELPERS.fetch_add(1, Relaxed);
     }
 }

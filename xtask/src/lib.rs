@@ -7,7 +7,7 @@
 //! counted          the results of test programs
 //! workspace_tests  the test programs of the workspace, several at a time; failed tests run again
 //! new_op           the files that lack an arm for a new operation, by the compiler
-//! torture          the danger tests with their full figures, and the table in RELIABILITY.md
+//! torture          the danger tests with all their rounds, and the table in RELIABILITY.md
 //! std_items        the list of the methods and traits of std's blocking types
 //! std_tests        std's own tests and examples, over this library
 //! systems          the check that the crates compile for other systems

@@ -62,7 +62,7 @@ enum Program {
         #[arg(long)]
         list: bool,
     },
-    /// Runs the danger tests with their full figures and writes them to RELIABILITY.md.
+    /// Runs the danger tests with all their rounds and writes their figures to RELIABILITY.md.
     Torture {
         /// Cases such as P1 or S10; all if none is named.
         cases: Vec<String>,

@@ -41,6 +41,7 @@ fn a_list_gives_names_and_checksums_to_its_urls() {
             format!("{}\tother", site.url("/named")),
             format!("{}\tbroken\t{}", site.url("/broken"), &sum[1..]),
             format!("{}\twrong\t{sum}", site.url("/wrong")),
+            site.url("/both"),
         ];
         let arguments = ["-o", "into/", "-j1", "-i", "-"];
         let output = get_with_input(port, folder.path(), &arguments, &lines.join("\n"));
@@ -55,13 +56,14 @@ fn a_list_gives_names_and_checksums_to_its_urls() {
         for (line, message) in failed.iter().zip([
             "/escaped: its name in line 5 of the list is not a plain file name",
             "/again: the list gives the name given name.txt to two URLs",
-            "/named: the list has this URL twice, with different names or checksums",
+            "/named: the list has this URL twice, and gives it a name or a checksum",
             "/broken: its checksum in line 8 of the list is malformed: a SHA-256 has 64 hexa",
             "/wrong: the SHA-256 is ",
+            "/both: the list has this URL twice, and gives it a name or a checksum",
         ]) {
             assert!(line.contains(message), "{line}");
         }
-        assert_eq!(failed.len(), 5, "{stderr}");
+        assert_eq!(failed.len(), 6, "{stderr}");
     });
 }
 

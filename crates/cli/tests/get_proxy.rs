@@ -110,7 +110,9 @@ fn serve(mut client: BufReader<TcpStream>, port: u16, log: &Mutex<Vec<String>>) 
                 return write!(client.get_mut(), "HTTP/1.1 403 Forbidden\r\n\r\n");
             }
             if head.starts_with("CONNECT ") {
-                write!(client.get_mut(), "HTTP/1.1 200 Go on\r\nX: y\r\n\r\n")?;
+                // An interim response, and a final one without a reason.
+                let interim = "HTTP/1.1 103 Early Hints\r\nX: y\r\n\r\n";
+                write!(client.get_mut(), "{interim}HTTP/1.1 200\r\nX: y\r\n\r\n")?;
                 break;
             }
             answer(client.get_mut(), "200 OK", "", b"from the proxy")?;

@@ -1,4 +1,4 @@
-//! Results of the library in the kernel's form.
+//! Results of the library in the kernel's form: a failure is the negated error number.
 
 use std::io;
 use std::time::Duration;

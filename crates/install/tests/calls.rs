@@ -530,3 +530,28 @@ fn many_wait_for_one_descriptor_by_poll() {
         }
     });
 }
+
+#[test]
+fn arguments_that_the_kernel_refuses_are_an_error_at_once() {
+    let errno = || io::Error::last_os_error().raw_os_error();
+    run_in_tasklet(|| {
+        // SAFETY: a new descriptor.
+        let event = unsafe { OwnedFd::from_raw_fd(libc::eventfd(0, 0)) };
+        let mut buf = [0_u8; 4];
+        let (reader, writer) = io::pipe().unwrap();
+        let slice = libc::iovec { iov_base: buf.as_mut_ptr().cast(), iov_len: 4 };
+        let slices = vec![slice; 1025];
+        // A wait would end with another error.
+        let results = overlapped::time::timeout(ms(5000), || {
+            // SAFETY: four writable bytes, fewer than an eventfd has, and 1,025 times the same.
+            unsafe {
+                [
+                    (libc::read(event.as_raw_fd(), buf.as_mut_ptr().cast(), 4), errno()),
+                    (libc::readv(reader.as_raw_fd(), slices.as_ptr(), 1025), errno()),
+                    (libc::writev(writer.as_raw_fd(), slices.as_ptr(), 1025), errno()),
+                ]
+            }
+        });
+        assert_eq!(results, [(-1, Some(libc::EINVAL)); 3]);
+    });
+}

@@ -8,11 +8,11 @@ use overlapped_install::{WhyNot, spawn};
 
 const CHILD: &str = "OVERLAPPED_TEST_CHILD";
 
-/// Runs a test of this program again, as the last arguments of a tool. Returns `None`, with a line,
-/// if there is no such tool.
+/// Runs a test of this program again, as the last arguments of a tool. Prints a line and returns
+/// `None` if the tool is missing, or if this program is emulated.
 fn under(tool: &str, arguments: &[&str], test: &str) -> Option<(Output, String)> {
     if support::is_emulated() || Command::new(tool).arg("--version").output().is_err() {
-        println!("SKIPPED: {tool} is missing");
+        println!("SKIPPED: {tool} is missing, or this program is emulated");
         return None;
     }
     let mut command = Command::new(tool);

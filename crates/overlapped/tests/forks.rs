@@ -24,8 +24,8 @@ fn fifo(path: PathBuf) -> PathBuf {
 
 /// Runs `f` in a child of fork(2), which must come to its end.
 fn in_a_child(f: impl FnOnce()) {
-    // SAFETY: the child makes threads and memory, which the C library of Linux lets it do, and ends
-    // here; it uses nothing that other threads of the parent may have locked.
+    // SAFETY: the child starts threads and allocates, which the C libraries of Linux allow after a
+    // fork, and ends here; it uses nothing that other threads of the parent may have locked.
     let child = unsafe { libc::fork() };
     assert!(child >= 0);
     if child == 0 {

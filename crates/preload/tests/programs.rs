@@ -77,8 +77,8 @@ fn programs_without_threads_are_left_alone() {
     assert_eq!((ran.code, ran.said.as_str(), ran.tasklets.len()), (Some(0), "", 0));
 }
 
-/// Tells, with a line, whether the programs of this machine are for another processor than the
-/// library.
+/// Tells whether the programs of this machine are for another processor than the library; prints a
+/// line if so.
 fn is_emulated() -> bool {
     if testkit::is_emulated() {
         println!("SKIPPED: the programs of this machine are not for the library's processor");

@@ -1,6 +1,6 @@
 //! The size of a test, and the line that it reports.
 
-/// Tells whether the tests are to run with their full figures (`OVERLAPPED_TORTURE` is set).
+/// Tells whether the danger tests are to run all their rounds (`OVERLAPPED_TORTURE` is set).
 pub fn is_torture() -> bool {
     std::env::var_os("OVERLAPPED_TORTURE").is_some()
 }

@@ -79,7 +79,7 @@ impl Invocation {
     }
 }
 
-/// The text that would be typed into a shell.
+/// The command line as typed into a shell, without the removed variables.
 impl fmt::Display for Invocation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (name, value) in &self.set {

@@ -1,4 +1,4 @@
-//! Runs the danger tests with their full figures, and writes the figures to RELIABILITY.md.
+//! Runs the danger tests with all their rounds, and writes their figures to RELIABILITY.md.
 //!
 //! A danger test's name begins with its case (`p1_…`). It may be in any test program of the
 //! library, the protocols, the servers or the program; only programs with a test of the case are

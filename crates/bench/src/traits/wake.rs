@@ -20,7 +20,7 @@ pub(crate) enum Asker {
     Thread,
 }
 
-/// The asker's count of values to send and to expect.
+/// The asker's count of the values that it has sent, and of all that it sends.
 pub(crate) struct Questions {
     sent: u64,
     all: u64,

@@ -34,7 +34,7 @@ impl Item {
 /// A path as it was written: `Path` treats `a/.` as `a`, cp does not.
 struct Written<'a> {
     path: &'a Path,
-    /// The range before the last name; may be empty.
+    /// The part before the last name; may be empty.
     folder: &'a Path,
     /// The last name without slashes; empty for the root.
     name: &'a OsStr,
@@ -149,7 +149,7 @@ fn refuse_itself(item: &Item) -> anyhow::Result<()> {
     let from = identity(&from);
     if from.is_some() && identity(&item.to_folder.join(&item.to_name)) == from {
         bail!(
-            "source and target are the same folder: {} and its copy. Choose another DST",
+            "{} and its copy would be the same folder. Choose another DST",
             Escaped::new(&item.shown)
         );
     }

@@ -1,6 +1,5 @@
-//! Reads from a program's file what it calls: its loader, its libraries, the names that it calls
-//! and
-//! defines, instructions that call the system.
+//! Reads from a program's file its loader, its libraries, the names that it imports and exports,
+//! and the number of instructions that make system calls.
 
 use std::fs::File;
 use std::io::Read;

@@ -1,7 +1,7 @@
 //! Plans the downloads of a run: the folder, and a name for each.
 
 use std::cell::RefCell;
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
@@ -225,11 +225,13 @@ fn assign_names(
             names.reserve(name, record.key);
         }
     }
-    let mut seen = HashSet::new();
+    // By key: whether the list gives it a name or a checksum.
+    let mut seen: HashMap<Key, bool> = HashMap::new();
     for item in items.iter_mut() {
-        let is_again = !seen.insert(item.key);
-        if is_again && (item.has_fixed_name || item.sha256.is_some()) && item.url.is_ok() {
-            item.url = Err("the list has this URL twice, with different names or checksums".into());
+        let is_given = item.has_fixed_name || item.sha256.is_some();
+        let was_given = seen.insert(item.key, is_given);
+        if was_given.is_some_and(|was_given| was_given || is_given) && item.url.is_ok() {
+            item.url = Err("the list has this URL twice, and gives it a name or a checksum".into());
         } else if item.has_fixed_name && item.url.is_ok() && !names.take(&item.name) {
             item.url = Err(format!("the list gives the name {} to two URLs", item.name));
         }

@@ -1,13 +1,17 @@
 //! The functions of libc that this crate replaces, by kind.
 //!
-//! Each one first tests whether its caller is a tasklet of this crate
+//! Each one that may block first tests whether its caller is a tasklet of this crate
 //! ([`Call`](crate::caller::Call)). For every other caller it makes the system call that libc would
-//! make, or calls libc. The callers of all of them promise what libc's manual pages demand. None
-//! unwinds: a panic in an `extern "C"` function ends the process.
+//! make, or calls libc. Functions that wake waiters, install signal handlers or jump do the same
+//! for every caller.
 //!
-//! A program that is linked statically (`crt-static`) gets none of their names: libc's objects
-//! define several functions each, so some would be defined twice, and dlsym(3) could find no next
-//! function.
+//! The callers of all of them promise what libc's manual pages demand. A panic in an `extern "C"`
+//! function ends the process; only pthread_once(3) and call_once(3) let an exception of the
+//! program's routine pass.
+//!
+//! A program that is linked statically (`crt-static`) gets none of their names. Each object file of
+//! libc.a defines several functions, so linking one would define some names twice, and dlsym(3)
+//! could find no next function.
 
 mod children;
 mod files;

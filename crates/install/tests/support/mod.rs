@@ -21,7 +21,8 @@ pub(crate) use waits::{
     WAITS, thread_number, until_a_thread_is_in, until_blocked, until_waits, until_waits_for,
 };
 
-/// Installs; skips the test program, with a line, if there can be no such tasklets.
+/// Installs. If tasklets cannot have thread-locals of their own here, prints a line and skips the
+/// test program.
 pub(crate) fn install() {
     // SAFETY: nothing here takes gettid for its own identity.
     match unsafe { overlapped_install::install() } {

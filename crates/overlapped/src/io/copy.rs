@@ -28,12 +28,12 @@ const SIZE_MAX: usize = 64 << 10;
 /// Copies all bytes from a reader to a writer, and returns their number; the counterpart of
 /// `std::io::copy`.
 ///
-/// Between this library's files, sockets and pipes the bytes do not pass through user space (see
-/// [`transfer`](super::transfer)); that holds for `&T`, `&mut T`, `BufReader<T>`, `BufWriter<T>`
-/// and `Take<T>`, too. Up to 1 MiB may then be in a pipe between them: read, and not yet written.
-/// All other types are copied through a buffer on the heap, which bounds how far the copy reads
-/// ahead. It has 8 KiB, and grows up to 64 KiB if reads fill it. The buffer of a `BufReader` or a
-/// `BufWriter` is used up first.
+/// Between this library's files, sockets and pipes the bytes go as by
+/// [`transfer`](super::transfer), on Linux mostly not through user space; that holds for `&T`,
+/// `&mut T`, `BufReader<T>`, `BufWriter<T>` and `Take<T>`, too. Up to 1 MiB may then be in a pipe
+/// between them: read, and not yet written. All other types are copied through a buffer on the
+/// heap, which bounds how far the copy reads ahead. It has 8 KiB, and grows up to 64 KiB if reads
+/// fill it. The buffer of a `BufReader` or a `BufWriter` is used up first.
 ///
 /// Time limits and the non-blocking mode of streams have the same effect as in a loop of reads and
 /// writes.

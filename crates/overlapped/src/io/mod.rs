@@ -3,9 +3,9 @@
 //! | here | as in std, and |
 //! |---|---|
 //! | [`pipe`], [`PipeReader`], [`PipeWriter`] | any number of tasklets may wait on one end |
-//! | [`copy`] | between this library's streams the bytes do not pass through user space |
+//! | [`copy`] | between this library's streams the bytes go as by `transfer` |
 //! | [`stdin`], [`stdout`], [`stderr`] | a descriptor shared with other processes keeps its mode |
-//! | [`transfer`], [`transfer_up_to`] | not in std: the same between any two descriptors |
+//! | [`transfer`], [`transfer_up_to`] | not in std: between descriptors, in the kernel if it can |
 //!
 //! All other items are std's own, so that a change of the import is enough: `use overlapped::io`
 //! instead of `use std::io`.

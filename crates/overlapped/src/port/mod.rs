@@ -15,7 +15,8 @@
 //! - the port is forgotten: its memory is leaked, never freed;
 //! - the driver fails for good: the same.
 //!
-//! Transfers at a file's cursor queue, first come first served, one in flight per file (`cursors`).
+//! Transfers at a file's cursor take turns, first come first served: one in flight per file
+//! (`cursors`).
 //!
 //! The port is `!Send`, because the ring belongs to the thread that opened it.
 

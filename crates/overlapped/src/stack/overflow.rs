@@ -65,7 +65,8 @@ pub(crate) unsafe fn install(lookup: Lookup) -> io::Result<()> {
     }
     static ARE_INSTALLED: AtomicBool = AtomicBool::new(false);
     static INSTALLED: Mutex<[bool; 2]> = Mutex::new([false; 2]);
-    // A child of fork(2) may inherit the lock held, but not once the handlers are there.
+    // A child of fork(2) may inherit the lock held, if the fork came during the first call. It
+    // inherits no lock that is held once the handlers are there.
     if ARE_INSTALLED.load(Ordering::Acquire) {
         return Ok(());
     }

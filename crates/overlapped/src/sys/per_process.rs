@@ -16,7 +16,8 @@ use super::descriptor::in_fork_children;
 /// A handler in children of fork(2), which is registered when it is first needed.
 ///
 /// No lock guards the registration, since a child could inherit it held. So two threads may both
-/// register the handler, and calling it twice must have no further effect.
+/// register the handler, and calling it twice must have no further effect. (glibc 2.36 and later do
+/// not call a handler in the child of a fork that had begun before the registration.)
 pub(crate) struct ForkHandler {
     handler: extern "C" fn(),
     is_registered: AtomicBool,

@@ -11,6 +11,7 @@ use super::report::{note, tasklets, warn};
 use super::snapshot::Snapshot;
 use super::stall::{HAS_HELD, OnStall, Stall, Stalled};
 use crate::foreign::quietly;
+use crate::sys::thread::count::as_thread_of_program;
 use crate::sys::thread::start_helper;
 
 /// A finding that is to be reported.
@@ -59,7 +60,8 @@ impl Teller {
 }
 
 fn tell_all(news: Receiver<News>) {
-    news.into_iter().for_each(tell);
+    // Functions and subscribers of the program's are called, which may hold its locks.
+    news.into_iter().for_each(|news| as_thread_of_program(|| tell(news)));
 }
 
 fn tell(news: News) {

@@ -1,4 +1,4 @@
-//! Tests that ask a thread at arbitrary instructions, hundreds of times.
+//! Tests that ask a thread for snapshots at arbitrary instructions, hundreds of times.
 
 use std::cell::Cell;
 use std::panic::Location;
@@ -30,7 +30,7 @@ fn all(page: &mut Page) {
     page.push_number(7);
 }
 
-/// Runs code that has locks, tables and registers of its own.
+/// Runs code that allocates, unwinds and takes locks, so that questions interrupt all of these.
 #[inline(never)]
 fn works(kept: &mut Vec<String>) {
     kept.push(format!("{:?}", std::time::Instant::now()));

@@ -48,7 +48,8 @@ pub(crate) fn until_thread_waits() -> impl FnOnce() + Send + 'static {
     move || support::wait_until_blocked(caller)
 }
 
-/// Returns a function that waits until all other tasklets wait, the caller among them.
+/// Returns a function for another tasklet: it waits until all others wait, the one that called this
+/// among them.
 pub(crate) fn until_tasklet_waits() -> impl FnOnce() + 'static {
     support::wait_until_others_wait
 }
@@ -81,8 +82,8 @@ pub(crate) fn compare(name: &str, runs: [Run; 3]) {
 }
 
 /// The scenarios of one test program. In each of them, `net`, `unix`, `spawn` and `sleep` are std's
-/// or ours, and `until_caller_waits` is for what they spawn. The items in `with` are compiled
-/// beside them.
+/// or ours. What they spawn calls the function that `until_caller_waits` returns, to wait until the
+/// scenario is blocked. The items in `with` are compiled beside them.
 #[allow(unused_macros, reason = "not every test program has such scenarios")]
 macro_rules! scenarios {
     (with { $($with:tt)* } $($name:ident |$log:ident| $body:block)*) => {

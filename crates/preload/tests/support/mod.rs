@@ -35,7 +35,7 @@ impl Drop for Folder {
     }
 }
 
-/// Tells, with a line, whether there can be no such tasklets.
+/// Tells whether tasklets cannot have thread-locals of their own here; prints a line if so.
 pub(crate) fn refused() -> bool {
     let tried = overlapped::run(|| {
         overlapped::Builder::new().own_thread_locals(true).spawn(|| ()).map(drop)
@@ -52,7 +52,7 @@ pub(crate) fn refused() -> bool {
     }
 }
 
-/// Compiles a C or C++ program of this folder. Returns `None`, with a line, if there is no
+/// Compiles a C or C++ program of this folder. Prints a line and returns `None` if there is no
 /// compiler.
 pub(crate) fn compiled(folder: &Folder, name: &str, flags: &[&str]) -> Option<PathBuf> {
     let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/programs").join(name);

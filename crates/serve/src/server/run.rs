@@ -169,7 +169,7 @@ impl Running {
         if lame_duck.is_zero() {
             return;
         }
-        tracing::info!("not ready any more; stopping in {lame_duck:?}; a second signal stops now");
+        tracing::info!("not ready any more; stopping in {lame_duck:?}; a signal ends this wait");
         let begin = Instant::now();
         let is_replaced = self.state.is_replaced();
         loop {

@@ -20,8 +20,8 @@ use crate::state::MinimumRate;
 
 /// The maximum number of bytes of plaintext that are turned into records at a time.
 const PIECE: usize = 64 << 10;
-/// The maximum number of bytes that are read at a time during the handshake; a client sends a few
-/// hundred.
+/// The maximum number of bytes that are read at a time during the handshake. A client's first
+/// message has a few hundred bytes, or up to about 2,000 with a post-quantum key.
 const HELLO: usize = 2 << 10;
 
 /// The number of bytes of plaintext in rustls above which it is fed no more records.
@@ -37,7 +37,8 @@ enum SendTime {
     Immediate,
 }
 
-/// The maximum length of an HTTP method for whose end the handshake waits.
+/// The longest run of capital letters that may still become an HTTP method, so that the handshake
+/// reads on.
 const METHOD_MAX: usize = 16;
 
 /// The reason why a handshake has failed.
@@ -62,7 +63,7 @@ fn is_http(bytes: &[u8]) -> bool {
     !method.is_empty() && (is_target || method == b"CONNECT" && rest.starts_with(b" "))
 }
 
-/// Tells whether bytes may be a piece of such a request's beginning.
+/// Tells whether bytes begin such a request, or may do so once more bytes have arrived.
 fn may_become_http(bytes: &[u8]) -> bool {
     let end = bytes.iter().position(|byte| !byte.is_ascii_uppercase()).unwrap_or(bytes.len());
     matches!(&bytes[end..], [] | b" ") && (1..=METHOD_MAX).contains(&end) || is_http(bytes)
@@ -76,7 +77,8 @@ pub(crate) struct TlsSession {
     sending: Mutex<()>,
 }
 
-/// Reads the first bytes into `hello`; of an HTTP request, its first line.
+/// Reads the first bytes into `hello`. If they begin an HTTP request, it reads the first line and
+/// returns it as an error.
 fn read_hello(socket: &Socket, hello: &mut [u8]) -> Result<usize, HandshakeError> {
     let mut len = 0;
     loop {
@@ -131,8 +133,8 @@ impl TlsSession {
         }
     }
 
-    /// Reads plaintext, waiting for it at the client's minimum rate. `buf` also serves for the
-    /// bytes of the socket, which are more than the plaintext in them.
+    /// Reads plaintext, waiting for it at the client's minimum rate. `buf` first receives the bytes
+    /// of the socket, so that no second buffer is needed.
     ///
     /// The end of a stream without close_notify is an `UnexpectedEof`: an attacker may have cut it.
     pub(crate) fn read(
@@ -149,8 +151,8 @@ impl TlsSession {
             // Received bytes count as progress, because a slow client may take long for a complete
             // record.
             let (begin, left) = (Instant::now(), rate.left());
-            let taken = timeout(left, || self.feed_from_socket(socket, buf, rate))?;
-            rate.account(taken as u64, begin.elapsed());
+            let received = timeout(left, || self.feed_from_socket(socket, buf, rate))?;
+            rate.account(received as u64, begin.elapsed());
         }
     }
 
@@ -160,7 +162,9 @@ impl TlsSession {
         !self.undecoded.borrow().is_empty() || !self.tls.borrow().wants_read()
     }
 
-    /// Feeds bytes of the socket to rustls, waiting for them; returns how many.
+    /// Feeds the bytes that rustls has not taken yet, or else bytes of the socket, for which it
+    /// waits. Returns the number of bytes that were received from the socket; rustls may have left
+    /// some.
     fn feed_from_socket(
         &self,
         socket: &Socket,
@@ -168,8 +172,8 @@ impl TlsSession {
         rate: &MinimumRate,
     ) -> io::Result<usize> {
         let undecoded = self.undecoded.take();
-        let read = if undecoded.is_empty() { socket.read(buf)? } else { undecoded.len() };
-        let bytes = if undecoded.is_empty() { &buf[..read] } else { &undecoded[..] };
+        let received = if undecoded.is_empty() { socket.read(buf)? } else { 0 };
+        let bytes = if undecoded.is_empty() { &buf[..received] } else { &undecoded[..] };
         let mut tls = self.tls.borrow_mut();
         let fed = feed(&mut tls, bytes);
         let has_records = tls.wants_write();
@@ -180,7 +184,7 @@ impl TlsSession {
             self.send_records(socket, SendTime::Immediate, &mut MinimumRate::fixed(rate.left()))?;
         }
         self.undecoded.borrow_mut().extend_from_slice(fed?);
-        Ok(read)
+        Ok(received)
     }
 
     /// Sends at most [`PIECE`] bytes of plaintext; returns how many.

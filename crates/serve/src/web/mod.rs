@@ -54,6 +54,7 @@
 
 mod below;
 mod cgi;
+mod file_stat;
 mod files;
 mod handler;
 mod internal_redirect;

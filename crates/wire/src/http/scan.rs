@@ -16,7 +16,8 @@ use crate::Malformed;
 /// The progress of the search for a head's end. All offsets are into the input.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Scan {
-    /// The start of the request line: after an empty line, which old clients send after a body.
+    /// The start of the request line. It is not 0 if an empty line precedes it, which old clients
+    /// send after a body.
     begin: usize,
     /// The start of the current line.
     line: usize,
@@ -38,7 +39,7 @@ pub(crate) struct Found {
 
 impl Scan {
     /// Searches the bytes that have arrived since the last call. After a head was found, the next
-    /// call searches for the next one.
+    /// call searches for the next one, in an input that begins after the found one.
     pub(crate) fn find(
         &mut self,
         input: &[u8],

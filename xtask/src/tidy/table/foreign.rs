@@ -11,8 +11,8 @@ pub struct Foreign {
     pub refused: &'static [&'static str],
     /// Functions of those types that are calls all the same.
     pub denied: &'static [&'static str],
-    /// NAMES_IN_CAPITALS are constants, and allowed, but for codes of errors (`E…`): `sys` says
-    /// what an error means.
+    /// NAMES_IN_CAPITALS are constants, and allowed, except error codes (`E…`): `sys` says what an
+    /// error means.
     pub constants: bool,
     /// Its names stand in modules of their own (`rustix::io::Errno`).
     pub nested: bool,
@@ -85,7 +85,10 @@ pub const FOREIGN: &[Foreign] = &[
         &["AccessError", "JoinHandle", "LocalKey", "Result", "Thread", "ThreadId", "panicking"],
     ),
     // A wait on one may call a symbol that a program has replaced: `sys::lock` says why.
-    Foreign { refused: &["Barrier", "Condvar"], ..foreign(&["std", "sync"], &[]) },
+    Foreign {
+        refused: &["Barrier", "Condvar", "Mutex", "RwLock"],
+        ..foreign(&["std", "sync"], &[])
+    },
     foreign(
         &["std", "os", "fd"],
         &["AsFd", "AsRawFd", "BorrowedFd", "FromRawFd", "IntoRawFd", "OwnedFd", "RawFd"],

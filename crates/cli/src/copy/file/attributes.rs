@@ -31,8 +31,8 @@ pub(in crate::copy) enum Object<'a> {
     Path(BorrowedFd<'a>),
 }
 
-/// Gives `to` the attributes of its source, whose state is `stat`. Without `-p` and `-a` neither
-/// set-user-ID nor set-group-ID: the copy's owner may be another one than the source's.
+/// Gives `to` the attributes of its source, whose state is `stat`. Without `-p` or `-a` it leaves
+/// out the set-user-ID and set-group-ID bits: the copy's owner may differ from the source's.
 pub(in crate::copy) fn keep(
     copying: &Copying,
     from: &Object<'_>,
@@ -64,10 +64,8 @@ fn count_lost_attribute(
 ) -> Result<(), Problem> {
     match result {
         Ok(()) => Ok(()),
-        Err(errno @ (Errno::IO | Errno::ROFS | Errno::BADF | Errno::STALE)) => {
-            Err(Problem::at(Step::Keep)(errno))
-        }
-        // File systems report a lack of room for an attribute like this, too.
+        Err(errno) if is_device_error(errno) => Err(Problem::at(Step::Keep)(errno)),
+        // For an extended attribute these may mean that it does not fit, not that the disk is full.
         Err(errno @ (Errno::NOSPC | Errno::DQUOT)) if what != LostAttribute::Attributes => {
             Err(Problem::at(Step::Keep)(errno))
         }
@@ -78,8 +76,24 @@ fn count_lost_attribute(
     }
 }
 
-/// Copies extended attributes, and removes the lists that a folder gives to new files. All are
-/// tried; the first error is returned.
+/// Tells whether an error concerns the device or the whole file, rather than one attribute.
+fn is_device_error(errno: Errno) -> bool {
+    matches!(errno, Errno::IO | Errno::ROFS | Errno::BADF | Errno::STALE)
+}
+
+/// Returns the first error of two results, but that of a device before any other.
+fn worse(first: Result<(), Errno>, second: Result<(), Errno>) -> Result<(), Errno> {
+    match (first, second) {
+        (Ok(()), second) => second,
+        (Err(first), Err(second)) if is_device_error(second) && !is_device_error(first) => {
+            Err(second)
+        }
+        (Err(first), _) => Err(first),
+    }
+}
+
+/// Copies extended attributes, and removes access control lists that the copy has inherited from
+/// its folder. All are tried; the [worst](worse) error is returned.
 fn keep_extended(from: &Object<'_>, to: &Object<'_>, lists_only: bool) -> Result<(), Errno> {
     let there = names(from)?;
     let mut result = Ok(());
@@ -88,11 +102,11 @@ fn keep_extended(from: &Object<'_>, to: &Object<'_>, lists_only: bool) -> Result
             Some(value) => to.set(name, &value),
             None => Ok(()),
         });
-        result = result.and(kept);
+        result = worse(result, kept);
     }
     for name in split(&names(to)?) {
         if LISTS.contains(&name) && !split(&there).any(|other| other == name) {
-            result = result.and(to.remove(name));
+            result = worse(result, to.remove(name));
         }
     }
     result
@@ -112,7 +126,8 @@ fn names(of: &Object<'_>) -> Result<Vec<u8>, Errno> {
     }
 }
 
-/// Reads a value; `None` if it is gone, or the list of a file that has only its permissions.
+/// Reads a value. Returns `None` if it is gone, or if it is the access control list of a file that
+/// has permissions alone.
 fn value(of: &Object<'_>, name: &[u8]) -> Result<Option<Vec<u8>>, Errno> {
     match of.get(name) {
         Ok(value) => Ok(Some(value)),
@@ -121,7 +136,7 @@ fn value(of: &Object<'_>, name: &[u8]) -> Result<Option<Vec<u8>>, Errno> {
     }
 }
 
-/// Attempts to read a list that keeps growing.
+/// The maximum number of attempts to read a list or a value that keeps growing.
 const TRIES: usize = 100;
 
 /// Reads into a buffer of the reported size, and again if the value has grown meanwhile.
@@ -240,5 +255,20 @@ fn times(stat: &Stat) -> Timestamps {
     Timestamps {
         last_access: time(stat.st_atime as _, stat.st_atime_nsec as _),
         last_modification: time(stat.st_mtime as _, stat.st_mtime_nsec as _),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_error_of_the_device_is_reported_before_one_of_an_attribute() {
+        let (device, full, refused) = (Err(Errno::IO), Err(Errno::NOSPC), Err(Errno::PERM));
+        assert_eq!(worse(full, device), device);
+        assert_eq!(worse(device, full), device);
+        assert_eq!(worse(full, refused), full);
+        assert_eq!(worse(Ok(()), full), full);
+        assert_eq!(worse(full, Ok(())), full);
     }
 }

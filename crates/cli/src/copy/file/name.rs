@@ -13,7 +13,8 @@ use crate::copy::identity;
 use crate::copy::problem::{Problem, Step};
 use crate::copy::shared::Copying;
 
-/// Tells whether the copy may replace the owner of its name; `None` if that must stay.
+/// Tells whether the copy may replace a file that has its name; `None` if there is one that must
+/// stay.
 pub(super) fn may_have_name(
     folder: &Folder,
     entry: &Entry,
@@ -53,16 +54,16 @@ pub(super) fn may_have_name(
                 return Err(Problem::WriteProtected(to()));
             }
         }
-        // The copy of an earlier run.
+        // A special file of the same kind: taken for the copy of an earlier run.
         _ if kind == FileType::from_raw_mode(from.st_mode) => {}
         _ => return Err(Problem::SpecialExists(to())),
     }
     Ok(Some(true))
 }
 
-/// Tells whether a source and the owner of its copy's name are one file, or one is a link that
-/// leads to the other: a copy would replace the contents by a link to them, or the link by its
-/// target.
+/// Tells whether a source and the file that has its copy's name are the same, or one is a link that
+/// leads to the other. The copy would replace the contents by a link to them, or the link by the
+/// contents that it leads to.
 fn are_same(folder: &Folder, entry: &Entry, from: &Stat, there: &Stat) -> bool {
     let is_link = |stat: &Stat| FileType::from_raw_mode(stat.st_mode) == FileType::Symlink;
     let leads_to = |at: BorrowedFd<'_>, name: &CStr, other: &Stat| {
@@ -95,7 +96,7 @@ pub(super) fn give(
     Ok(named)
 }
 
-/// Reports a name that was taken although nothing was to be replaced.
+/// Reports a copy that did not get its name, because another file has it and must not be replaced.
 pub(super) fn taken(folder: &Folder, entry: &Entry) -> Result<Copied, Problem> {
     if folder.is_made() {
         return Err(Problem::JustMade(folder.to_path_of(entry.copy())));

@@ -1,8 +1,8 @@
-//! Removes temporary files of killed processes. They had names because the file system has no files
-//! without, or because they were about to replace something.
+//! Removes temporary files of killed processes. They had names because the file system does not
+//! support files without a name (`O_TMPFILE`), or because they were about to replace something.
 //!
 //! A temporary file is locked (flock) as long as its process works on it, which every process of
-//! the machine sees, in any container. Its name contains the boot's number and so, on network file
+//! the machine sees, in any container. Its name contains the boot ID and so, on network file
 //! systems, identifies the machine: files of another one are kept for a day.
 
 use std::ffi::CStr;
@@ -21,7 +21,8 @@ use rustix::io::Errno;
 /// The time for which temporary files are kept whose process may still work on them.
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// Precedes the boot's number, a hyphen and a random number, each of eight digits.
+/// Precedes the boot ID's first eight digits, a hyphen, and a random number of eight digits, all
+/// hexadecimal.
 pub(super) const MARK: &str = ".overlapped-";
 
 const DIGITS: usize = 8;
@@ -43,7 +44,7 @@ pub(in crate::copy) fn remove_stale(folder: BorrowedFd<'_>, stopped: &AtomicBool
     stale_removed
 }
 
-/// Returns the boot's number in the name of a temporary file.
+/// Returns the digits of the boot ID in the name of a temporary file.
 fn boot_in(name: &[u8]) -> Option<&[u8]> {
     let rest = name.len().checked_sub(MARK.len() + 2 * DIGITS + 1)?;
     let numbers = name[rest..].strip_prefix(MARK.as_bytes())?;
@@ -63,8 +64,8 @@ fn remove_if_left(folder: BorrowedFd<'_>, name: &CStr, boot: &[u8]) -> bool {
         // Links cannot be locked; nor can anything on some file systems.
         Some(Err(_)) | None => None,
     };
-    // Some file systems report 0. A file with further names is about to be one of several, and was
-    // locked when it got its first.
+    // Some file systems report 0 links. With more than one, the file may be a finished copy that is
+    // about to get another name as a hard link: its lock was held only until it got the first name.
     let is_left = lock.is_some() && boot == this_boot().as_bytes() && stat.st_nlink <= 1;
     (is_left || is_old(&stat)) && unlinkat(folder, name, AtFlags::empty()).is_ok()
 }
@@ -86,7 +87,7 @@ fn is_old(stat: &Stat) -> bool {
     now.is_ok_and(|now| now.as_secs().saturating_sub(changed) > DAY.as_secs())
 }
 
-/// Returns the first digits of the number that the kernel gives each boot.
+/// Returns the first digits of the boot ID, which the kernel makes anew at each boot.
 pub(super) fn this_boot() -> &'static str {
     static BOOT: OnceLock<String> = OnceLock::new();
     BOOT.get_or_init(|| {

@@ -25,7 +25,7 @@ use crate::copy::shared::UnnamedFiles;
 /// The longest name, in bytes, that file systems accept.
 const NAME_MAX: usize = 255;
 
-/// Attempts to find a free name.
+/// The maximum number of attempts to find a free name.
 const TRIES: usize = 100;
 
 /// A temporary file; dropping it removes it.

@@ -130,7 +130,7 @@ fn tcp(
     Ok(Box::new(stream.ok_or(Error::ConnectionFailed)?))
 }
 
-/// Performs a handshake with the proxy in `call`, by blocking reads and writes.
+/// Runs `call`, which performs the handshake with the proxy by blocking reads and writes.
 fn handshake(
     stream: Stream,
     details: &ConnectionDetails<'_>,
@@ -139,7 +139,7 @@ fn handshake(
     let mut adapter = TransportAdapter::new(stream, details.current_time.clone());
     adapter.set_timeout(details.timeout);
     call(&mut adapter)?;
-    // The TLS of the proxy is not the server's.
+    // A `Tunnel` is not TLS for ureq: TLS with the proxy does not protect the way to the server.
     Ok(Box::new(Tunnel(adapter.into_inner())))
 }
 
@@ -161,7 +161,7 @@ fn explain_handshake(proxy: &Proxy, error: Error) -> Error {
 pub(crate) struct ProxyError {
     /// `HOST:PORT`
     pub(crate) proxy: String,
-    /// True if the server in the error's text is the proxy.
+    /// True if the error arose on the way to the proxy: "the server" in its text is the proxy.
     pub(crate) is_server: bool,
     pub(crate) error: Error,
 }
@@ -194,8 +194,8 @@ impl fmt::Display for ProxyRefusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.0 {
             StatusCode::PROXY_AUTHENTICATION_REQUIRED => f.write_str(
-                "asks for a user and a password: write them into its variable, as in \
-                 http://USER:PASSWORD@HOST:PORT",
+                "asks for a user and a password: write them into the environment variable that \
+                 names the proxy, as in http://USER:PASSWORD@HOST:PORT",
             ),
             status => write!(f, "refuses: {status}"),
         }
@@ -214,23 +214,40 @@ fn connect(stream: &mut (impl Read + Write), proxy: &Proxy, uri: &Uri) -> io::Re
     }
     stream.write_all((request + "\r\n").as_bytes())?;
     stream.flush()?;
+    let mut len = 0;
+    loop {
+        match status(&response_head(stream, &mut len)?) {
+            // Interim responses may come before the final one (RFC 9110, 15.2).
+            Some(status) if status.is_informational() => {}
+            Some(status) if status.is_success() => return Ok(()),
+            Some(status) => return Err(io::Error::other(ProxyRefusal(status))),
+            None => return Err(io::Error::other("it is not an HTTP proxy")),
+        }
+    }
+}
+
+/// Reads the head of one response, and adds its length to `len`, the bytes of all heads so far.
+fn response_head(stream: &mut impl Read, len: &mut usize) -> io::Result<Vec<u8>> {
     let mut head = Vec::new();
     // Byte by byte: the bytes after the head are the server's.
     while !head.ends_with(b"\r\n\r\n") && !head.ends_with(b"\n\n") {
         let mut byte = [0];
         stream.read_exact(&mut byte)?;
         head.push(byte[0]);
-        if head.len() > HEAD_MAX {
+        *len += 1;
+        if *len > HEAD_MAX {
             return Err(io::Error::other("its response head is too long"));
         }
     }
-    let text = String::from_utf8_lossy(&head);
-    let status = text.split(' ').nth(1).and_then(|status| status.trim().parse().ok());
-    match status.filter(|_| text.starts_with("HTTP/")) {
-        Some(status) if StatusCode::is_success(&status) => Ok(()),
-        Some(status) => Err(io::Error::other(ProxyRefusal(status))),
-        None => Err(io::Error::other("it is not an HTTP proxy")),
-    }
+    Ok(head)
+}
+
+/// Returns the status of a response. Its reason may be missing, with the space before it.
+fn status(head: &[u8]) -> Option<StatusCode> {
+    let line = head.split(|byte| *byte == b'\n').next()?.trim_ascii_end();
+    let mut words = line.split(|byte| *byte == b' ');
+    words.next()?.strip_prefix(b"HTTP/")?;
+    StatusCode::from_bytes(words.next()?).ok()
 }
 
 /// A connection through a proxy.
@@ -265,7 +282,11 @@ struct ForwardedStream {
     origin: String,
     authorization: Option<String>,
     is_at_start: bool,
+    /// The last bytes that were sent, as many as an end of a head has.
+    tail: Vec<u8>,
 }
+
+const END_OF_HEAD: &[u8] = b"\r\n\r\n";
 
 impl ForwardedStream {
     fn new(stream: Stream, proxy: &Proxy, uri: &Uri) -> ForwardedStream {
@@ -275,6 +296,7 @@ impl ForwardedStream {
             origin: format!("http://{authority}"),
             authorization: proxy.authorization(),
             is_at_start: true,
+            tail: Vec::new(),
         }
     }
 
@@ -299,7 +321,11 @@ impl Transport for ForwardedStream {
     fn transmit_output(&mut self, amount: usize, limit: NextTimeout) -> Result<(), Error> {
         let output = self.stream.buffers().output()[..amount].to_vec();
         let output = if self.is_at_start { self.rewritten(&output) } else { output };
-        self.is_at_start = output.ends_with(b"\r\n\r\n");
+        // An empty line may be cut in two.
+        let tail = self.tail.iter().chain(&output).copied().rev().take(END_OF_HEAD.len());
+        self.tail = tail.collect();
+        self.tail.reverse();
+        self.is_at_start = self.tail == END_OF_HEAD;
         let mut rest = &output[..];
         while !rest.is_empty() {
             let space = self.stream.buffers().output();
@@ -320,8 +346,8 @@ impl Transport for ForwardedStream {
     }
 }
 
-/// Looks up the names that this machine needs. It may be unable to look up those of servers behind
-/// a proxy.
+/// The lookup of server names. If the proxy looks them up itself, it is left to the proxy: this
+/// machine may be unable to do it.
 #[derive(Debug)]
 pub(super) struct Lookup {
     pub(super) proxies: Arc<Proxies>,

@@ -40,7 +40,7 @@ const JOURNAL_MIN: u64 = 64 << 10;
 const LINES_YOUNG: usize = 100;
 /// The most bytes of an attribute with a record.
 const RECORD_MAX: usize = 256;
-/// Attempts to open a journal that other processes rewrite.
+/// The maximum number of attempts to open a journal that other processes rewrite.
 const TRIES: usize = 16;
 /// Bytes that a name in the journal must not contain.
 const TO_ENCODE: &AsciiSet = &CONTROLS.add(b'%');

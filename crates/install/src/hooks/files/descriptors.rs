@@ -26,6 +26,9 @@ use crate::wait::{Limit, ready, wait_then_try};
 /// The offset that means the descriptor's own position.
 const HERE: i64 = -1;
 
+/// The maximum number of slices in one call (`IOV_MAX`).
+const SLICES_MAX: c_int = 1024;
+
 /// read(2).
 #[cfg_attr(not(target_feature = "crt-static"), unsafe(no_mangle))]
 pub(crate) unsafe extern "C" fn read(fd: c_int, buf: *mut c_void, len: usize) -> isize {
@@ -67,7 +70,7 @@ unsafe fn read_slices(call: &Call, fd: c_int, slices: *const iovec, count: c_int
     let attempt =
         |fd: c_int| unsafe { call!(preadv2, fd, slices, count, HERE, 0, libc::RWF_NOWAIT) };
     let first = attempt(fd);
-    if is_unsupported(first) {
+    if is_unsupported(first, fd, count) {
         // SAFETY: the caller's promise, handed on.
         return unsafe { read_when_ready(call, fd, slices, count) };
     }
@@ -81,11 +84,19 @@ unsafe fn read_slices(call: &Call, fd: c_int, slices: *const iovec, count: c_int
     wait_then_try(call, (fd, Direction::In), &Limit::new(socket_limit(fd, Direction::In)), attempt)
 }
 
-/// Tells whether the kernel has no attempt that cannot block. (Some files also return EINVAL. If
-/// that is the caller's fault, the plain call returns it again.)
-fn is_unsupported(outcome: Outcome) -> bool {
+/// Tells whether the kernel has no attempt that cannot block, for `count` slices on this file.
+///
+/// Some files report that by EINVAL, with which others refuse the caller's arguments: a wait for
+/// readiness would keep such a caller waiting. The number of slices can be checked, and eventfd(2)
+/// and its like, which have no type, have such attempts.
+fn is_unsupported(outcome: Outcome, fd: c_int, count: c_int) -> bool {
     const NO_SUCH_CALL: Outcome = -(libc::ENOSYS as isize);
-    matches!(outcome, NOT_SUPPORTED | INVALID | NO_SUCH_CALL)
+    const NO_TYPE: u32 = 0;
+    match outcome {
+        NOT_SUPPORTED | NO_SUCH_CALL => true,
+        INVALID => (0..=SLICES_MAX).contains(&count) && file_type(fd) != NO_TYPE,
+        _ => false,
+    }
 }
 
 /// Reads from a file without an attempt that cannot block: terminals and other devices, inotify,
@@ -107,7 +118,7 @@ fn when_ready(
 ) -> Outcome {
     let file = CallFile::new(fd);
     // EPERM: the file cannot be polled, and so does not block for long.
-    match ready(call, file.number(), direction, socket_limit(fd, direction)) {
+    match ready(call, file.number(), direction, socket_limit(file.number(), direction)) {
         0 | NOT_PERMITTED => plain(file.number()),
         other => other,
     }
@@ -177,7 +188,7 @@ unsafe fn write_slices(call: &Call, fd: c_int, slices: *const iovec, count: c_in
         }
     };
     let mut first = attempt(fd, slices, count);
-    if is_unsupported(first) {
+    if is_unsupported(first, fd, count) {
         match file_type(fd) {
             file_type @ (libc::S_IFIFO | libc::S_IFSOCK) if !is_nonblocking(fd) => {
                 by_parts.set(Some(file_type));

@@ -28,7 +28,7 @@ type Clocked = unsafe extern "C" fn(
     *const timespec,
 ) -> c_int;
 
-/// The version of functions that have changed since their first release.
+/// The symbol version of the functions of which glibc on x86-64 has an older version, too.
 const VERSION: Option<&std::ffi::CStr> =
     if cfg!(target_arch = "x86_64") { Some(c"GLIBC_2.3.2") } else { None };
 
@@ -90,11 +90,13 @@ unsafe fn wait(
     mutex: *mut pthread_mutex_t,
     limit: &Limit,
 ) -> c_int {
-    // This process does not learn of signals in another one, so waits end spuriously, at intervals.
+    // A pthread_cond_signal in another process is not seen here, so the wait ends spuriously, at
+    // intervals.
     // SAFETY: the caller's promise.
     let is_shared = unsafe { flags(cond) } & SHARED != 0;
     let spurious: Option<Duration> = is_shared.then_some(RECHECK_INTERVAL);
-    // The tasklet enters before the mutex is unlocked, so that a signal after the unlock finds it.
+    // The tasklet enters the table before the mutex is unlocked, so that a pthread_cond_signal
+    // after the unlock finds it.
     let what = "a condition variable of C's";
     let from = if is_shared { WakeSource::Anywhere(what) } else { WakeSource::Threads(what) };
     let waiter = Waiter::enter(cond.addr(), from);
@@ -212,7 +214,7 @@ mod tests {
 
     #[test]
     fn the_notes_of_a_condition_variable_are_found() {
-        // Up to 2.40, and later.
+        // glibc up to 2.40, and later.
         assert!(matches!(flags_offset(), Some(36 | 28)), "{:?}", flags_offset());
     }
 }

@@ -25,7 +25,8 @@ const ROTATED: u32 = if cfg!(target_arch = "x86_64") { 17 } else { 0 };
 /// The pointer guard; [`UNKNOWN`] if a buffer is not laid out as described here.
 static POINTER_GUARD: AtomicUsize = AtomicUsize::new(UNKNOWN);
 
-/// A value that is no guard: an address mangled with it would be odd, and no stack pointer is.
+/// Stands for a guard that is not known. The guard is random: 1 is as good as impossible, and is
+/// taken for not known, too.
 const UNKNOWN: usize = 1;
 
 /// Reads the mangled stack pointer of a buffer.
@@ -84,7 +85,7 @@ macro_rules! jumps {
 jumps! {
     /// longjmp(3).
     longjmp;
-    /// longjmp(3), by its name without the mask of signals.
+    /// longjmp(3), by the name that on BSD leaves the signal mask as it is.
     _longjmp;
     /// siglongjmp(3).
     siglongjmp;

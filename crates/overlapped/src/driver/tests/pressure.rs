@@ -72,7 +72,7 @@ fn p6_a_thousand_cancels_get_through_a_queue_of_eight() {
     println!("RELIABILITY P6 1000 cancels through a queue of 8, all delivered");
 }
 
-/// The operations have become ready, and have not been reaped, when the cancels come.
+/// One byte has made all operations ready, and ends only one of them, when the cancels come.
 #[test]
 fn a_cancel_is_not_lost_between_readiness_and_the_next_try() {
     everywhere_with(8, 16, |harness| {
@@ -208,7 +208,7 @@ fn no_notification_is_lost() {
 #[test]
 fn waiting_respects_its_limit() {
     everywhere(|harness| {
-        // The ring's own first read is submitted here.
+        // The first wait also submits the ring's read of its eventfd.
         harness.turn(Duration::ZERO);
         let start = Instant::now();
         harness.turn(Duration::ZERO);
@@ -287,7 +287,7 @@ fn a_childs_copy_of_a_driver_leaves_the_parents_alone() {
             let token = unsafe { harness.start(Op::Fs(Fs::Read { fd, buf, len, offset: None })) };
             harness.turn(Duration::ZERO);
             // SAFETY: the other thread of this process waits for this one and holds no lock; the
-            // child only drops its copy.
+            // child only drains and drops its copy.
             let child = unsafe { libc::fork() };
             if child == 0 {
                 harness.driver.drain(&mut Vec::new());

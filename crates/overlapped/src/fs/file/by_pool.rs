@@ -16,7 +16,8 @@ use crate::fs::AlignedBuf;
 use crate::task::blocking::on_pool;
 use crate::task::wait::perform_now;
 
-/// The maximum number of bytes that one job copies. A longer transfer is several jobs.
+/// The maximum number of bytes that one job copies. A longer transfer of one slice is several jobs;
+/// a vectored one ends short.
 const COPY_MAX: usize = 16 << 20;
 
 /// Memory that is larger goes back to the allocator.

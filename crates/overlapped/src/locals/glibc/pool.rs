@@ -6,11 +6,11 @@
 //! the life of a thread.
 
 use std::ops::Range;
-use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::block::Block;
 use super::layout;
 use super::retire::retire;
+use crate::sys::lock::Mutex;
 use crate::sys::per_process::PerProcess;
 use crate::sys::thread::start;
 
@@ -50,7 +50,7 @@ impl Pool {
     /// Ends the process if no memory is left for one, as any allocation does.
     pub(crate) fn take(&mut self, stack: Range<usize>) -> Block {
         let layout = layout();
-        let used = self.idle.pop().or_else(|| shared().idle.pop());
+        let used = self.idle.pop().or_else(|| shared().try_lock()?.idle.pop());
         self.low_water = self.low_water.min(self.idle.len());
         let block = match used {
             Some(block) => {
@@ -97,30 +97,34 @@ impl Drop for Pool {
 
 /// Gives blocks to the process.
 fn give_away(blocks: impl Iterator<Item = Block>) {
-    let mut shared = shared();
-    shared.idle.extend(blocks);
-    if shared.idle.len() > KEPT_BY_PROCESS && !shared.is_retiring {
-        // If no thread can be started, they stay until one can.
-        shared.is_retiring = start("overlapped-tls", retire_surplus).is_ok();
+    let mut pool = shared().lock();
+    pool.idle.extend(blocks);
+    if pool.idle.len() <= KEPT_BY_PROCESS || pool.is_retiring {
+        return;
+    }
+    pool.is_retiring = true;
+    // Starting a thread takes a while, and is no step to make others wait for.
+    drop(pool);
+    if start("overlapped-tls", retire_surplus).is_err() {
+        // They stay until a thread can be started.
+        shared().lock().is_retiring = false;
     }
 }
 
 /// Retires blocks, in a thread of its own.
 fn retire_surplus() {
     loop {
-        let mut shared = shared();
-        if shared.idle.len() <= KEPT_BY_PROCESS {
-            shared.is_retiring = false;
+        let mut pool = shared().lock();
+        if pool.idle.len() <= KEPT_BY_PROCESS {
+            pool.is_retiring = false;
             return;
         }
-        let block = shared.idle.pop();
-        drop(shared);
+        let block = pool.idle.pop();
+        drop(pool);
         block.into_iter().for_each(|block| retire(layout(), block));
     }
 }
 
-fn shared() -> MutexGuard<'static, Shared> {
-    let shared = SHARED.get(Mutex::default);
-    // Nothing panics while it is held, and blocks are whole at any time.
-    shared.lock().unwrap_or_else(PoisonError::into_inner)
+fn shared() -> &'static Mutex<Shared> {
+    SHARED.get(Mutex::default)
 }

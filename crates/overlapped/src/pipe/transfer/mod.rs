@@ -56,14 +56,15 @@ const FUTILE_MAX: u32 = 3;
 /// Moves bytes from one descriptor to another until the source ends, and returns their number.
 ///
 /// Takes files, pipes, stream sockets, and terminals; of this library, of std, or of others. Files
-/// are read and written at their cursors, which move. Between files, pipes and non-blocking sockets
-/// (all of this library are) the bytes do not pass through user space: splice(2),
-/// copy_file_range(2). Between all others they go through memory. It ignores the caller's own
-/// buffers (a `BufReader` around the source); [`io::copy`](crate::io::copy) uses them.
+/// are read and written at their cursors, which move. On Linux, bytes between files, pipes and
+/// non-blocking sockets (all of this library are) do not pass through user space: splice(2),
+/// copy_file_range(2). In all other cases they go through memory, as do the bytes of a file for a
+/// pipe or a socket if there are at most 32 KiB to move. It ignores the caller's own buffers (a
+/// `BufReader` around the source); [`io::copy`](crate::io::copy) uses them.
 ///
-/// Only the calling tasklet waits, under its deadline, [`timeout`](crate::time::timeout). Time
-/// limits of sockets do not count here. As with sendfile(2), a file that is changed while a socket
-/// still has its bytes to send may be sent as changed.
+/// Only the calling tasklet waits, until its deadline ([`timeout`](crate::time::timeout)) at most.
+/// Time limits of sockets do not count here. As with sendfile(2), a file that is changed while a
+/// socket still has its bytes to send may be sent as changed.
 ///
 /// # Errors
 /// [`TransferError`] names the side that failed and the number of bytes that were delivered, and

@@ -3,10 +3,10 @@
 //! holds all of them, a reader one.
 //!
 //! One atomic word, the state, has the number of free permits, and a flag that keeps newcomers from
-//! taking any: the state is CLOSED while waiters are queued and the first of them has not been
-//! woken. A caller that finds enough permits and an open state takes them by one atomic
-//! instruction; so does a caller that returns permits to an open state. All else happens under the
-//! queue's lock, which is held for a few steps, never across a wait or a wake.
+//! taking any: the state is CLOSED while waiters are queued and the first of them is not on its way
+//! (woken, with permits to take). One atomic instruction takes permits from an open state that has
+//! enough of them, and one returns permits to an open state. All else happens under the queue's
+//! lock, which is held for a few steps, never across a wait or a wake.
 //!
 //! ```text
 //!                     ┌── shared ─────────▶ permits are handed over to it
@@ -68,7 +68,7 @@ pub(in crate::sync) struct Request<'a> {
     pub(in crate::sync) exclusive: bool,
     /// For dumps.
     pub(in crate::sync) what: &'static str,
-    /// The lock to which the permits belong, if it is one.
+    /// The lock to which the permits belong; `None` for other users of permits.
     pub(in crate::sync) lock: Option<LockWait<'a>>,
     /// The end of the wait, on the port's clock.
     pub(in crate::sync) until: u64,
@@ -100,7 +100,7 @@ impl Permits {
         self.state.load(Ordering::Relaxed) / ONE
     }
 
-    /// Takes all of `all` permits, if all are free and nothing waits.
+    /// Takes all permits, whose number is `all`, if they are free and newcomers may.
     #[inline]
     pub(in crate::sync) fn take_all(&self, all: usize) -> bool {
         let (free, acquire) = (all * ONE, Ordering::Acquire);
@@ -158,7 +158,7 @@ impl Permits {
     }
 
     /// Takes permits past all waiters, for a caller that cannot wait: even permits that have been
-    /// handed over to a waiter that has not run since.
+    /// handed over to an exclusive waiter that has not run since.
     pub(in crate::sync) fn take_past_waiters(&self, permits: usize) -> bool {
         let mut waiters = lock(&self.queue);
         let mut state = self.state.load(Ordering::Acquire);
@@ -213,7 +213,7 @@ impl Permits {
         Some(queue.push(Want { permits, exclusive, on_its_way: false, late: false }, waker))
     }
 
-    /// Serves the first waiter in the queue.
+    /// Serves the queue after a release, and wakes the waiters that it served.
     #[cold]
     fn serve(&self) {
         let mut waiters = lock(&self.queue);

@@ -16,10 +16,11 @@ pub(crate) use libc::{fstat, ftruncate, lseek, open, pread, preadv, pwrite, pwri
 #[cfg(target_vendor = "apple")]
 pub(crate) use apple::*;
 
-/// Open flag for a descriptor that only names a path. Zero: it does not exist here.
+/// Linux's open flag for a descriptor that only names a path. Zero: it is not used here, since not
+/// all of these systems have it.
 pub(crate) const O_PATH: i32 = 0;
 
-/// Flag for a status of the descriptor itself. A number of our own: `status::stat` reads it.
+/// Flag for the status of the descriptor itself. A number of our own, for `status::stat` alone.
 pub(crate) const AT_EMPTY_PATH: i32 = 1 << 30;
 
 /// Returns the bits of a mode, in 32 bits.
@@ -38,8 +39,8 @@ pub(crate) fn errno_location() -> *mut i32 {
     unsafe { libc::__error() }
 }
 
-/// Makes a pipe (reading end, writing end), close-on-exec. On macOS a fork in between would pass it
-/// to a child.
+/// Makes a pipe (reading end, writing end), close-on-exec. The flag is set by a second call, so a
+/// fork between the two passes the pipe to a child.
 pub(crate) fn pipe(nonblocking: bool) -> io::Result<(OwnedFd, OwnedFd)> {
     let (reader, writer) = rustix::pipe::pipe()?;
     for end in [&reader, &writer] {
@@ -51,8 +52,8 @@ pub(crate) fn pipe(nonblocking: bool) -> io::Result<(OwnedFd, OwnedFd)> {
     Ok((reader, writer))
 }
 
-/// Makes a socket, close-on-exec and non-blocking. On macOS a fork in between would pass it to a
-/// child.
+/// Makes a socket, close-on-exec and non-blocking. On macOS close-on-exec is set by a second call,
+/// so a fork between the two passes the socket to a child.
 pub(crate) fn socket(domain: Domain, kind: Type, protocol: Option<Protocol>) -> io::Result<Socket> {
     let socket = Socket::new(domain, kind, protocol)?;
     socket.set_nonblocking(true)?;
@@ -67,8 +68,9 @@ pub(crate) fn socket_pair(kind: Type) -> io::Result<(Socket, Socket)> {
     Ok((one, other))
 }
 
-/// Calls poll(2) for `limit` at most; `None`: without a limit. The result as the call gives it. It
-/// counts milliseconds, up to 24 days of them, so it may return too late, or long before `limit`.
+/// Calls poll(2) with a limit (`None`: without one), and returns its result. The call takes whole
+/// milliseconds, at most 24 days of them. So it may return up to one millisecond after `limit`, or,
+/// if `limit` is longer than that, long before it.
 pub(crate) fn poll(entries: &mut [libc::pollfd], limit: Option<Duration>) -> i32 {
     let millis = |limit: Duration| limit.as_nanos().div_ceil(1_000_000).try_into();
     let limit = limit.map_or(-1, |limit| millis(limit).unwrap_or(i32::MAX));
@@ -76,7 +78,7 @@ pub(crate) fn poll(entries: &mut [libc::pollfd], limit: Option<Duration>) -> i32
     unsafe { libc::poll(entries.as_mut_ptr(), entries.len() as libc::nfds_t, limit) }
 }
 
-/// Reads what is in memory: `-EOPNOTSUPP`, since no call here leaves out the disk.
+/// Reads what is in memory: `-EOPNOTSUPP`, since every read here may wait for the disk.
 ///
 /// # Safety
 /// The call has no conditions; the signature is Linux's.
@@ -98,25 +100,25 @@ pub(crate) fn send_queue(fd: RawFd) -> io::Result<usize> {
     /// `_IOR('f', 119, int)`, sys/filio.h.
     const FIONWRITE: libc::c_ulong = 0x4004_6677;
     let mut queued: libc::c_int = 0;
-    // SAFETY: this request writes one int, to a place that is one.
+    // SAFETY: this request writes one int, and `queued` is one.
     if unsafe { libc::ioctl(fd, FIONWRITE, &raw mut queued) } == -1 {
         return Err(io::Error::last_os_error());
     }
     Ok(usize::try_from(queued).unwrap_or(0))
 }
 
-/// Tells whether `fd` is the master's side of a pseudo-terminal. These systems do not say. The
-/// answer is yes, so that no second description of the terminal is opened.
+/// Tells whether `fd` is the master's side of a pseudo-terminal. The answer is yes without a test:
+/// so no terminal is opened a second time, for which Linux's procfs would be needed.
 pub(crate) fn is_terminal_master(_: RawFd) -> bool {
     true
 }
 
-/// Makes an address of the Unix family from its abstract name, which only Linux has.
+/// Returns the unnamed address: only Linux has abstract names.
 pub(crate) fn from_abstract_name(_: &[u8]) -> io::Result<SocketAddr> {
     SocketAddr::from_pathname("")
 }
 
-/// Returns the abstract name of an address of the Unix family, which only Linux has.
+/// Returns `None`: only Linux has abstract names.
 pub(crate) fn abstract_name(_: &SocketAddr) -> Option<&[u8]> {
     None
 }
@@ -164,7 +166,7 @@ mod apple {
         }
     }
 
-    /// Calls fsync(2) as std has it: to the disk, not only to its cache.
+    /// Writes to the disk itself, as std does. fsync(2) would end at the disk's cache.
     ///
     /// # Safety
     /// The call has no conditions; the signature is the C library's.

@@ -1,5 +1,5 @@
-//! futex(2) by std's locks: a table of condition variables, one of which serves all words whose
-//! addresses fall there.
+//! futex(2) by std's locks: a hash table of condition variables. Each serves all words whose
+//! addresses have its hash.
 //!
 //! A waker changes the word before it takes the bucket's lock, and a waiter compares the word under
 //! that lock, so no wake-up comes between the comparison and the wait.

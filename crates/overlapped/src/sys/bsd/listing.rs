@@ -5,8 +5,8 @@ use std::os::fd::OwnedFd;
 
 use crate::sys::file::{Batch, Entry};
 
-/// Reads the whole directory from its beginning: a stream of the C library's keeps its place in
-/// memory of its own, so it cannot be left and taken up again by the descriptor alone.
+/// Reads the whole directory from its beginning. readdir(3) keeps its position in memory of the C
+/// library, so a listing cannot be continued from the descriptor alone.
 pub(crate) fn read_batch(dir: &OwnedFd) -> io::Result<Batch> {
     let mut batch = Batch { entries: Vec::new(), is_last: true };
     for entry in rustix::fs::Dir::read_from(dir)? {

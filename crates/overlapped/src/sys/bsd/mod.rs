@@ -1,8 +1,8 @@
 //! The BSDs, macOS among them: plain counterparts of what `linux` has, under the same names.
 //!
-//! Linux can be asked for data that is in memory only. The calls here answer that they cannot tell
+//! Linux can be asked to read only what is in memory. The calls here answer that they cannot tell
 //! (`EOPNOTSUPP`, `Unknown`), and the callers go on to a thread of the pool, as they do on Linux
-//! for file systems that lack it.
+//! for file systems that do not support such a read.
 
 pub(crate) mod abi;
 pub(crate) mod cache;

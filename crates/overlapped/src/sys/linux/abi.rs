@@ -60,7 +60,7 @@ pub(crate) fn socket_pair(kind: Type) -> io::Result<(Socket, Socket)> {
     Socket::pair(Domain::UNIX, kind.nonblocking().cloexec(), None)
 }
 
-/// Calls poll(2) for `limit` at most; `None`: without a limit. The result as the call gives it.
+/// Calls ppoll(2) with a limit (`None`: without one), and returns its result.
 pub(crate) fn poll(entries: &mut [libc::pollfd], limit: Option<Duration>) -> i32 {
     let limit = limit.map(|limit| libc::timespec {
         tv_sec: limit.as_secs().try_into().unwrap_or(libc::time_t::MAX),
@@ -103,7 +103,7 @@ pub(crate) unsafe fn write_nowait(fd: RawFd, slices: *const libc::iovec, count: 
 /// (`SIOCOUTQ`).
 pub(crate) fn send_queue(fd: RawFd) -> io::Result<usize> {
     let mut queued: libc::c_int = 0;
-    // SAFETY: this request writes one int, to a place that is one. For sockets, SIOCOUTQ has the
+    // SAFETY: this request writes one int, and `queued` is one. For sockets, SIOCOUTQ has the
     // number of TIOCOUTQ.
     if unsafe { libc::ioctl(fd, libc::TIOCOUTQ, &raw mut queued) } == -1 {
         return Err(io::Error::last_os_error());
@@ -114,7 +114,7 @@ pub(crate) fn send_queue(fd: RawFd) -> io::Result<usize> {
 /// Tells whether `fd` is the master's side of a pseudo-terminal.
 pub(crate) fn is_terminal_master(fd: RawFd) -> bool {
     let mut number: libc::c_uint = 0;
-    // SAFETY: the call writes one number, to a place that is one.
+    // SAFETY: the call writes one number, and `number` has its type.
     unsafe { libc::ioctl(fd, libc::TIOCGPTN, &raw mut number) == 0 }
 }
 

@@ -17,7 +17,7 @@ pub(crate) fn error(code: i32) -> io::Error {
     io::Error::from_raw_os_error(code)
 }
 
-/// Tells whether `error` is the system's own of a call that would have to wait. (An error of this
+/// Tells whether `error` has the code of a call that would have to wait. (An error of this
 /// library that says why a caller may not wait is of the same kind, but has no code.)
 pub(crate) fn says_would_block(error: &io::Error) -> bool {
     error.raw_os_error() == Some(WOULD_BLOCK)
@@ -67,8 +67,9 @@ pub(crate) fn says_no_peer(error: &io::Error) -> bool {
     error.raw_os_error() == Some(libc::ENXIO)
 }
 
-/// Tells whether `error` says that the kernel cannot splice between two descriptors: a file to
-/// append to, a device, a mode.
+/// Tells whether `error` says that the kernel cannot splice between two descriptors: one was opened
+/// for appending or for the other direction, or is a device without splice, or the kernel has no
+/// such call.
 pub(crate) fn says_no_splice(error: &io::Error) -> bool {
     matches!(
         error.raw_os_error(),
@@ -107,7 +108,8 @@ pub(crate) fn is_cancelled(result: i32) -> bool {
     [-libc::ECANCELED, -libc::EINTR, -ERESTARTSYS].contains(&result)
 }
 
-/// Returns the result of `call` in the kernel's form; interrupted calls are made again.
+/// Returns the result of `call` in the kernel's form, in which a failure is the negated error
+/// number. Interrupted calls are made again.
 pub(crate) fn retried(mut call: impl FnMut() -> isize) -> i32 {
     loop {
         let result = call();

@@ -1,9 +1,12 @@
-//! Child processes. std's own `Command` makes the immediate calls.
+//! Child processes, by std's own `Command` and `Child`.
 //!
 //! Starting one (fork(2), or posix_spawn(3) if nothing forbids it, then execve(2)) is an immediate
 //! call: it returns when the child runs its program, or when that has failed. This takes as long as
-//! the system takes to open the program. Its later end is an event like any other, waited for
-//! through a descriptor (of the process on Linux, of a kqueue on a BSD).
+//! the system takes to open the program. The child's later end is an event like any other, waited
+//! for through a descriptor (of the process on Linux, of a kqueue on a BSD).
+//!
+//! A child is *released* (reaped) when its status is taken from the system, which may then give its
+//! number to another process.
 
 use std::io;
 use std::os::fd::OwnedFd;
@@ -42,7 +45,7 @@ pub(crate) fn kill(child: &mut Child) -> io::Result<()> {
     child.kill()
 }
 
-/// Kills the process group that a child leads, the child in it. The child must not have been
+/// Kills the process group that a child leads, including the child. The child must not have been
 /// released, or its number may be another group's.
 pub(crate) fn kill_group(child: &Child) -> io::Result<()> {
     let group = pid(child.id())?;

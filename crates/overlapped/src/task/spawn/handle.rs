@@ -1,4 +1,5 @@
-//! Handles: `Tasklet<T>` for the spawner's thread, `Current` for the tasklet's own.
+//! Handles for the tasklet's thread: `Tasklet<T>`, which its spawner gets, and `Current`, which it
+//! gets of itself.
 //!
 //! Other threads have a type of their own, `Remote`, for two reasons. Everything in a control block
 //! is plain cells of one thread, so a `Tasklet` costs no atomic instruction. And the scheduler must
@@ -197,8 +198,9 @@ impl<T> Tasklet<T> {
         Ok(())
     }
 
-    /// Switches to the tasklet now; the caller stays queued. The tasklets between the two come
-    /// after it, as in a ring that is turned until the tasklet is in front.
+    /// Switches to the tasklet now. The ready queue, with the caller at its end, is turned like a
+    /// ring until the tasklet is in front: so the caller comes after those that were behind the
+    /// tasklet, and before those that were in front of it.
     ///
     /// # Errors
     /// [`PauseError::Blocked`] while it waits for something, [`PauseError::Finished`] after its
@@ -279,7 +281,7 @@ impl<T> fmt::Debug for Tasklet<T> {
     }
 }
 
-/// A handle to a tasklet for tasklets of its thread, itself included; the counterpart of
+/// A handle to a tasklet, for itself and the other tasklets of its thread; the counterpart of
 /// `std::thread::Thread`.
 pub struct Current {
     tcb: TcbPtr,

@@ -8,7 +8,8 @@ use rustix::fs::FileType;
 use rustix::io::Errno;
 
 use crate::web::Call;
-use crate::web::below::{Open, Root, stat};
+use crate::web::below::{Open, Root};
+use crate::web::file_stat::stat;
 use crate::web::target::{self, EmptyNames, TargetError};
 
 /// A script.

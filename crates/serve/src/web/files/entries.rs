@@ -16,7 +16,8 @@ use rustix::fs::{Dir, FileType};
 use rustix::io::Errno;
 
 use super::config::FilesConfig;
-use crate::web::below::{FileStat, Open, stat, stat_in};
+use crate::web::below::Open;
+use crate::web::file_stat::{FileStat, stat, stat_in};
 
 /// The maximum number of entries on a page: a huge folder must not overload a browser.
 pub(super) const SHOWN_MAX: usize = 5_000;

@@ -24,7 +24,8 @@ use super::config::FilesConfig;
 use super::encoding::Coding;
 use super::not_found::NotFound;
 use super::resource::Resource;
-use crate::web::below::{Open, stat, stat_path};
+use crate::web::below::Open;
+use crate::web::file_stat::{stat, stat_path};
 use crate::web::target::{self, EmptyNames, TargetError};
 
 /// The time after a careful check in which a plain one suffices.

@@ -26,7 +26,8 @@ use rustix::io::Errno;
 use super::config::FilesConfig;
 use super::encoding::Coding;
 use super::mime;
-use crate::web::below::{FileStat, Open, stat};
+use crate::web::below::Open;
+use crate::web::file_stat::{FileStat, stat};
 
 /// The size up to which a file is read into memory.
 const MEMORY_MAX: u64 = 32 << 10;

@@ -16,7 +16,7 @@ use super::super::version::Version;
 
 /// The longest name, in bytes, that file systems accept.
 const NAME_MAX: usize = 255;
-/// Attempts to open a file that another process is moving away.
+/// The maximum number of attempts to open a file that another process is moving away.
 const TRIES: usize = 16;
 
 /// The paths of a partial file and of its note.

@@ -27,8 +27,8 @@ pub(crate) enum Copy {
     /// All is copied: the number of bytes.
     Done(u64),
     /// Nothing is copied: one of the two is a FIFO or a device, which may have to be waited for.
-    /// Such a source is left open: a writer that waited for a reader may have opened the FIFO
-    /// because of it. The caller keeps the source open until that writer has opened it.
+    /// Such a source is returned open: a writer that waited for a reader may have opened the FIFO
+    /// because of it. The caller keeps this descriptor until it has opened the source itself.
     Waits(Option<OwnedFd>),
 }
 
@@ -143,7 +143,7 @@ fn in_kernel(source: &File, target: &File, stopped: &impl Fn() -> bool) -> io::R
     loop {
         give_up(stopped)?;
         match native::splice::copy_range(source, target, CHUNK) {
-            // Files of /proc and the like claim to be empty although they have contents.
+            // Of some pseudo-files the kernel copies nothing, although they can be read.
             Ok(0) if count == 0 => return Ok(Copied::Part(0)),
             Ok(0) => return Ok(Copied::All(count)),
             Ok(more) => count += more as u64,

@@ -15,14 +15,14 @@ pub(crate) use crate::sys::native::cache::{
 /// The kind of a descriptor, as far as transfers go.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum FileKind {
-    /// Regular file, directory, block device: always ready; transfers at the cursor queue.
+    /// Regular file, directory, block device: always ready. Transfers at the cursor take turns.
     Disk {
         /// Past the page cache (`O_DIRECT`).
         direct: bool,
         /// Writes go to the end (`O_APPEND`).
         append: bool,
     },
-    /// A socket, although it is called a file.
+    /// A socket, whose descriptor was made into a `File`.
     Socket,
     /// FIFO, terminal, other device.
     Stream,
@@ -102,7 +102,7 @@ impl Lock {
 
 /// The status of a path, as far as the kernel's cache of names tells.
 #[derive(Debug, Clone, Copy)]
-#[expect(clippy::large_enum_variant, reason = "looked at once, where it was returned to")]
+#[expect(clippy::large_enum_variant, reason = "its callers match it at once, and store none")]
 pub(crate) enum Cached {
     /// It exists.
     Found(StatBuf),
@@ -117,10 +117,10 @@ pub(crate) enum Cached {
 pub(crate) enum Opened {
     /// A file, a directory or a block device.
     File(OwnedFd, FileKind),
-    /// Something that another open might have waited for: a FIFO or a device. It may be open in
-    /// non-blocking mode.
+    /// A FIFO or a device, for whose other side an open in blocking mode might have waited. The
+    /// descriptor may be in non-blocking mode.
     Early(OwnedFd),
-    /// An open must fail: an errno.
+    /// The open fails, however it is made: an errno.
     Failed(i32),
     /// Only a call that waits can find out.
     Unknown,

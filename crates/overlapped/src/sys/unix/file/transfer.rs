@@ -1,5 +1,5 @@
 //! Single tries of transfers on a file, a pipe or a terminal, with memory that the caller has lent.
-//! Results are in the kernel's form.
+//! Results are in the kernel's form: a failure is the negated error number.
 //!
 //! None waits for another process, even if the descriptor is in blocking mode: pipes by
 //! `RWF_NOWAIT` (Linux), and, if a file cannot do that (terminals), by poll(2) first. Regular

@@ -1,11 +1,11 @@
-//! SIGPIPE and a scheduler's thread.
+//! SIGPIPE, blocked on a scheduler's thread.
 //!
 //! A write to a pipe without a reader must fail with `EPIPE` alone, whatever the process does
 //! about the signal. Sockets need none of this (`MSG_NOSIGNAL`), and neither do the ring's own
 //! threads, which take no signals.
 //!
-//! The way of pthread_sigmask(3) and sigpending(2): the signal is generated for the writing
-//! thread, so what has become pending meanwhile is ours, and is taken back before unblocking.
+//! The signal is generated for the writing thread. So one that became pending while it was blocked
+//! comes from a write of ours, and is discarded before unblocking.
 //!
 //! A child process inherits the mask, and a program that finds SIGPIPE blocked does not end when
 //! its reader has gone. So a process is started with the signal unblocked ([`unblocked`]).

@@ -1,5 +1,7 @@
-//! Single tries of transfers, without waiting, with memory that the caller has lent. Results are in
-//! the kernel's form. No send raises SIGPIPE.
+//! Single tries of transfers on a socket, with memory that the caller has lent. Results are in the
+//! kernel's form: a failure is the negated error number.
+//!
+//! No receive or send waits, even if the socket is in blocking mode, and no send raises SIGPIPE.
 
 use std::os::fd::RawFd;
 

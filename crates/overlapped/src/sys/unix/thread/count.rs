@@ -10,15 +10,20 @@ use crate::sys::per_process::ForkHandler;
 /// where one has ended before it was counted: then [`are_only`] is false, which is the safe answer.
 static HELPERS: AtomicIsize = AtomicIsize::new(0);
 
-/// A helper's thread, which is not counted any more when this is dropped, at its end.
+/// The guard of a helper's thread: dropped at the thread's end, it takes the thread off the count.
 pub(super) struct Helper;
 
 impl Helper {
-    /// Counts a helper that was started just now. Not before: a helper that is counted and has no
-    /// thread yet would hide another thread.
-    pub(super) fn count() {
+    /// Prepares for a helper that is to be started. Without it, a fork between the helper's end and
+    /// its count would leave the child with a count below zero.
+    pub(super) fn prepare() {
         static FORKS: ForkHandler = ForkHandler::new(forget_helpers);
         FORKS.register();
+    }
+
+    /// Counts a helper, after its thread has been started: one that was counted earlier would hide
+    /// another thread until then.
+    pub(super) fn count() {
         HELPERS.fetch_add(1, Relaxed);
     }
 }
@@ -27,6 +32,20 @@ impl Helper {
 /// may wake a tasklet. Async-signal-safe.
 extern "C" fn forget_helpers() {
     HELPERS.store(0, Relaxed);
+}
+
+/// Calls `f`, which is the program's: meanwhile the calling helper counts as a thread that may hold
+/// a lock of the program's.
+pub(crate) fn as_thread_of_program<R>(f: impl FnOnce() -> R) -> R {
+    struct Again;
+    impl Drop for Again {
+        fn drop(&mut self) {
+            HELPERS.fetch_add(1, Relaxed);
+        }
+    }
+    HELPERS.fetch_sub(1, Relaxed);
+    let _again = Again;
+    f()
 }
 
 impl Drop for Helper {
@@ -72,6 +91,7 @@ mod tests {
 
     #[test]
     fn a_child_has_none_of_its_parents_helpers() {
+        Helper::prepare();
         let helpers = [(); 3].map(|()| {
             Helper::count();
             Helper

@@ -1,5 +1,7 @@
-//! Threads that this library starts, but for one that `locals` starts once to find out where the
-//! C library keeps a thread's data.
+//! Threads that this library starts.
+//!
+//! `locals` starts two more kinds, which end at once and have no name: one thread to find out where
+//! the C library keeps a thread's data, and one for each block of thread-locals that it retires.
 //!
 //! Each kind has a name of its own, by which `ps -L` and a debugger show it. Linux keeps 15 bytes
 //! of a name.
@@ -15,7 +17,7 @@
 //! | `overlapped-tell` | `watchdog`: reports what was found | with the watchdog |
 //! | `overlapped-dump` | `watchdog`: dumps by signal | never |
 //! | `overlapped-warn` | `watchdog`: one warning | when the subscriber has it |
-//! | `overlapped-tls` | `locals`: retires thread-locals | when all are retired |
+//! | `overlapped-tls` | `locals`: retires thread-locals | when few are left idle |
 
 use std::io;
 use std::thread::{Builder, JoinHandle};
@@ -43,13 +45,14 @@ pub(crate) fn start_small(name: &str, run: impl FnOnce() + Send + 'static) -> io
     Builder::new().name(name.to_owned()).stack_size(SMALL_STACK).spawn(run).map(drop)
 }
 
-/// Starts a thread that never holds a lock of the program's for others to wait for: deadlock
-/// reports do not count it.
+/// Starts a thread that never holds a lock that a tasklet could wait for, so deadlock reports do
+/// not count it.
 pub(crate) fn start_helper(name: &str, run: impl FnOnce() + Send + 'static) -> io::Result<()> {
     let helper = move || {
         let _uncounted_at_the_end = Helper;
         run();
     };
+    Helper::prepare();
     start(name, helper)?;
     Helper::count();
     Ok(())

@@ -13,7 +13,7 @@ use http::header::RANGE;
 
 use super::find::Finder;
 use super::resource::{FileContent, Resource};
-use crate::web::below::stat_path;
+use crate::web::file_stat::stat_path;
 use coding::accepted;
 pub(super) use coding::{Coding, accepted_from_server};
 pub(super) use compress::compress;

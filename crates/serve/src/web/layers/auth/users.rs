@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::fs;
 use std::io::{self, Read};
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::time::Duration;
@@ -16,7 +16,7 @@ use crate::web::layers::invalid;
 
 /// The maximum size of a file of users.
 const FILE_MAX: u64 = 4 << 20;
-/// The maximum cost of bcrypt, as a power of two; it takes seconds of a processor.
+/// The maximum cost of bcrypt, which is an exponent of two; a hash at it takes seconds.
 const COST_MAX: u32 = 15;
 /// The maximum of rounds of SHA-crypt, which take about as long.
 const ROUNDS_MAX: u32 = 5_000_000;
@@ -47,7 +47,10 @@ impl Users {
             let text = format!("cannot read the users in {}: {error}", file.display());
             io::Error::new(error.kind(), text)
         };
-        let mut opened = fs::File::open(file).map_err(explain)?;
+        // A FIFO opens at once.
+        let nonblocking = rustix::fs::OFlags::NONBLOCK.bits() as i32;
+        let opened = fs::OpenOptions::new().read(true).custom_flags(nonblocking).open(file);
+        let mut opened = opened.map_err(explain)?;
         let metadata = opened.metadata().map_err(explain)?;
         if !metadata.is_file() || metadata.len() > FILE_MAX {
             return Err(explain(invalid("it is not a file of htpasswd".to_owned())));
@@ -103,8 +106,8 @@ impl Users {
         *self.unchecked_until.lock().ignore_poison() = Some(until);
     }
 
-    /// Tells whether the password is the user's. Blocks the thread. An unknown name takes as long
-    /// as a known one.
+    /// Tells whether the password is the user's. Blocks the thread. For an unknown name it computes
+    /// another user's hash: where all hashes have the same cost, the time tells nothing of names.
     pub(super) fn check(&self, name: &str, password: &[u8]) -> bool {
         let known = self.hashes.get(name);
         let Some(hash) = known.or_else(|| self.hashes.values().next()) else { return false };
@@ -137,6 +140,11 @@ impl Hash {
                 if rounds > ROUNDS_MAX {
                     return Err(TOO_EXPENSIVE);
                 }
+            }
+            // The crate takes a hash that was cut for a wrong password.
+            let digest_len = if hash.starts_with("$5$") { 43 } else { 86 };
+            if hash.rsplit('$').next().map(str::len) != Some(digest_len) {
+                return Err(MALFORMED);
             }
             let tried = ShaCrypt::default().verify_password(b"", hash);
             return match tried {
@@ -199,6 +207,7 @@ mod tests {
             ("a:{SHA}5en6G6MezRroT3XKqkdPOmY/BfQ=", "neither bcrypt"),
             ("a:$2y$04$short", "malformed"),
             ("a:$6$nothing", "malformed"),
+            ("a:$5$abcdefgh$gruCpC7VkOTspMQTTSAR8mtlO9Upms.fwqE5y16JVM", "malformed"),
             ("a:$2y$31$HYgepmxyB1jUFd8UadZTyuyiJWpTgAtgcL2n4cPeBbabrllo6GJ1C", "too long"),
             ("a:$6$rounds=999999999$salt$x", "too long"),
         ] {
@@ -211,5 +220,8 @@ mod tests {
         assert!(Users::read(&file).is_err());
         assert!(Users::read(&temp.path().join("none")).is_err());
         assert!(Users::read(temp.path()).is_err());
+        let fifo = temp.path().join("fifo");
+        let made = std::process::Command::new("mkfifo").arg(&fifo).status().unwrap();
+        assert!(made.success() && Users::read(&fifo).is_err());
     }
 }

@@ -25,9 +25,9 @@ impl<T> AssertSend<T> {
     /// Lets a value that is not `Send` go to another thread.
     ///
     /// # Safety
-    /// Another thread may use and drop the value, if one thread at a time has it: it is, or points
-    /// to, memory that the job owns, or that its caller keeps and leaves alone until the job has
-    /// ended.
+    /// It must be sound for another thread to use and drop the value, as long as only one thread at
+    /// a time has it. So what it points to belongs to the job, or the job's caller keeps it and
+    /// leaves it alone until the job has ended.
     pub(crate) unsafe fn new(value: T) -> AssertSend<T> {
         AssertSend(value)
     }
@@ -57,7 +57,7 @@ pub(crate) fn run_cancellable<T: Send + 'static>(
     call.count();
     unblock(job).map_err(|error| match error {
         UnblockError::Cancelled => {
-            shield(|| sleep(std::time::Duration::from_millis(1))); // As in `number_of`.
+            shield(|| sleep(std::time::Duration::from_millis(1))); // As in `error_number`.
             CANCELED
         }
         UnblockError::TimedOut => TIMED_OUT,
@@ -125,8 +125,8 @@ pub(crate) fn run_to_end<T: Send + 'static>(
     unblock_to_end(job)
 }
 
-/// Runs a job as [`run_to_end`] does, on a thread of its own: for jobs that wait for each other,
-/// for all of which the pool may not have room.
+/// Runs a job as [`run_to_end`] does, but on a thread of its own. This is for jobs that wait for
+/// each other: the pool may not have enough threads to run all of them at once.
 pub(crate) fn run_to_end_on_own_thread<T: Send + 'static>(
     call: &Call,
     job: impl FnOnce() -> T + Send + 'static,

@@ -13,7 +13,7 @@ pub(crate) enum Direction {
     Out,
 }
 
-/// Returns the type of a descriptor's file, as in `st_mode`; 0 if it is none of them (an eventfd).
+/// Returns the type of a descriptor's file, as in `st_mode`; 0 if it has none (an eventfd).
 pub(crate) fn file_type(fd: c_int) -> u32 {
     let mut stat = std::mem::MaybeUninit::<libc::stat>::zeroed();
     // SAFETY: the kernel fills it, or leaves zeros.
@@ -61,8 +61,8 @@ pub(crate) fn socket_option(fd: c_int, name: c_int) -> Result<c_int, Outcome> {
     if read < 0 { Err(read) } else { Ok(value) }
 }
 
-/// Tells whether a socket has been shut down for receiving. A Unix socket is then ready, and may
-/// have nothing to receive for ever; the kernel reports the end only to a blocked thread.
+/// Tells whether a socket has been shut down for receiving. A Unix socket may then be ready for
+/// ever, although each attempt finds nothing: the kernel reports the end only to a blocked thread.
 pub(crate) fn is_shut_down(fd: c_int) -> bool {
     poll_now(fd, libc::POLLRDHUP) & libc::POLLRDHUP != 0
 }

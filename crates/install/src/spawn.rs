@@ -131,7 +131,7 @@ fn run_body<T>(stack_size: usize, f: impl FnOnce() -> T) -> T {
 /// Starts a tasklet whose libc calls block it alone, as [`overlapped::spawn`] starts others.
 ///
 /// # Panics
-/// Outside a scheduler.
+/// If [`Builder::spawn`] returns an error.
 ///
 /// ```
 /// use std::time::{Duration, Instant};
@@ -201,7 +201,8 @@ where
     overlapped::scope(|inner| f(Scope(inner)))
 }
 
-/// Runs `f` as such a tasklet, on a scheduler of the calling thread's, as [`overlapped::run`].
+/// Runs `f` as a tasklet whose libc calls block it alone, on a scheduler of the calling thread's,
+/// as [`overlapped::run`].
 ///
 /// # Errors
 /// As [`overlapped::run`].
@@ -264,11 +265,12 @@ fn result_of<T>(ended: Result<T, FirstTaskletError>) -> Result<T, RunError> {
     })
 }
 
-/// Starts a tasklet whose libc calls block it alone on another scheduler of the run, the one with
-/// the fewest tasklets, as [`overlapped::task::place`] starts others.
+/// Starts a tasklet, whose libc calls block it alone, on the scheduler of this run that has the
+/// fewest placed tasklets, as [`overlapped::task::place`] starts others.
 ///
 /// # Panics
-/// Outside a scheduler. The join returns a panic if there are no thread-locals for the tasklet.
+/// Outside a scheduler, and as [`overlapped::task::place`]. The join returns a panic if there are
+/// no thread-locals for the tasklet.
 #[track_caller]
 pub fn place<F, T>(f: F) -> Placed<T>
 where
@@ -282,7 +284,7 @@ where
     overlapped::task::place(|| as_placed(at, f))
 }
 
-/// Starts a tasklet as [`place`] does, on the scheduler with this number, as
+/// Starts a tasklet as [`place`] does, on the scheduler with this index, as
 /// [`overlapped::task::place_on`].
 ///
 /// # Errors

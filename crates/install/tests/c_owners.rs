@@ -1,6 +1,6 @@
-//! Mutexes of C's whose owner must be a thread that the kernel knows: robust ones, and those with
-//! an owner that inherit priorities or that several processes share. Tasklets are compared with
-//! threads.
+//! Mutexes of C's whose owner must be a thread that the kernel knows: robust ones, and recursive or
+//! error-checking ones that inherit priorities or that several processes share. Tasklets are
+//! compared with threads.
 #![allow(missing_docs)]
 mod support;
 
@@ -150,7 +150,7 @@ fn a_killed_owner_is_a_dead_one() {
         drop(holder.join());
         assert_eq!(waiter.join().unwrap(), (libc::EOWNERDEAD, 0, 0));
     });
-    // The mutex of the thread itself.
+    // The thread can lock it, too, outside any tasklet.
     assert_eq!((mutex.lock(), mutex.unlock()), (0, 0));
 }
 
@@ -239,7 +239,7 @@ fn a_process_that_is_killed_while_a_tasklet_has_a_mutex_leaves_it_to_others() {
     file.write_all(&[0; size_of::<CMutex>()]).unwrap();
     let mutex = map(&file);
     let made = CMutex::with_attributes(NORMAL, Attributes { shared: true, ..ROBUST });
-    // SAFETY: no other code uses it yet; it consists of its bytes.
+    // SAFETY: no other code uses it yet; it is plain data, without pointers to itself.
     unsafe { mutex.get().copy_from(made.get(), 1) };
     let mut child = Command::new(std::env::current_exe().unwrap())
         .args([thread::current().name().unwrap(), "--exact", "--nocapture", "--test-threads=1"])
@@ -262,8 +262,8 @@ fn a_process_that_is_killed_while_a_tasklet_has_a_mutex_leaves_it_to_others() {
     std::fs::remove_file(path).unwrap();
 }
 
-/// Has a child of fork call `f` in a tasklet that has a proxy, and returns the child's exit status:
-/// none if a signal has ended it.
+/// Has a child of fork call `f` in a tasklet that has a proxy (a thread that owns mutexes in its
+/// place), and returns the child's exit status: none if a signal has ended it.
 fn status_of_child(f: impl FnOnce(&CMutex) -> c_int) -> Option<c_int> {
     run_in_tasklet(|| {
         let mutex = CMutex::with_attributes(RECURSIVE, ROBUST);

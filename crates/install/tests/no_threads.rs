@@ -72,7 +72,7 @@ fn a_call_ends_after_its_deadline_if_the_pool_finds_no_thread() {
         assert!(!stream.is_null());
         REFUSES.store(true, SeqCst);
         go.send(()).unwrap();
-        // From then on the start is about to fail.
+        // Once the other thread is inside pthread_create, its call is bound to fail.
         wait_until("a thread is being started", || IS_STARTING.load(SeqCst));
         // SAFETY: opened above, and closed once.
         let status = timeout(ms(10), || unsafe { libc::pclose(stream) });

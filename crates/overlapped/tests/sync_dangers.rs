@@ -149,7 +149,8 @@ fn watch(name: &'static str) -> impl Drop {
     Watched(ended)
 }
 
-/// Keeps `WORKERS` tasklets at work and kills `kills` of them. Returns the number of kills.
+/// Keeps `WORKERS` tasklets at work, and kills and replaces one after another, up to `kills` times:
+/// it stops when one has ended by itself. Returns the number of kills.
 fn rule(kills: usize, seed: u64, work: impl Fn(u64) + Clone + 'static) -> usize {
     let mut rng = Rng(seed);
     let mut next = seed << 32;
@@ -235,7 +236,7 @@ struct Fates {
     /// For each value: 1 for each receipt, 256 for each other drop.
     each: Vec<AtomicUsize>,
     next: AtomicUsize,
-    /// The number of sends that succeeded.
+    /// For each value: whether its send has succeeded.
     sent: Vec<AtomicBool>,
 }
 

@@ -32,7 +32,7 @@ pub enum Outcome {
     Missing(String),
     /// Every test passed, or failed as the list of differences says.
     Passed(Figures),
-    /// Other tests failed.
+    /// Other tests failed, or none passed.
     Failed(Figures),
 }
 

@@ -26,7 +26,7 @@ use std::time::{Duration, Instant};
 
 /// The size of a message.
 pub(crate) const MESSAGE_BYTES: usize = 64;
-/// `IORING_RECVSEND_POLL_FIRST`: the echo has never arrived yet.
+/// `IORING_RECVSEND_POLL_FIRST`: when a receive is queued, its bytes are usually not there yet.
 const POLL_FIRST: u16 = 1;
 /// The user data of sends, which complete only if they fail.
 const SEND: u64 = u64::MAX;

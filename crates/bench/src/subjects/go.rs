@@ -46,7 +46,7 @@ pub(in crate::subjects) fn serve_as(arguments: &[&str]) -> Result<(), String> {
 }
 
 fn become_program(processors: usize, arguments: &[&str]) -> Result<(), String> {
-    // The death signal outlives the exec. It is set again, in case that ever changes.
+    // The death signal outlives the exec.
     process::die_with_parent();
     Err(say(program(processors)?.args(arguments).exec()))
 }

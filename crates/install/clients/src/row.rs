@@ -1,4 +1,4 @@
-//! A row of the table: a crate, the server that it needs, and the requests to it.
+//! A row of the table: a crate, the server that it needs, and the requests through the crate.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use crate::request::{Opener, Result};
 use crate::servers::Server;
 
-/// A crate, with the requests to it.
+/// A crate, with the requests through it.
 pub(crate) struct Row {
     /// The crate's name, in the registry and in the table; a second row of the same crate adds a
     /// text after a colon.

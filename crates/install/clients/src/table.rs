@@ -121,13 +121,13 @@ fn version(name: &str) -> Option<&'static str> {
 
 const BEGIN: &str = "<!-- `cargo xtask clients` writes this table -->\n";
 const END: &str = "<!-- the table ends -->\n";
-/// Formats a row; times are in milliseconds.
+/// The table's head; times are in milliseconds.
 const HEAD: &str = "\
 | crate | each request | one by one | 20 threads | 20 tasklets | longest pause | |
 |---|---|--:|--:|--:|--:|---|
 ";
 
-/// Puts lines into the table, in the order of `rows`; those of other rows stay.
+/// Puts `lines` into the table, in the order of `rows`. A row without a new line keeps its old one.
 pub(crate) fn write(docs: &Path, rows: &[Row], lines: &[String]) -> Result {
     let text = std::fs::read_to_string(docs)?;
     let (before, rest) = text.split_once(BEGIN).ok_or("the table does not begin")?;

@@ -48,7 +48,7 @@ thread_local! {
     static MARK: Mark = const { Mark(AtomicU8::new(OFF)) };
     /// True if the tasklet was started through this crate, whatever it runs.
     static OURS: Cell<bool> = const { Cell::new(false) };
-    /// The tasklet's stack: an address near its top, and its size, at least.
+    /// The tasklet's stack: an address near its top, and the size that was asked for.
     static STACK: Cell<(usize, usize)> = const { Cell::new((0, 0)) };
     /// An address in the frame that has called the outermost handler.
     static HANDLER: Cell<usize> = const { Cell::new(0) };
@@ -194,7 +194,7 @@ pub(crate) fn leave_handlers() {
 }
 
 /// Tells whether the tasklet's handler is over if its stack pointer is `target`. In doubt it is
-/// not: a call of the handler that waited could meet the tasklet's code in any state.
+/// not: a handler's calls must not wait, since it may have interrupted the tasklet in any state.
 fn is_left_for(target: usize) -> bool {
     let (top, size) = STACK.get();
     // The program's own stacks, and the alternate stack of handlers, are elsewhere.

@@ -13,7 +13,7 @@ pub(crate) fn until_waits(tasklet: TaskletId) {
     until_waits_for(tasklet, "");
 }
 
-/// Waits until a tasklet of the calling scheduler waits for what a dump calls by a text with
+/// Waits until a tasklet of the calling scheduler waits for an object whose text in a dump contains
 /// `object`.
 #[track_caller]
 pub(crate) fn until_waits_for(tasklet: TaskletId, object: &str) {
@@ -33,7 +33,7 @@ pub(crate) fn until_waits_for(tasklet: TaskletId, object: &str) {
 #[track_caller]
 pub(crate) fn until_a_thread_is_in(number: c_long) {
     until_some("a thread makes the call", || {
-        // The calling thread reads, which is no answer.
+        // The calling thread is in read(2) itself, so it does not count.
         let me = thread_number().to_string();
         call_of(&me)?;
         let threads = fs::read_dir("/proc/self/task").ok()?;

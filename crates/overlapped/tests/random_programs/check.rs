@@ -127,7 +127,7 @@ extern "C" fn name_the_program(signal: libc::c_int) {
         let (whose, which) = &NOTES[at % NOTES.len()];
         let mut text = *b"\n 00000 ";
         digits(&mut text[2..7], whose.load(Relaxed));
-        // SAFETY: what is noted are references to statics.
+        // SAFETY: only references to statics are noted.
         let Some(action) = (unsafe { which.load(Relaxed).as_ref() }) else { continue };
         write(&text);
         write(action.name.as_bytes());
@@ -146,7 +146,8 @@ extern "C" fn name_the_program(signal: libc::c_int) {
     }
 }
 
-/// At a shutdown closures are dropped, on tasklets, and not run.
+/// Prints a dump when dropped: a scheduler that shuts down drops a closure, on a tasklet, and does
+/// not run it.
 struct DumpWhenDropped;
 
 impl Drop for DumpWhenDropped {
@@ -222,7 +223,7 @@ pub(crate) struct Buffer<const N: usize> {
     filled: usize,
 }
 
-/// Returns the contents of a buffer that was not written to.
+/// The value of bytes that were not written to.
 const BLANK: u8 = 0xb1;
 
 impl<const N: usize> Buffer<N> {
@@ -260,7 +261,7 @@ impl<const N: usize> Drop for Buffer<N> {
     }
 }
 
-/// Checks that a kill is pending, because a call has reported that a kill ended it.
+/// Tells whether a kill ended the call that returned `error`, and checks that one is then pending.
 #[track_caller]
 pub(crate) fn is_cancelled(error: &io::Error) -> bool {
     let is = Cancelled::of(error) == Some(Cancelled::Kill);
@@ -270,7 +271,7 @@ pub(crate) fn is_cancelled(error: &io::Error) -> bool {
     is
 }
 
-/// The same as [`is_cancelled`], for other errors.
+/// Checks that a kill is pending, since a call has reported one.
 #[track_caller]
 pub(crate) fn told_of_a_kill() {
     ensure!(task::is_killed(), "a call reports a kill that does not exist");

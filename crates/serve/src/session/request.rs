@@ -11,7 +11,8 @@ use super::buffers::{FULL, ReadBuffer, WriteBuffer};
 use super::pending_lines::PendingLines;
 use super::{Connection, End, reply};
 
-/// The size in bytes of a request above which its deadline grows. No head is as long.
+/// The size in bytes of a request above which its deadline grows. With the default limits no head
+/// is that large.
 const HEAD_MAX: usize = 64 << 10;
 
 /// The state of the request loop.

@@ -22,12 +22,12 @@ pub(super) struct Download<'a> {
     pub(super) urls: Vec<String>,
     /// The name of each.
     pub(super) names: &'a [String],
-    /// A file for the list, if a tool wants one.
+    /// The file to write, from which the tool reads what to download.
     pub(super) list: &'a Path,
     pub(super) into: &'a Path,
 }
 
-/// Checks that a tool is here, and builds the program of this workspace.
+/// Checks that a tool is installed, or builds it if it is the program of this workspace.
 pub(crate) fn prepare(name: Name) -> Result<(), String> {
     let (program, version) = match name {
         Name::OverlappedUring | Name::OverlappedPoll => return build(),
@@ -42,7 +42,7 @@ pub(crate) fn prepare(name: Name) -> Result<(), String> {
     found.map(drop).map_err(|_| format!("{program} is missing; Debian and Ubuntu have it"))
 }
 
-/// Builds the program of this workspace, with the profile of this one.
+/// Builds the program of this workspace, with the profile of the benchmark itself.
 fn build() -> Result<(), String> {
     let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or("cargo".into()));
     cargo.args(["build", "--quiet", "--package", "overlapped-cli"]);

@@ -1,4 +1,4 @@
-//! All rows: the requests to each crate, and the checks of its answers.
+//! All rows: the requests through each crate, and the checks of the answers.
 
 mod databases;
 mod files;

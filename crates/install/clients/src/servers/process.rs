@@ -132,8 +132,7 @@ impl Process {
     }
 
     fn signal_all(&self, signal: libc::c_int) {
-        // SAFETY: the process group belongs to a child that has not been waited for, or has left
-        // processes behind.
+        // SAFETY: the call passes two numbers. A group whose processes have all ended is not found.
         unsafe { libc::kill(-(self.child.id() as libc::pid_t), signal) };
     }
 }

@@ -86,9 +86,9 @@ unsafe fn read_slices(call: &Call, fd: c_int, slices: *const iovec, count: c_int
 
 /// Tells whether the kernel has no attempt that cannot block, for `count` slices on this file.
 ///
-/// Some files report that by EINVAL, with which others refuse the caller's arguments: a wait for
-/// readiness would keep such a caller waiting. The number of slices can be checked, and eventfd(2)
-/// and its like, which have no type, have such attempts.
+/// Some files report that by EINVAL. Others refuse the caller's arguments by it, and then a wait
+/// for readiness might not end. So the number of slices is checked, and EINVAL from a file without
+/// a type (an eventfd), which has such attempts, counts as a refusal.
 fn is_unsupported(outcome: Outcome, fd: c_int, count: c_int) -> bool {
     const NO_SUCH_CALL: Outcome = -(libc::ENOSYS as isize);
     const NO_TYPE: u32 = 0;
@@ -124,7 +124,7 @@ fn when_ready(
     }
 }
 
-/// Reads bytes that are not in the page cache by the port, into the first slice that has room.
+/// Has the port read bytes that are not in the page cache, into the first slice that has room.
 /// Callers of readv expect short reads.
 unsafe fn read_from_disk(call: &Call, fd: c_int, first: *const iovec, count: c_int) -> Outcome {
     // SAFETY: the caller's promise: `count` writable slices.
@@ -231,8 +231,8 @@ unsafe fn send_part(fd: c_int, slices: *const iovec, count: c_int, flags: c_int)
     unsafe { call!(sendmsg, fd, &raw const header, flags) }
 }
 
-/// Writes what a named pipe has room for, which ignores `RWF_NOWAIT`. If another writer fills the
-/// pipe meanwhile, this blocks after all.
+/// Writes what a pipe has room for, if it refuses `RWF_NOWAIT`, as a named pipe does. If another
+/// writer fills the pipe meanwhile, this blocks after all.
 unsafe fn write_part(fd: c_int, slices: *const iovec, count: c_int) -> Outcome {
     /// `PIPE_BUF`: if there is room at all, that many bytes fit.
     const PART: usize = 4096;

@@ -3,15 +3,16 @@
 //! if the buffer is empty, it waits for the descriptor.
 //!
 //! ```text
-//! lock the stream ─▶ in its buffer ──▶ libc's own function, for as much: it need not read
+//! lock the stream ─▶ in its buffer ──▶ libc's own function, for those bytes: it need not read
 //!                       │ nothing
 //!                    readable ──▶ getc, ungetc: libc reads what is there
 //!                       │ no
 //!                    unlock, wait, again
 //! ```
 //!
-//! **A stream's lock** is never held during a wait in this module. Its owner is a thread block:
-//! another tasklet that wanted the lock inside libc would block the thread, and with it the holder.
+//! **A stream's lock** is never held during a wait in this module. libc records its owner as a
+//! thread control block, and each tasklet has its own. So another tasklet that wanted the lock
+//! inside libc would block the thread, and with it the holder.
 //! While the program itself holds a stream, by flockfile(3), calls block the thread as libc's do.
 //! Lines stay whole nevertheless: tasklets read a stream one after the other. A thread that reads
 //! the same stream may come between the steps.
@@ -142,7 +143,7 @@ impl Line {
     /// Makes room for `more` bytes and a zero; returns false if there is no memory.
     ///
     /// # Safety
-    /// The pointers are the caller's of getline(3).
+    /// The pointers are arguments of getline(3).
     unsafe fn make_room(&self, more: usize) -> bool {
         const LEAST: usize = 120;
         let Some(needed) = self.len.checked_add(more).and_then(|len| len.checked_add(1)) else {

@@ -203,7 +203,7 @@ impl<T> Receiver<T> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum RecvError {
-    /// All senders are gone, and the last value has been seen.
+    /// All senders are gone. A call that waits returns this only when the last value has been seen.
     Closed,
     /// The deadline set by [`timeout`](crate::time::timeout) passed first.
     TimedOut,

@@ -8,7 +8,7 @@ use rustix::fs::RawDir;
 
 use crate::sys::file::{Batch, Entry};
 
-/// Room for some hundred entries, as much as glibc's readdir takes at once.
+/// Room for several hundred entries with usual names, as much as glibc's readdir takes at once.
 const BUFFER: usize = 32 << 10;
 
 /// Fewer entries are not yet a batch: most directories have no more, and are done in one batch.

@@ -30,7 +30,7 @@ impl SocketAddrBuf {
     /// Makes a copy of an address in the kernel's form.
     ///
     /// # Errors
-    /// `InvalidInput`: no address is as long.
+    /// `InvalidInput` if `len` is longer than any address.
     ///
     /// # Safety
     /// `addr` is valid for reads of `len` bytes.
@@ -154,7 +154,7 @@ impl From<&unix::SocketAddr> for SocketAddrBuf {
             bytes.push(0);
             bytes.extend_from_slice(name);
         }
-        // socket2 takes a leading zero for an abstract name, as Linux does, and nothing for none.
+        // To socket2, as to Linux, a leading zero begins an abstract name. No bytes mean unnamed.
         let addr = SockAddr::unix(OsStr::from_bytes(&bytes));
         addr.expect("an address that std has made fits").into()
     }

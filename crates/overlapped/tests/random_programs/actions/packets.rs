@@ -89,7 +89,7 @@ impl Packets {
     pub(crate) fn settle(&self) {
         let Some(unix) = self.unix.take() else { return };
         let Some(Unix { ends: [_, end], sent, seen, .. }) = Rc::into_inner(unix) else {
-            return ensure!(false, "a pair of sockets has no user");
+            return ensure!(false, "a pair of sockets still has a user");
         };
         let end = std::os::unix::net::UnixDatagram::from(OwnedFd::from(end));
         end.set_nonblocking(true).expect("a socket");

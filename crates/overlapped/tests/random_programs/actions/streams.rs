@@ -108,7 +108,7 @@ impl Link {
         }
     }
 
-    /// Returns an end and the direction that it writes, or the one that it reads.
+    /// Returns the direction in which the end `from` writes; `None` if it only reads.
     fn way(&self, from: usize) -> Option<&Way> {
         self.ways[from].as_ref()
     }
@@ -157,8 +157,8 @@ struct Listening {
 }
 
 impl Streams {
-    /// Keeps a new connection in place of another one, whose descriptors are closed when its last
-    /// user drops it.
+    /// Keeps a new connection. If there are too many, it replaces the one at `at`, which is closed
+    /// when its last user drops it.
     fn keep(&self, link: Link, at: usize) {
         let link = Rc::new(link);
         let mut links = self.links.borrow_mut();
@@ -183,7 +183,7 @@ impl Streams {
     pub(crate) fn settle(&self) {
         for link in self.links.take() {
             let link = Rc::into_inner(link);
-            ensure!(link.is_some(), "a connection has no user");
+            ensure!(link.is_some(), "a connection still has a user");
             link.into_iter().for_each(Link::settle);
         }
     }

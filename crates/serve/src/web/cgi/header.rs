@@ -1,7 +1,7 @@
 //! The header that a script writes before its content (RFC 3875, section 6).
 //!
-//! The parser is strict, because accepted headers are sent to a client. A malformed line, a value
-//! with a control character, a repeated header that must be unique, or a folded line is an error of
+//! The parser is strict, because accepted fields are sent to a client. A malformed line, a value
+//! with a control character, a repeated field that must be unique, or a folded line is an error of
 //! the script: `502`.
 
 use http::header::{CONTENT_LENGTH, CONTENT_TYPE, LOCATION};
@@ -10,10 +10,10 @@ use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 /// The maximum length of the header.
 pub(crate) const BYTES_MAX: usize = 32 << 10;
 
-/// The maximum number of headers.
+/// The maximum number of fields in the header.
 const FIELDS_MAX: usize = 100;
 
-/// Headers that only the server may write: they belong to the connection or its framing.
+/// Fields that only the server may write: they belong to the connection or its framing.
 const SERVER_HEADERS: &[&str] = &[
     "connection",
     "date",
@@ -121,8 +121,8 @@ impl Head {
 }
 
 /// Checks the properties that hold for any output of a script: the end of its header does not
-/// depend on the pieces in which the bytes arrive, and an accepted header has no header of the
-/// server and no line break.
+/// depend on the pieces in which the bytes arrive, and the fields of an accepted header include
+/// none of [`SERVER_HEADERS`] and no line break.
 #[cfg(any(test, fuzzing))]
 pub(crate) fn check(bytes: &[u8]) {
     let mut known = None;

@@ -16,7 +16,7 @@ pub(crate) struct Module {
     pub(crate) text: Option<Range<u64>>,
     /// The index of its unwinding table (`.eh_frame_hdr`).
     pub(crate) index: Section,
-    /// Its unwinding table (`.eh_frame`). It may end before the section does.
+    /// Its unwinding table (`.eh_frame`), with all that follows it in its segment.
     pub(crate) frames: Section,
 }
 

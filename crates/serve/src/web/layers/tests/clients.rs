@@ -83,7 +83,7 @@ fn only_trusted_proxies_set_the_clients_address() {
         assert_eq!(seen, format!("{client} false -"), "{list}");
     }
     let two = [("x-forwarded-for", "6.6.6.6"), told];
-    assert_eq!(seen("10.1.2.3", &two), "192.0.2.9 false -", "the last field goes before");
+    assert_eq!(seen("10.1.2.3", &two), "192.0.2.9 false -", "the last field counts");
     let both = [https, ("x-forwarded-proto", "http")];
     assert_eq!(seen("10.1.2.3", &both), "10.1.2.3 false -");
     let request = request("GET", "/", &[told]);

@@ -219,7 +219,7 @@ fn each_host_name_has_its_site() {
     }
     assert_eq!(ask(&sites, "GET", "/", &[]).text(), "others");
     let absolute = ask(&sites, "GET", "http://a.example/", &[("host", "c.example")]);
-    assert_eq!(absolute.text(), "a", "the target goes before the field (RFC 9112, section 3.2.2)");
+    assert_eq!(absolute.text(), "a", "the target overrides the field (RFC 9112, section 3.2.2)");
     for wrong in ["", "a:80", "http://a", "a/b", "*", "*.", "a*.b", "é.example", "a b"] {
         assert!(Hosts::new(say("x")).at(wrong, say("y")).is_err(), "{wrong:?}");
     }

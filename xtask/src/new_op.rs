@@ -1,6 +1,6 @@
 //! Adds an operation to a copy of the library and lets the compiler list the files that lack an arm
-//! for it. The list is compared with the one in CONTRIBUTING.md: only those files
-//! need an arm for a new operation.
+//! for it. The list is compared with the one in CONTRIBUTING.md: only those files need an arm for a
+//! new operation.
 //!
 //! One variant is added at a time, to each type of operations. The copy lies below `target` and
 //! shares its builds, so that only the library is checked again.
@@ -30,7 +30,7 @@ const PARTS: [&str; 3] = ["crates/overlapped", "crates/testkit", "examples"];
 /// The limit of one check.
 const LIMIT: Duration = Duration::from_secs(10 * 60);
 
-/// The files that lack an arm, from the library's sources on, by the type of operations.
+/// The files that lack an arm, as paths below the library's `src`, by the type of operations.
 type Lists = BTreeMap<String, BTreeSet<String>>;
 
 /// Compares the lists, and tells whether they are the same.
@@ -156,7 +156,7 @@ fn with_variant(text: &str, name: &str) -> String {
     text.replace(&begin(name), &format!("{}    /// Added.\n    {VARIANT},\n", begin(name)))
 }
 
-/// Reads the file, from the library's sources on, from a message about a match that lacks an arm
+/// Reads the file's path below the library's `src` from a message about a match that lacks an arm
 /// (E0004).
 fn named(line: &str) -> Option<String> {
     if !line.contains("error[E0004]") {

@@ -4,14 +4,14 @@
 
 use std::collections::hash_map::RandomState;
 use std::hash::BuildHasher;
-use std::io::{self, ErrorKind, Read, Write};
+use std::io::{ErrorKind, Read, Write};
 use std::process::ExitCode;
 
 use anyhow::{Context, bail};
 use overlapped::Config;
-use overlapped::net::{TcpStream, ToSocketAddrs};
+use overlapped::net::TcpStream;
 use overlapped::port::PortChoice;
-use overlapped::time::Duration;
+use overlapped::time::{self, Duration};
 use overlapped_wire::zen::PORT;
 
 use crate::stdout::print;
@@ -49,14 +49,13 @@ pub(crate) fn main(port: PortChoice, arguments: &Arguments) -> anyhow::Result<Ex
 fn play(arguments: &Arguments) -> anyhow::Result<()> {
     let Arguments { host, error, timeout } = arguments;
     let server = with_port(host);
-    let mut stream = connect(&server, *timeout).with_context(|| {
+    let limit = *timeout;
+    let mut stream = time::timeout(limit, || TcpStream::connect(&*server)).with_context(|| {
         format!(
             "cannot connect to {server}. Is a server running there? `overlapped serve zen` starts \
              one, and --listen 0.0.0.0:{PORT} lets other machines connect to it"
         )
     })?;
-    stream.set_read_timeout(Some(*timeout))?;
-    stream.set_write_timeout(Some(*timeout))?;
     let mut questions = QUESTIONS;
     shuffle(&mut questions);
     for (at, question) in questions.iter().enumerate() {
@@ -65,7 +64,8 @@ fn play(arguments: &Arguments) -> anyhow::Result<()> {
             stream.write_all(half.as_bytes())?;
             return print(format_args!("{half}\n"));
         }
-        let answer = ask(&mut stream, question)
+        // A limit for each read would let a server take its time byte by byte.
+        let answer = time::timeout(limit, || ask(&mut stream, question))
             .with_context(|| format!("no answer from {server} to \"{question}\""))?;
         print(format_args!("{question} {answer}\n"))?;
     }
@@ -77,21 +77,12 @@ fn with_port(host: &str) -> String {
     let is_v6 = host.parse::<std::net::Ipv6Addr>().is_ok();
     match host.rsplit_once(':') {
         _ if is_v6 => format!("[{host}]:{PORT}"),
-        Some((_, port)) if port.parse::<u16>().is_ok() => host.to_owned(),
+        // A number that is too large is an error when the name is resolved.
+        Some((_, port)) if !port.is_empty() && port.bytes().all(|byte| byte.is_ascii_digit()) => {
+            host.to_owned()
+        }
         _ => format!("{host}:{PORT}"),
     }
-}
-
-/// Connects to the first of the server's addresses that accepts.
-fn connect(server: &str, timeout: Duration) -> io::Result<TcpStream> {
-    let mut failed = io::Error::new(ErrorKind::NotFound, "the name has no address");
-    for address in server.to_socket_addrs()? {
-        match TcpStream::connect_timeout(&address, timeout) {
-            Ok(stream) => return Ok(stream),
-            Err(error) => failed = error,
-        }
-    }
-    Err(failed)
 }
 
 fn ask(stream: &mut TcpStream, question: &str) -> anyhow::Result<String> {
@@ -102,7 +93,7 @@ fn ask(stream: &mut TcpStream, question: &str) -> anyhow::Result<String> {
         match stream.read(&mut byte) {
             Ok(0) => bail!("the server closed the connection"),
             Ok(_) => answer.push(byte[0]),
-            Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {
+            Err(error) if error.kind() == ErrorKind::TimedOut => {
                 bail!("timed out; --timeout sets a longer limit")
             }
             Err(error) => return Err(error.into()),
@@ -136,6 +127,7 @@ mod tests {
             ("::1", "[::1]:1060"),
             ("[::1]", "[::1]:1060"),
             ("[::1]:7", "[::1]:7"),
+            ("localhost:99999", "localhost:99999"),
         ] {
             assert_eq!(with_port(host), server);
         }

@@ -22,7 +22,7 @@ fn run(program: &str, arguments: &[&str]) {
     assert!(output.status.success(), "{program} {arguments:?}: {:?}", text(&output));
 }
 
-/// Includes files that their owner must not write to.
+/// Removes a folder, read-only folders inside it included.
 fn remove(path: &Path) {
     if path.exists() {
         run("chmod", &["-R", "u+rwx", path.to_str().unwrap()]);
@@ -63,6 +63,8 @@ fn tree(root: &Path) {
     fs::hard_link(at("special/fifo"), at("links/fifo")).unwrap();
     drop(UnixListener::bind(at("special/socket")).unwrap());
     attributes(root);
+    // Before the owners, of which the root's is one.
+    let has_all_rights = is_root(root);
     owners(root);
     for (name, mode) in [
         ("plain/small", 0o6755),
@@ -74,8 +76,8 @@ fn tree(root: &Path) {
     ] {
         fs::set_permissions(at(name), Permissions::from_mode(mode)).unwrap();
     }
-    // Changing the owner removes it.
-    if is_root(root) && has_client("setcap") {
+    // After the owners, because a change of the owner removes capabilities.
+    if has_all_rights && has_client("setcap") {
         run("setcap", &["cap_net_bind_service+ep", &made("plain/large")]);
     }
     for name in ["links/one", "special/fifo", "plain/large", "links/deep", "special", "lists"] {
@@ -121,7 +123,7 @@ fn owners(root: &Path) {
     }
     lchown(at("links/soft"), Some(5), Some(6)).unwrap();
     set(&at("plain/empty"), "trusted.secret", b"root's");
-    // Removed with it, as `tree` sets permissions afterwards.
+    // A change of the owner clears set-ID bits: `tree` sets permissions afterwards.
     chown(root, Some(7), Some(8)).unwrap();
 }
 
@@ -295,8 +297,8 @@ fn attributes_that_an_ordinary_user_cannot_keep_are_reported_once() {
         assert_eq!(stderr.matches(message).count(), 1, "{stderr}");
         let mode = |name: &str| fs::metadata(at("into/tree").join(name)).unwrap().mode() & 0o7777;
         assert_eq!(mode("own"), 0o6755);
-        assert_eq!((mode("root's"), mode("a user's")), (0o755, 0o755), "others' rights");
-        assert_eq!(mode("a group's"), 0o755, "to run it as its owner was for another group");
+        assert_eq!((mode("root's"), mode("a user's")), (0o755, 0o755), "others' set-ID bits");
+        assert_eq!(mode("a group's"), 0o755, "set-user-ID was for another group");
     });
 }
 

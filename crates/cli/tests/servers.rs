@@ -89,6 +89,17 @@ fn without_a_zen_server_the_client_names_the_command() {
     let at = silent.local_addr().unwrap().to_string();
     let output = run(&["zen", "--timeout", "200ms", &at]);
     assert!(text(&output).1.contains("--timeout"), "{}", text(&output).1);
+    // Nor if it answers byte by byte: the limit is for the whole answer.
+    let slow = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let at = slow.local_addr().unwrap().to_string();
+    let _server = std::thread::spawn(move || {
+        let mut client = slow.accept().unwrap().0;
+        while client.write_all(b"x").is_ok() {
+            std::thread::sleep(std::time::Duration::from_millis(20));
+        }
+    });
+    let output = run(&["zen", "--timeout", "200ms", &at]);
+    assert!(text(&output).1.contains("--timeout"), "{}", text(&output).1);
 }
 
 #[test]

@@ -29,10 +29,9 @@ pub struct Installed;
 ///
 /// # Safety
 /// The caller promises that no code which such a tasklet runs takes the *number of its thread*
-/// (gettid(2)) for its own identity across a call that waits. Safe Rust cannot distinguish tasklets
-/// of one thread from the thread by that number, but C code can be written to: a self-made lock
-/// that is re-entrant by gettid lets another tasklet in. (This crate handles C's recursive pthread
-/// mutexes.)
+/// (gettid(2)) for its own identity across a call that waits. Safe Rust is sound without that
+/// number, but C code may depend on it: a self-made lock that is re-entrant by gettid lets another
+/// tasklet in. (This crate handles C's recursive pthread mutexes.)
 pub unsafe fn install() -> Result<Installed, WhyNot> {
     if ON.load(Relaxed) {
         return Ok(Installed);

@@ -2,7 +2,8 @@
 //! there is too little room or too few bytes have come. From the second step on, the call
 //!
 //! - returns what it has moved if it cannot go on: at the end of the stream, at its limit, after a
-//!   signal handler of either kind, at an error. The error stays in the socket for the next call;
+//!   signal handler (with `SA_RESTART` or without), at an error. The error stays in the socket for
+//!   the next call;
 //! - raises no SIGPIPE on a socket: the next call raises it.
 
 use std::ffi::c_int;

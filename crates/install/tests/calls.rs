@@ -514,7 +514,7 @@ fn many_wait_for_one_descriptor_by_poll() {
             .map(|number| {
                 let b = b.clone();
                 spawn(move || {
-                    // Among many: an epoll instance of its own, of which a port's takes 500.
+                    // Two entries need an epoll instance, and the port's takes 500 of these.
                     let mut two = [pollfd(&*b, libc::POLLIN), pollfd(&*b, libc::POLLIN)];
                     let count = if number % 2 == 0 { 1 } else { 2 };
                     // SAFETY: `count` entries.

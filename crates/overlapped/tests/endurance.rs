@@ -12,7 +12,7 @@ use overlapped::task::{self, unblock};
 use overlapped::time::sleep;
 use overlapped::{Channel, JoinError, Remote, run, run_until, spawn, yield_now};
 
-/// Spawns and joins so many tasklets, some of which wait, panic, are killed or named.
+/// Spawns and joins tasklets, some of which wait, panic, are killed or named.
 fn churn(tasklets: usize) {
     let channel = Channel::new();
     for i in (0..tasklets).step_by(8) {
@@ -149,8 +149,8 @@ fn processor_time() -> Duration {
 }
 
 /// Measures the delays of 1,000 timers of 10 ms beside a tasklet that does `turn` again and again.
-/// The thread always has something to do, so its processor time counts, except with the full
-/// figures: on a busy machine that time stands still while other programs have the processor.
+/// The processor time counts, because it stands still while other programs have the processor, and
+/// the thread always has something to do. With the full figures the clock's time counts.
 fn lateness(turn: impl Fn(u32) + 'static) -> Vec<Duration> {
     const TIMERS: usize = 1_000;
     const NAP: Duration = Duration::from_millis(10);

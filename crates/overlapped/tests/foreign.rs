@@ -1,4 +1,5 @@
-//! Foreign code that calls back: while it runs, no lock is held, neither ours nor its own.
+//! The user's code that the library calls: no lock of the library, or of a library that it uses,
+//! is held meanwhile.
 
 mod support;
 
@@ -137,7 +138,7 @@ fn a_subscriber_may_begin_a_run_that_is_watched_itself() {
             }
         };
         let event = || _ = HEARD.fetch_add(1, SeqCst);
-        // Ends the child where it hangs: the main thread is stopped, too, when its run ends.
+        // Ends the child if it hangs: the watchdog's lock would also block the end of the run.
         std::thread::spawn(|| {
             std::thread::sleep(Duration::from_secs(90));
             std::process::abort();
@@ -174,7 +175,7 @@ fn where_no_thread_can_be_started_a_closure_for_the_pool_is_not_run_and_files_ar
     if support::asked().is_some() {
         let text = Config::new().port(overlapped::port::PortChoice::Poll).run(|| {
             forbid_threads();
-            // The job would block this thread, which must wake it: the pool prevents that.
+            // In place, the job would block the thread that must wake it, so it is refused.
             let (tx, rx) = std::sync::mpsc::channel();
             let kept = std::sync::Arc::new(());
             let theirs = kept.clone();

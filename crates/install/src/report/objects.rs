@@ -58,7 +58,7 @@ unsafe extern "C" fn inspect(
     let parts = code(info);
     let instructions = parts.iter().map(|part| system_calls(part)).sum();
     let name = name(info);
-    // This is the kernel's own code: clocks, which never wait.
+    // The vDSO is the kernel's own code: clocks, which never wait.
     if instructions > 0 && !name.starts_with("linux-vdso") {
         let here = (all as *const ()).addr();
         let has_this_crate = parts.iter().any(|part| part.as_ptr_range().contains(&ptr(here)));

@@ -143,7 +143,7 @@ fn loom_a_waiter_that_gives_up_has_the_wake_or_leaves_it_to_another() {
         let waiting = thread::spawn(move || waiting.payload().wait());
         assert_eq!(wake(table, HERE, 1), 1);
         if leaving.join().unwrap() {
-            assert_eq!(wake(table, HERE, 1), 1, "the wake was two's");
+            assert_eq!(wake(table, HERE, 1), 1, "one wake went to both");
         }
         waiting.join().unwrap();
         assert_eq!(wake(table, HERE, 1), 0);

@@ -7,8 +7,7 @@
 //! ```
 //!
 //! All handles to one open file share a [`State`], since they share these things in the kernel.
-//! This module is below `net`, `fs` and `pipe`. A state holds no descriptor, so that code that has
-//! only a number can look the state up in a table.
+//! This module is below `net`, `fs` and `pipe`. A state holds no descriptor.
 //!
 //! Two other parts of the library deal with cursors and do not use this queue. The ring's driver
 //! corrects a cursor that the kernel has not moved. It must do so before it returns the completion,

@@ -14,9 +14,10 @@
 //! On io_uring the ring performs an operation if it has it. A thread of the pool, on memory of its
 //! own, performs those that the ring does not have (listing directories, reading links, permissions
 //! and times), and on readiness all that may wait for a disk. Bytes that are in the page cache are
-//! read in place. Opens of FIFOs and devices, and waits for locks, may last for ever: they have
-//! threads of their own, so that they hold up no other call. Outside a scheduler every call blocks
-//! the thread, as std's do.
+//! read in place. There is one exception: while other tasklets are ready, the ring makes reads at
+//! an offset, for all of them in one call. Opens of FIFOs and devices, and waits for locks, may
+//! last for ever: they have threads of their own, so that they hold up no other call. Outside a
+//! scheduler every call blocks the thread, as std's do.
 //!
 //! One wait cannot be avoided here: when a file is opened or closed on a file system that is a
 //! program (FUSE) or a server (NFS), the kernel itself asks that program or server. If its answer

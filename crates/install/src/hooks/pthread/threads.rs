@@ -93,7 +93,8 @@ pub(crate) unsafe extern "C" fn pthread_timedjoin_np(
     }
 }
 
-/// pthread_barrier_wait(3), on a thread for each call, since each call counts, and all must arrive.
+/// pthread_barrier_wait(3). Each call has a thread of its own, because the barrier opens only when
+/// all callers wait at it at the same time.
 #[cfg_attr(not(target_feature = "crt-static"), unsafe(no_mangle))]
 pub(crate) unsafe extern "C" fn pthread_barrier_wait(barrier: *mut pthread_barrier_t) -> c_int {
     let real: OfBarrier = next!(pthread_barrier_wait);

@@ -20,8 +20,8 @@ pub(super) enum WaitStrategy {
     One(c_int, Direction),
     /// For an epoll instance that contains them.
     Epoll(OwnedFd, #[expect(dead_code, reason = "it is in the epoll")] Option<OwnedFd>),
-    /// By polling at intervals: there is no descriptor left for an epoll instance, or no room. The
-    /// descriptor is one of them, if there is any, with one direction in which it may be ready.
+    /// By polling at intervals, if no epoll instance can be made or used. The value is one of the
+    /// descriptors, if there is any, and a direction in which to wait for it.
     Repeat(Option<(c_int, Direction)>),
 }
 
@@ -59,7 +59,7 @@ impl WaitStrategy {
             WaitStrategy::One(fd, direction) => ready(call, fd, direction, end.left()),
             WaitStrategy::Epoll(ref epoll, _) => {
                 match ready(call, epoll.as_raw_fd(), Direction::In, end.left()) {
-                    // The port's epoll instance takes a limited number of entries for one
+                    // The kernel limits how many epoll instances inside the port's may watch one
                     // descriptor.
                     INVALID => {
                         *self = WaitStrategy::Repeat(None);

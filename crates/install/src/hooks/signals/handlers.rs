@@ -7,8 +7,7 @@
 //!
 //! A handler runs on a thread, and interrupts that thread's tasklets. The kernel knows `entry`
 //! only; a query for the handler returns the program's. glibc has many names for installing a
-//! handler; all that are left in it are here. (Not sigvec(3), which only programs from before 2015
-//! use.)
+//! handler. All are here but sigvec(3), which only programs from before 2015 use.
 
 use std::ffi::{c_int, c_void};
 use std::sync::atomic::AtomicUsize;
@@ -240,8 +239,8 @@ fn update_restart(signal: c_int, slot: &AtomicUsize) {
     slot.store(word(slot.load(Relaxed) & !RESTARTS, action.sa_flags), Relaxed);
 }
 
-/// Replaces the handlers that the program has installed before [`install`](crate::install) by
-/// `entry`.
+/// Puts `entry` in the place of handlers that the program has installed before
+/// [`install`](crate::install).
 pub(crate) fn adopt_handlers() {
     for signal in 1..SIGNALS as c_int {
         if let Some(now) = action(signal).filter(|now| is_handler(now.sa_sigaction)) {

@@ -26,7 +26,7 @@ pub(crate) struct Timer {
 impl Timer {
     /// Makes a source that is due at this time, on the port's clock.
     pub(crate) fn new(due: u64) -> Timer {
-        // The maximum of the clock is still a time that can be waited for.
+        // `NEVER` means no deadline, but the clock's maximum is a deadline.
         Timer { alternative: Alternative::new(), due: due.min(NEVER - 1) }
     }
 }
@@ -53,7 +53,7 @@ pub(crate) struct Joining {
 }
 
 impl Joining {
-    /// Makes a source for this tasklet's end; without one it takes no part.
+    /// Makes a source for the end of `handle`'s tasklet. With `None` it takes no part.
     pub(crate) fn new<T>(handle: Option<&Tasklet<T>>) -> Joining {
         let target = handle.map(Tasklet::tcb);
         target.into_iter().for_each(retain);
@@ -106,9 +106,8 @@ pub(crate) struct Readiness<D> {
     interest: Interest,
     /// Set if there was no room for the operation.
     refused: Cell<bool>,
-    /// The value from which `fd` was borrowed. It is not touched until it is dropped, so it keeps
-    /// `fd` open: a type that lends its descriptor through a shared reference cannot tell whether
-    /// the loan has ended before it is borrowed mutably or dropped.
+    /// The value from which `fd` was borrowed. Any type that lends a descriptor keeps it open until
+    /// the value is borrowed mutably or dropped, and this source only drops it.
     _lender: D,
 }
 
@@ -131,7 +130,7 @@ impl<D> Readiness<D> {
         Op::ready(self.fd, self.interest)
     }
 
-    /// Returns the result, once it has happened.
+    /// Returns the result of the wait, after the select has ended with this source.
     pub(crate) fn result(&self) -> io::Result<()> {
         if self.refused.get() {
             return Err(too_many());

@@ -1,9 +1,9 @@
 //! The spool of request bodies: in memory, and when they are large in unnamed files.
 //!
 //! The alternative is a pipe. But a script may answer before it has read all of its input, or not
-//! read at all. Then the server must go on reading the body, from a client that may not read the
-//! answer before its body is read. With a file, body and answer follow each other, a chunked body
-//! has a length, and a script may even seek in its input.
+//! read at all. Then the server must go on reading the body, from a client that perhaps does not
+//! read the answer before its body is read. With a file, body and answer follow each other, a
+//! chunked body has a length, and a script may even seek in its input.
 //!
 //! A body is complete before its script gets a permit. So a slow client holds nothing meanwhile but
 //! its connection, some memory, and disk space, for which all bodies together have a quota.

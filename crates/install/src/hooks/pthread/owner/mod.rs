@@ -6,10 +6,9 @@
 //! others' locks. Therefore a tasklet has a number of its own, which stands in its descriptor
 //! during the calls that read it ([`as_owner`]).
 //!
-//! **Rejected**: to leave it there for good. glibc passes the same field to the kernel, which knows
-//! no such thread: pthread_getattr_np(3) with the processors of the thread, pthread_setschedparam,
-//! pthread_kill(3). Also rejected: a table of owners beside glibc's, which would miss what other
-//! code of the same thread has locked.
+//! **Rejected**: to leave it there for good. pthread_getattr_np(3), pthread_setschedparam(3) and
+//! pthread_kill(3) pass the same field to the kernel, which knows no such thread. Also rejected: a
+//! table of owners beside glibc's, which would miss what other code of the same thread has locked.
 //!
 //! **Numbers** lie above those of all threads (2²² at most) and below 2³⁰, so that none is ever a
 //! thread's, of any process.
@@ -68,7 +67,7 @@ impl Drop for ReturnAtExit {
 }
 
 fn numbers<T>(f: impl FnOnce(&mut Numbers) -> T) -> T {
-    // The lock is held briefly: the call goes to libc, not to the table.
+    // The lock is held briefly, so a wait for it may go to libc instead of the table.
     let _unmarked = Unmarked::begin();
     f(&mut NUMBERS.lock().unwrap_or_else(PoisonError::into_inner))
 }
@@ -94,8 +93,7 @@ fn assign() -> c_int {
         numbers.resting.pop_front().unwrap_or_else(|| std::process::abort())
     });
     NUMBER.set(number);
-    // A destructor that runs after this thread-local's does not return the number, so it is not
-    // used again.
+    // A number that is assigned after this thread-local's destructor is never given back.
     let _ = RETURN_AT_EXIT.try_with(|_| ());
     number
 }
@@ -105,8 +103,8 @@ fn tid_field() -> *mut c_int {
     static OFFSET: AtomicUsize = AtomicUsize::new(0);
     let mut offset = OFFSET.load(Relaxed);
     if offset == 0 {
-        // glibc publishes for debuggers: bits, count, offset. The library has compared it with a
-        // thread's real value before any tasklet got a descriptor of its own.
+        // glibc publishes this for debuggers: bits, count, offset. The library has compared it with
+        // a thread's real value before any tasklet got a descriptor of its own.
         // SAFETY: the name ends in a zero.
         let symbol = unsafe { libc::dlsym(libc::RTLD_DEFAULT, c"_thread_db_pthread_tid".as_ptr()) };
         if symbol.is_null() {

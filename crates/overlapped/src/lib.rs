@@ -100,17 +100,31 @@
 //! exec or exit: if the tasklet that forked comes to its end, the child is aborted.
 
 #![cfg_attr(
+    windows,
+    allow(
+        unreachable_pub,
+        unused_imports,
+        reason = "files, processes, signals and the public port are not there yet"
+    )
+)]
+#![cfg_attr(
     not(target_os = "linux"),
     allow(dead_code, reason = "some parts are used only by the ring and by Linux's caches")
 )]
 
 pub mod chan;
+#[cfg(unix)]
 pub mod fs;
+#[cfg(unix)]
 pub mod io;
 pub mod net;
+#[cfg(unix)]
 pub mod os;
+#[cfg(unix)]
 pub mod port;
+#[cfg(unix)]
 pub mod process;
+#[cfg(unix)]
 pub mod signal;
 pub mod sync;
 pub mod task;
@@ -123,6 +137,7 @@ mod foreign;
 mod locals;
 mod offload;
 mod op;
+#[cfg(unix)]
 mod pipe;
 mod sched;
 mod spin;

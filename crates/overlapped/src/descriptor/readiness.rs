@@ -12,13 +12,12 @@
 //! it is shut down.
 
 use std::io;
-use std::os::fd::{AsRawFd, BorrowedFd};
 use std::time::Duration;
 
 use crate::op::Op;
 use crate::sys::errno::says_would_block;
 use crate::sys::readiness::Interest;
-use crate::sys::socket;
+use crate::sys::socket::{BorrowedSocket, is_unix, raw_of};
 use crate::task::port_does;
 use crate::task::wait::perform;
 use crate::time::deadline_in;
@@ -32,11 +31,11 @@ const RECHECK: Duration = Duration::from_millis(100);
 /// # Errors
 /// `EAGAIN` at the limit; those of [`perform`].
 pub(crate) fn wait_ready(
-    fd: BorrowedFd<'_>,
+    socket: BorrowedSocket<'_>,
     interest: Interest,
     limit: Option<u64>,
 ) -> io::Result<()> {
-    let op = Op::ready(fd.as_raw_fd(), interest);
+    let op = Op::ready(raw_of(socket), interest);
     // SAFETY: the borrow keeps the descriptor open until this returns; no memory is involved.
     unsafe { perform(&op, limit) }.map(drop)
 }
@@ -47,10 +46,10 @@ pub(crate) fn wait_ready(
 ///
 /// # Errors
 /// `EAGAIN` at the limit; those of [`perform`].
-pub(crate) fn wait_writable(fd: BorrowedFd<'_>, limit: Option<u64>) -> io::Result<bool> {
-    let recheck = socket::is_unix(fd).then(|| deadline_in(RECHECK));
+pub(crate) fn wait_writable(socket: BorrowedSocket<'_>, limit: Option<u64>) -> io::Result<bool> {
+    let recheck = is_unix(socket).then(|| deadline_in(RECHECK));
     let until = [limit, recheck].into_iter().flatten().min();
-    match wait_ready(fd, Interest::Writable, until) {
+    match wait_ready(socket, Interest::Writable, until) {
         Err(error) if says_would_block(&error) && until != limit => Ok(false),
         result => result.map(|()| true),
     }
@@ -63,10 +62,14 @@ pub(crate) fn wait_writable(fd: BorrowedFd<'_>, limit: Option<u64>) -> io::Resul
 ///
 /// # Safety
 /// The same as for [`perform`].
-pub(crate) unsafe fn send(fd: BorrowedFd<'_>, op: &Op, limit: Option<u64>) -> io::Result<usize> {
+pub(crate) unsafe fn send(
+    socket: BorrowedSocket<'_>,
+    op: &Op,
+    limit: Option<u64>,
+) -> io::Result<usize> {
     // SAFETY: the caller's promise.
     unsafe {
-        match !port_does(op) && socket::is_unix(fd) {
+        match !port_does(op) && is_unix(socket) {
             true => send_on_unix_socket(op, limit),
             false => perform(op, limit),
         }

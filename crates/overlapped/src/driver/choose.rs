@@ -126,6 +126,9 @@ pub(super) fn explain(error: &io::Error) -> String {
 }
 
 fn explain_with(error: &io::Error, disabled: Option<&str>) -> String {
+    #[cfg(not(unix))]
+    let (reason, _) = ("Remedy: Linux 6.1 or later.", disabled);
+    #[cfg(unix)]
     let reason = match error.raw_os_error() {
         Some(libc::EPERM | libc::EACCES) => match disabled.map(str::trim) {
             Some("2") => {

@@ -2,8 +2,10 @@
 //! that are missing.
 
 use std::fmt;
+#[cfg(unix)]
 use std::io;
 
+#[cfg(unix)]
 use rustix::process::{Resource, getrlimit};
 
 use super::choose::from_environment;
@@ -66,7 +68,9 @@ pub fn report() -> Report {
     add_kernel(&mut report);
     #[cfg(target_os = "linux")]
     add_uring(&mut report);
+    #[cfg(unix)]
     add_limits(&mut report);
+    #[cfg(unix)]
     add_guards(&mut report);
     add_locals(&mut report);
     report
@@ -148,6 +152,7 @@ fn add_uring(report: &mut Report) {
     }
 }
 
+#[cfg(unix)]
 fn add_limits(report: &mut Report) {
     let limit = |resource| {
         let limit = getrlimit(resource);
@@ -167,6 +172,7 @@ fn add_limits(report: &mut Report) {
     }
 }
 
+#[cfg(unix)]
 fn add_guards(report: &mut Report) {
     match guard_regions() {
         Ok(()) => report.add("guard regions", "yes", None),
@@ -193,6 +199,7 @@ fn add_locals(report: &mut Report) {
 }
 
 /// Tells whether `MADV_GUARD_INSTALL` works here.
+#[cfg(unix)]
 fn guard_regions() -> io::Result<()> {
     const MADV_GUARD_INSTALL: libc::c_int = 102;
     // The largest page size of any machine; madvise wants whole pages.

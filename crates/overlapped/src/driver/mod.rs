@@ -29,7 +29,6 @@ mod doctor;
 mod notifier;
 #[cfg(miri)]
 mod null;
-#[cfg(unix)]
 mod poll;
 mod speculative;
 #[cfg(test)]

@@ -17,6 +17,7 @@ use super::null;
 use super::poll::Poller;
 #[cfg(target_os = "linux")]
 use super::uring::EventFd;
+use crate::sys::terminal::write_to_stderr;
 
 /// A handle that ends a port's `wait` early, from any thread. Clones wake the same port.
 #[derive(Clone)]
@@ -87,7 +88,7 @@ fn give_up() -> ! {
     const TEXT: &[u8] = b"overlapped: a completion port cannot be notified, since its own \
         descriptor does not work any more: was it closed? aborting\n";
     // An error cannot be reported in any other way.
-    let _ = rustix::io::write(std::io::stderr(), TEXT); // By number: nothing is locked.
+    write_to_stderr(TEXT);
     std::process::abort()
 }
 

@@ -1,11 +1,12 @@
 //! Methods and traits that several socket types have, word for word.
 
 use std::io::{self, IoSlice, IoSliceMut, Read, Write};
-use std::os::fd::AsFd;
 
 use super::socket::Limit;
+#[cfg(unix)]
 use super::unix::{UnixDatagram, UnixListener, UnixStream};
 use super::{Shutdown, TcpListener, TcpStream, UdpSocket};
+#[cfg(unix)]
 use crate::pipe::{End, Endpoint, Side};
 use crate::sys::socket;
 use crate::time::Duration;
@@ -28,7 +29,7 @@ macro_rules! handles {
             /// # Errors
             /// Those of getsockopt(2).
             pub fn take_error(&self) -> io::Result<Option<io::Error>> {
-                socket::take_error(self.socket.as_fd())
+                socket::take_error(self.socket.as_socket())
             }
 
             /// Switches the non-blocking mode, in which a call that would wait fails with
@@ -45,7 +46,9 @@ macro_rules! handles {
     )*};
 }
 
-handles!(TcpListener, TcpStream, UdpSocket, UnixDatagram, UnixListener, UnixStream);
+handles!(TcpListener, TcpStream, UdpSocket);
+#[cfg(unix)]
+handles!(UnixDatagram, UnixListener, UnixStream);
 
 /// The time limits of sockets that transfer data.
 macro_rules! time_limits {
@@ -89,7 +92,9 @@ macro_rules! time_limits {
     )*};
 }
 
-time_limits!(TcpStream, UdpSocket, UnixDatagram, UnixStream);
+time_limits!(TcpStream, UdpSocket);
+#[cfg(unix)]
+time_limits!(UnixDatagram, UnixStream);
 
 /// The end of transfers in one or both directions.
 macro_rules! shutdowns {
@@ -101,17 +106,20 @@ macro_rules! shutdowns {
             /// # Errors
             /// Those of shutdown(2).
             pub fn shutdown(&self, how: Shutdown) -> io::Result<()> {
-                socket::shutdown(self.socket.as_fd(), how)
+                socket::shutdown(self.socket.as_socket(), how)
             }
         }
     )*};
 }
 
-shutdowns!(TcpStream, UnixDatagram, UnixStream);
+shutdowns!(TcpStream);
+#[cfg(unix)]
+shutdowns!(UnixDatagram, UnixStream);
 
 /// Implements std's traits for streams, and `Endpoint` for `io::copy`.
 macro_rules! streams {
     ($($ours:ident),*) => {$(
+        #[cfg(unix)]
         impl Endpoint for $ours {
             fn end(&self, side: Side) -> Option<End<'_>> {
                 self.socket.end(side)
@@ -168,4 +176,6 @@ macro_rules! streams {
     )*};
 }
 
-streams!(TcpStream, UnixStream);
+streams!(TcpStream);
+#[cfg(unix)]
+streams!(UnixStream);

@@ -21,10 +21,14 @@ mod options;
 mod socket;
 mod tcp;
 mod udp;
+#[cfg(unix)]
 pub(crate) mod unix;
 
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd};
+#[cfg(unix)]
+use std::os::fd::AsFd as Waitable;
+#[cfg(windows)]
+use std::os::windows::io::AsSocket as Waitable;
 
 pub use addr::{ToSocketAddrs, lookup_host};
 pub use options::{BindOptions, Keepalive};
@@ -35,6 +39,8 @@ pub use udp::UdpSocket;
 use crate::descriptor::wait_ready;
 use crate::sys::errno::says_would_block;
 use crate::sys::readiness::Interest;
+#[allow(unused_imports, reason = "the trait has the name of std's on Windows")]
+use crate::sys::socket::{AsSocket, BorrowedSocket};
 use crate::task::count_busy_call;
 use crate::time::{Duration, deadline_in};
 
@@ -59,16 +65,16 @@ use crate::time::{Duration, deadline_in};
 ///     assert_eq!(reader.join().unwrap(), 7);
 /// }).unwrap();
 /// ```
-pub fn wait_readable(descriptor: impl AsFd) -> io::Result<()> {
-    wait_ready(descriptor.as_fd(), Interest::Readable, None)
+pub fn wait_readable(descriptor: impl Waitable) -> io::Result<()> {
+    wait_ready(descriptor.as_socket(), Interest::Readable, None)
 }
 
 /// Waits until `descriptor` has room to write, or an error.
 ///
 /// # Errors
 /// As [`wait_readable`].
-pub fn wait_writable(descriptor: impl AsFd) -> io::Result<()> {
-    wait_ready(descriptor.as_fd(), Interest::Writable, None)
+pub fn wait_writable(descriptor: impl Waitable) -> io::Result<()> {
+    wait_ready(descriptor.as_socket(), Interest::Writable, None)
 }
 
 /// Waits until `descriptor` has something to read, or an end, or an error, for `limit` at most.
@@ -87,8 +93,8 @@ pub fn wait_writable(descriptor: impl AsFd) -> io::Result<()> {
 ///     std::io::Result::Ok(())
 /// }).unwrap().unwrap();
 /// ```
-pub fn wait_readable_timeout(descriptor: impl AsFd, limit: Duration) -> io::Result<bool> {
-    wait_ready_timeout(descriptor.as_fd(), Interest::Readable, limit)
+pub fn wait_readable_timeout(descriptor: impl Waitable, limit: Duration) -> io::Result<bool> {
+    wait_ready_timeout(descriptor.as_socket(), Interest::Readable, limit)
 }
 
 /// Waits until `descriptor` has room to write, or an error, for `limit` at most. Tells whether it
@@ -96,8 +102,8 @@ pub fn wait_readable_timeout(descriptor: impl AsFd, limit: Duration) -> io::Resu
 ///
 /// # Errors
 /// As [`wait_readable_timeout`].
-pub fn wait_writable_timeout(descriptor: impl AsFd, limit: Duration) -> io::Result<bool> {
-    wait_ready_timeout(descriptor.as_fd(), Interest::Writable, limit)
+pub fn wait_writable_timeout(descriptor: impl Waitable, limit: Duration) -> io::Result<bool> {
+    wait_ready_timeout(descriptor.as_socket(), Interest::Writable, limit)
 }
 
 /// Returns the bytes in a stream socket's send queue: those that the peer has not acknowledged, and
@@ -119,12 +125,17 @@ pub fn wait_writable_timeout(descriptor: impl AsFd, limit: Duration) -> io::Resu
 /// assert_eq!(overlapped::net::send_queue(&tx)?, 0);
 /// # std::io::Result::Ok(())
 /// ```
-pub fn send_queue(socket: impl AsFd) -> io::Result<usize> {
-    crate::sys::socket::send_queue(socket.as_fd())
+#[cfg(unix)]
+pub fn send_queue(socket: impl Waitable) -> io::Result<usize> {
+    crate::sys::socket::send_queue(socket.as_socket())
 }
 
-fn wait_ready_timeout(fd: BorrowedFd<'_>, interest: Interest, limit: Duration) -> io::Result<bool> {
-    match wait_ready(fd, interest, Some(deadline_in(limit))) {
+fn wait_ready_timeout(
+    socket: BorrowedSocket<'_>,
+    interest: Interest,
+    limit: Duration,
+) -> io::Result<bool> {
+    match wait_ready(socket, interest, Some(deadline_in(limit))) {
         Ok(()) => Ok(true),
         Err(error) if says_would_block(&error) => {
             count_busy_call();

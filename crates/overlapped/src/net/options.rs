@@ -1,13 +1,13 @@
 //! Socket options that std does not have.
 
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
 
 use super::addr::first_that;
 use super::socket::Socket;
+#[cfg(unix)]
 use super::unix::{UnixDatagram, UnixStream};
 use super::{SocketAddr, TcpListener, TcpStream, ToSocketAddrs, UdpSocket};
-use crate::sys::socket;
+use crate::sys::socket::{self, AsSocket, OwnedSocket};
 use crate::sys::socket::{tcp, udp};
 use crate::time::Duration;
 
@@ -72,8 +72,8 @@ impl BindOptions {
         self
     }
 
-    fn apply(&self, fd: OwnedFd, addr: &SocketAddr) -> io::Result<OwnedFd> {
-        let socket = fd.as_fd();
+    fn apply(&self, fd: OwnedSocket, addr: &SocketAddr) -> io::Result<OwnedSocket> {
+        let socket = fd.as_socket();
         if let (Some(only_v6), true) = (self.only_v6, addr.is_ipv6()) {
             socket::set_only_v6(socket, only_v6)?;
         }
@@ -98,7 +98,7 @@ impl TcpListener {
     pub fn bind_with<A: ToSocketAddrs>(addr: A, options: &BindOptions) -> io::Result<TcpListener> {
         first_that(addr, |addr| {
             let fd = options.apply(tcp::stream(&addr)?, &addr)?;
-            tcp::listen(fd.as_fd(), &addr, options.backlog)?;
+            tcp::listen(fd.as_socket(), &addr, options.backlog)?;
             Ok(TcpListener { socket: Socket::new(fd) })
         })
     }
@@ -112,7 +112,7 @@ impl UdpSocket {
     pub fn bind_with<A: ToSocketAddrs>(addr: A, options: &BindOptions) -> io::Result<UdpSocket> {
         first_that(addr, |addr| {
             let fd = options.apply(udp::socket(&addr)?, &addr)?;
-            udp::bind(fd.as_fd(), &addr)?;
+            udp::bind(fd.as_socket(), &addr)?;
             Ok(UdpSocket { socket: Socket::new(fd) })
         })
     }
@@ -150,7 +150,7 @@ impl TcpStream {
     /// 32,767 s, 127 probes); those of setsockopt(2).
     pub fn set_keepalive(&self, keepalive: Option<Keepalive>) -> io::Result<()> {
         let values = keepalive.map(|Keepalive { idle, interval, probes }| (idle, interval, probes));
-        tcp::set_keepalive(self.socket.as_fd(), values)
+        tcp::set_keepalive(self.socket.as_socket(), values)
     }
 
     /// Returns the probes of the connection.
@@ -158,7 +158,7 @@ impl TcpStream {
     /// # Errors
     /// Those of getsockopt(2).
     pub fn keepalive(&self) -> io::Result<Option<Keepalive>> {
-        let values = tcp::keepalive(self.socket.as_fd())?;
+        let values = tcp::keepalive(self.socket.as_socket())?;
         Ok(values.map(|(idle, interval, probes)| Keepalive { idle, interval, probes }))
     }
 }
@@ -173,7 +173,7 @@ macro_rules! buffer_sizes {
             /// # Errors
             /// Those of setsockopt(2).
             pub fn set_recv_buffer_size(&self, bytes: usize) -> io::Result<()> {
-                socket::set_recv_buffer_size(self.socket.as_fd(), bytes)
+                socket::set_recv_buffer_size(self.socket.as_socket(), bytes)
             }
 
             /// Returns the bytes of the buffer for received data.
@@ -181,7 +181,7 @@ macro_rules! buffer_sizes {
             /// # Errors
             /// Those of getsockopt(2).
             pub fn recv_buffer_size(&self) -> io::Result<usize> {
-                socket::recv_buffer_size(self.socket.as_fd())
+                socket::recv_buffer_size(self.socket.as_socket())
             }
 
             /// Sets the bytes of the buffer for data that was not sent or not acknowledged
@@ -190,7 +190,7 @@ macro_rules! buffer_sizes {
             /// # Errors
             /// Those of setsockopt(2).
             pub fn set_send_buffer_size(&self, bytes: usize) -> io::Result<()> {
-                socket::set_send_buffer_size(self.socket.as_fd(), bytes)
+                socket::set_send_buffer_size(self.socket.as_socket(), bytes)
             }
 
             /// Returns the bytes of the buffer for data that was not sent or not acknowledged.
@@ -198,10 +198,12 @@ macro_rules! buffer_sizes {
             /// # Errors
             /// Those of getsockopt(2).
             pub fn send_buffer_size(&self) -> io::Result<usize> {
-                socket::send_buffer_size(self.socket.as_fd())
+                socket::send_buffer_size(self.socket.as_socket())
             }
         }
     )*};
 }
 
-buffer_sizes!(TcpStream, UdpSocket, UnixDatagram, UnixStream);
+buffer_sizes!(TcpStream, UdpSocket);
+#[cfg(unix)]
+buffer_sizes!(UnixDatagram, UnixStream);

@@ -4,19 +4,20 @@
 //! completion, so the borrows of descriptor and memory outlast the operation.
 
 use std::io::{self, IoSlice, IoSliceMut};
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::sync::Arc;
 
 pub(super) use crate::descriptor::Limit;
 use crate::descriptor::{self, State};
 use crate::offload;
 use crate::op::{Net, Op, clamp};
+#[cfg(unix)]
 use crate::pipe::{End, Side};
 use crate::sys;
 use crate::sys::address::SocketAddrBuf;
+use crate::sys::descriptor::Raw;
 use crate::sys::errno::says_would_block;
 use crate::sys::message::Message;
-use crate::sys::socket;
+use crate::sys::socket::{self, AsSocket, BorrowedSocket, OwnedSocket};
 use crate::task::wait::{perform, perform_now};
 use crate::task::{count_busy_call, in_tasklet};
 use crate::time::{Duration, deadline_in};
@@ -25,23 +26,23 @@ use crate::time::{Duration, deadline_in};
 #[derive(Debug)]
 pub(super) struct Socket {
     /// Present until the drop.
-    fd: Option<OwnedFd>,
+    fd: Option<OwnedSocket>,
     state: Arc<State>,
 }
 
 impl Socket {
     /// Wraps a socket that this library made: in non-blocking mode, without limits.
-    pub(super) fn new(fd: OwnedFd) -> Socket {
+    pub(super) fn new(fd: OwnedSocket) -> Socket {
         Socket { fd: Some(fd), state: Arc::default() }
     }
 
     /// Makes the same as [`new`](Socket::new), for a socket of the Unix family.
-    pub(super) fn new_unix(fd: OwnedFd) -> Socket {
+    pub(super) fn new_unix(fd: OwnedSocket) -> Socket {
         Socket { fd: Some(fd), state: Arc::new(State::of_unix_socket()) }
     }
 
     /// Wraps a socket that this one accepted. It takes over the time limits, as in Linux.
-    pub(super) fn accepted(&self, fd: OwnedFd) -> Socket {
+    pub(super) fn accepted(&self, fd: OwnedSocket) -> Socket {
         let accepted = Socket::new(fd);
         for which in [Limit::Read, Limit::Write] {
             accepted.state.set_limit(which, self.state.limit(which));
@@ -51,12 +52,12 @@ impl Socket {
 
     /// Wraps a socket from elsewhere, and stores its mode and limits. An error of fcntl(2) or
     /// getsockopt(2) means that `fd` is no socket, and shows at the first call on it.
-    pub(super) fn from_fd(fd: OwnedFd) -> Socket {
-        let socket = match socket::is_unix(fd.as_fd()) {
+    pub(super) fn from_std(fd: OwnedSocket) -> Socket {
+        let socket = match socket::is_unix(fd.as_socket()) {
             true => Socket::new_unix(fd),
             false => Socket::new(fd),
         };
-        let (fd, state) = (socket.as_fd(), &socket.state);
+        let (fd, state) = (socket.as_socket(), &socket.state);
         state.set_nonblocking(sys::descriptor::nonblocking(fd).unwrap_or(false));
         state.set_limit(Limit::Read, socket::read_timeout(fd).unwrap_or(None));
         state.set_limit(Limit::Write, socket::write_timeout(fd).unwrap_or(None));
@@ -66,13 +67,13 @@ impl Socket {
     }
 
     /// Returns the descriptor, in the mode set by `set_nonblocking`.
-    pub(super) fn into_fd(mut self) -> OwnedFd {
-        let _ = sys::descriptor::set_nonblocking(self.as_fd(), self.state.is_nonblocking());
+    pub(super) fn into_std(mut self) -> OwnedSocket {
+        let _ = sys::descriptor::set_nonblocking(self.as_socket(), self.state.is_nonblocking());
         self.fd.take().expect("a socket has its descriptor until it is dropped")
     }
 
     pub(super) fn try_clone(&self) -> io::Result<Socket> {
-        let fd = sys::descriptor::duplicate(self.as_fd())?;
+        let fd = sys::descriptor::duplicate(self.as_socket())?;
         Ok(Socket { fd: Some(fd), state: Arc::clone(&self.state) })
     }
 
@@ -87,8 +88,8 @@ impl Socket {
     /// Sets a limit, in the kernel too: it holds when the descriptor leaves this library.
     pub(super) fn set_limit(&self, which: Limit, limit: Option<Duration>) -> io::Result<()> {
         match which {
-            Limit::Read => socket::set_read_timeout(self.as_fd(), limit)?,
-            Limit::Write => socket::set_write_timeout(self.as_fd(), limit)?,
+            Limit::Read => socket::set_read_timeout(self.as_socket(), limit)?,
+            Limit::Write => socket::set_write_timeout(self.as_socket(), limit)?,
         }
         self.state.set_limit(which, limit);
         Ok(())
@@ -140,7 +141,7 @@ impl Socket {
     }
 
     /// Accepts a connection: accept(2). Returns the socket and the peer's address.
-    pub(super) fn accept(&self) -> io::Result<(OwnedFd, SocketAddrBuf)> {
+    pub(super) fn accept(&self) -> io::Result<(OwnedSocket, SocketAddrBuf)> {
         let mut from = SocketAddrBuf::empty();
         let op = Net::Accept { fd: self.raw(), addr: &raw mut from, nonblocking: false };
         // SAFETY: `from` lies in this frame.
@@ -222,6 +223,7 @@ impl Socket {
     ///
     /// It does not use the ring's own send. The kernel consumes the bytes before it finds the
     /// receiver's queue full, so a second try of the ring would send an empty datagram.
+    #[cfg(unix)]
     pub(super) fn send_when_ready(&self, buf: &[u8]) -> io::Result<usize> {
         let limit = self.deadline(Limit::Write);
         let (fd, len, buf) = (self.raw(), clamp(buf.len()), buf.as_ptr());
@@ -232,7 +234,7 @@ impl Socket {
                 Err(error) if says_would_block(&error) && !self.is_nonblocking() => {}
                 result => return result,
             }
-            descriptor::wait_writable(self.as_fd(), limit)?;
+            descriptor::wait_writable(self.as_socket(), limit)?;
         }
     }
 
@@ -250,6 +252,7 @@ impl Socket {
 
     /// Returns the socket as an end for `io::copy`. `None` in non-blocking mode, in which every
     /// single read and write may fail.
+    #[cfg(unix)]
     pub(super) fn end(&self, side: Side) -> Option<End<'_>> {
         if self.is_nonblocking() {
             return None;
@@ -258,17 +261,21 @@ impl Socket {
             Side::Source => Limit::Read,
             Side::Sink => Limit::Write,
         };
-        End::new(self.as_fd(), self.limit(which)).ok()
+        End::new(self.as_socket(), self.limit(which)).ok()
     }
 
     pub(super) fn set_linger(&self, linger: Option<Duration>) -> io::Result<()> {
-        socket::set_linger(self.as_fd(), linger)?;
+        socket::set_linger(self.as_socket(), linger)?;
         self.state.set_linger(linger);
         Ok(())
     }
 
-    pub(super) fn raw(&self) -> RawFd {
-        self.as_fd().as_raw_fd()
+    pub(super) fn raw(&self) -> Raw {
+        socket::raw_of(self.as_socket())
+    }
+
+    pub(super) fn as_socket(&self) -> BorrowedSocket<'_> {
+        self.fd.as_ref().expect("a socket has its descriptor until it is dropped").as_socket()
     }
 }
 
@@ -280,11 +287,5 @@ impl Drop for Socket {
         if fd.is_some() && self.state.lingers() && in_tasklet() {
             offload::offload(move || drop(fd));
         }
-    }
-}
-
-impl AsFd for Socket {
-    fn as_fd(&self) -> BorrowedFd<'_> {
-        self.fd.as_ref().expect("a socket has its descriptor until it is dropped").as_fd()
     }
 }

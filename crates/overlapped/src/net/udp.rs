@@ -2,13 +2,12 @@
 
 use std::fmt;
 use std::io;
-use std::os::fd::AsFd;
 
 use super::addr::first_that;
 use super::socket::Socket;
 use super::{Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs};
-use crate::sys::socket;
 use crate::sys::socket::udp;
+use crate::sys::socket::{self, AsSocket};
 
 /// A UDP socket; the counterpart of `std::net::UdpSocket`.
 ///
@@ -45,7 +44,7 @@ impl UdpSocket {
     pub fn bind<A: ToSocketAddrs>(addr: A) -> io::Result<UdpSocket> {
         first_that(addr, |addr| {
             let fd = udp::socket(&addr)?;
-            udp::bind(fd.as_fd(), &addr)?;
+            udp::bind(fd.as_socket(), &addr)?;
             Ok(UdpSocket { socket: Socket::new(fd) })
         })
     }
@@ -87,7 +86,7 @@ impl UdpSocket {
     /// # Errors
     /// Those of getpeername(2), `NotConnected` first of all.
     pub fn peer_addr(&self) -> io::Result<SocketAddr> {
-        socket::peer_addr(self.socket.as_fd())
+        socket::peer_addr(self.socket.as_socket())
     }
 
     /// Returns this side's address.
@@ -95,7 +94,7 @@ impl UdpSocket {
     /// # Errors
     /// Those of getsockname(2).
     pub fn local_addr(&self) -> io::Result<SocketAddr> {
-        socket::local_addr(self.socket.as_fd())
+        socket::local_addr(self.socket.as_socket())
     }
 
     /// Allows sending to broadcast addresses (`SO_BROADCAST`).
@@ -103,7 +102,7 @@ impl UdpSocket {
     /// # Errors
     /// Those of setsockopt(2).
     pub fn set_broadcast(&self, broadcast: bool) -> io::Result<()> {
-        udp::set_broadcast(self.socket.as_fd(), broadcast)
+        udp::set_broadcast(self.socket.as_socket(), broadcast)
     }
 
     /// Tells whether it may send to broadcast addresses.
@@ -111,7 +110,7 @@ impl UdpSocket {
     /// # Errors
     /// Those of getsockopt(2).
     pub fn broadcast(&self) -> io::Result<bool> {
-        udp::broadcast(self.socket.as_fd())
+        udp::broadcast(self.socket.as_socket())
     }
 
     /// Sets whether this machine gets the IPv4 multicasts that it sends (`IP_MULTICAST_LOOP`).
@@ -119,7 +118,7 @@ impl UdpSocket {
     /// # Errors
     /// Those of setsockopt(2).
     pub fn set_multicast_loop_v4(&self, multicast_loop_v4: bool) -> io::Result<()> {
-        udp::set_multicast_loop_v4(self.socket.as_fd(), multicast_loop_v4)
+        udp::set_multicast_loop_v4(self.socket.as_socket(), multicast_loop_v4)
     }
 
     /// Tells whether this machine gets the IPv4 multicasts that it sends.
@@ -127,7 +126,7 @@ impl UdpSocket {
     /// # Errors
     /// Those of getsockopt(2).
     pub fn multicast_loop_v4(&self) -> io::Result<bool> {
-        udp::multicast_loop_v4(self.socket.as_fd())
+        udp::multicast_loop_v4(self.socket.as_socket())
     }
 
     /// Sets the time to live of IPv4 multicasts (`IP_MULTICAST_TTL`).
@@ -135,7 +134,7 @@ impl UdpSocket {
     /// # Errors
     /// Those of setsockopt(2).
     pub fn set_multicast_ttl_v4(&self, multicast_ttl_v4: u32) -> io::Result<()> {
-        udp::set_multicast_ttl_v4(self.socket.as_fd(), multicast_ttl_v4)
+        udp::set_multicast_ttl_v4(self.socket.as_socket(), multicast_ttl_v4)
     }
 
     /// Returns the time to live of IPv4 multicasts.
@@ -143,7 +142,7 @@ impl UdpSocket {
     /// # Errors
     /// Those of getsockopt(2).
     pub fn multicast_ttl_v4(&self) -> io::Result<u32> {
-        udp::multicast_ttl_v4(self.socket.as_fd())
+        udp::multicast_ttl_v4(self.socket.as_socket())
     }
 
     /// Sets whether this machine gets the IPv6 multicasts that it sends (`IPV6_MULTICAST_LOOP`).
@@ -151,7 +150,7 @@ impl UdpSocket {
     /// # Errors
     /// Those of setsockopt(2).
     pub fn set_multicast_loop_v6(&self, multicast_loop_v6: bool) -> io::Result<()> {
-        udp::set_multicast_loop_v6(self.socket.as_fd(), multicast_loop_v6)
+        udp::set_multicast_loop_v6(self.socket.as_socket(), multicast_loop_v6)
     }
 
     /// Tells whether this machine gets the IPv6 multicasts that it sends.
@@ -159,7 +158,7 @@ impl UdpSocket {
     /// # Errors
     /// Those of getsockopt(2).
     pub fn multicast_loop_v6(&self) -> io::Result<bool> {
-        udp::multicast_loop_v6(self.socket.as_fd())
+        udp::multicast_loop_v6(self.socket.as_socket())
     }
 
     /// Sets the IP time to live.
@@ -167,7 +166,7 @@ impl UdpSocket {
     /// # Errors
     /// Those of setsockopt(2).
     pub fn set_ttl(&self, ttl: u32) -> io::Result<()> {
-        socket::set_ttl(self.socket.as_fd(), ttl)
+        socket::set_ttl(self.socket.as_socket(), ttl)
     }
 
     /// Returns the IP time to live.
@@ -175,7 +174,7 @@ impl UdpSocket {
     /// # Errors
     /// Those of getsockopt(2).
     pub fn ttl(&self) -> io::Result<u32> {
-        socket::ttl(self.socket.as_fd())
+        socket::ttl(self.socket.as_socket())
     }
 
     /// Joins an IPv4 multicast group on the interface with this address; unspecified: any.
@@ -183,7 +182,7 @@ impl UdpSocket {
     /// # Errors
     /// Those of setsockopt(2).
     pub fn join_multicast_v4(&self, multiaddr: &Ipv4Addr, interface: &Ipv4Addr) -> io::Result<()> {
-        udp::join_v4(self.socket.as_fd(), multiaddr, interface)
+        udp::join_v4(self.socket.as_socket(), multiaddr, interface)
     }
 
     /// Joins an IPv6 multicast group on the interface with this index; 0: any.
@@ -191,7 +190,7 @@ impl UdpSocket {
     /// # Errors
     /// Those of setsockopt(2).
     pub fn join_multicast_v6(&self, multiaddr: &Ipv6Addr, interface: u32) -> io::Result<()> {
-        udp::join_v6(self.socket.as_fd(), multiaddr, interface)
+        udp::join_v6(self.socket.as_socket(), multiaddr, interface)
     }
 
     /// Leaves an IPv4 multicast group.
@@ -199,7 +198,7 @@ impl UdpSocket {
     /// # Errors
     /// Those of setsockopt(2).
     pub fn leave_multicast_v4(&self, multiaddr: &Ipv4Addr, interface: &Ipv4Addr) -> io::Result<()> {
-        udp::leave_v4(self.socket.as_fd(), multiaddr, interface)
+        udp::leave_v4(self.socket.as_socket(), multiaddr, interface)
     }
 
     /// Leaves an IPv6 multicast group.
@@ -207,7 +206,7 @@ impl UdpSocket {
     /// # Errors
     /// Those of setsockopt(2).
     pub fn leave_multicast_v6(&self, multiaddr: &Ipv6Addr, interface: u32) -> io::Result<()> {
-        udp::leave_v6(self.socket.as_fd(), multiaddr, interface)
+        udp::leave_v6(self.socket.as_socket(), multiaddr, interface)
     }
 
     /// Fixes the other side: [`send`](UdpSocket::send) goes there, and only datagrams from there
@@ -216,7 +215,7 @@ impl UdpSocket {
     /// # Errors
     /// The last address's error.
     pub fn connect<A: ToSocketAddrs>(&self, addr: A) -> io::Result<()> {
-        first_that(addr, |addr| udp::connect(self.socket.as_fd(), &addr))
+        first_that(addr, |addr| udp::connect(self.socket.as_socket(), &addr))
     }
 
     /// Sends one datagram to the address that it is connected to.

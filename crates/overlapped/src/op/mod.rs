@@ -15,6 +15,7 @@
 //! The system's types come from `sys` by aliases; this folder imports nothing else, because
 //! everything else is built on it.
 
+#[cfg(unix)]
 mod fs;
 mod table;
 mod wait;
@@ -25,9 +26,9 @@ use crate::sys::address::SocketAddrBuf;
 use crate::sys::descriptor::Raw;
 use crate::sys::errno;
 use crate::sys::message::Message;
-#[cfg(unix)]
 use crate::sys::readiness::Interest;
 
+#[cfg(unix)]
 pub(crate) use fs::Fs;
 pub(crate) use table::{Full, Table, Token};
 pub(crate) use wait::Wait;
@@ -53,6 +54,7 @@ pub(crate) enum Op {
     /// Sockets.
     Net(Net),
     /// Files, pipes, terminals.
+    #[cfg(unix)]
     Fs(Fs),
     /// Waits for events.
     Wait(Wait),
@@ -78,7 +80,6 @@ pub(crate) enum Net {
 
 impl Op {
     /// Makes the wait for a descriptor's readiness.
-    #[cfg(unix)]
     #[inline]
     pub(crate) fn ready(fd: Raw, interest: Interest) -> Op {
         Op::Wait(match interest {
@@ -95,6 +96,7 @@ impl Op {
             Op::Net(Net::Recv { peek: true, .. } | Net::RecvMsg { peek: true, .. }) => "peek",
             Op::Net(Net::Recv { .. } | Net::RecvMsg { .. }) => "recv",
             Op::Net(Net::Send { .. } | Net::SendMsg { .. }) => "send",
+            #[cfg(unix)]
             Op::Fs(fs) => fs.name(),
             Op::Wait(wait) => wait.name(),
         }
@@ -116,6 +118,7 @@ impl Op {
                 | Net::RecvMsg { fd, .. }
                 | Net::SendMsg { fd, .. },
             ) => fd,
+            #[cfg(unix)]
             Op::Fs(ref fs) => fs.fd(),
             Op::Wait(ref wait) => wait.fd(),
         }

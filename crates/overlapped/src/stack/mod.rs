@@ -30,7 +30,6 @@
 //! **Shutdown.** Dropping the pool unmaps the slabs all of whose stacks came back; a slab with a
 //! stack that is still out stays mapped for ever. The pool and its stacks belong to one thread.
 
-mod alt;
 pub(crate) mod overflow;
 mod pool;
 mod slab;
@@ -42,6 +41,7 @@ use std::marker::PhantomData;
 use std::num::NonZeroUsize;
 use std::ops::Range;
 
+use crate::sys::memory::Growth;
 use crate::sys::{errno, memory};
 
 pub(crate) use pool::{Pool, STACK_MAX, StackConfig};
@@ -99,6 +99,7 @@ impl From<TakeError> for io::Error {
 pub(crate) struct Stack {
     low: NonZeroUsize,
     base: NonZeroUsize,
+    growth: Growth,
     /// Index into the pool's slabs.
     slab: u32,
     /// log2 of the slot's size.
@@ -133,10 +134,10 @@ fn colour(slot: usize) -> usize {
 
 impl Stack {
     /// Makes the stack of slot number `slot`, which begins at `low` and has `1 << shift` bytes.
-    fn new(low: NonZeroUsize, shift: u8, slab: u32, slot: usize) -> Stack {
+    fn new(low: NonZeroUsize, shift: u8, slab: u32, slot: usize, growth: Growth) -> Stack {
         let end = low.get() + (1 << shift);
         let base = NonZeroUsize::new(end - colour(slot)).expect("a slot is larger than its colour");
-        Stack { low, base, slab, shift, not_send: PhantomData }
+        Stack { low, base, growth, slab, shift, not_send: PhantomData }
     }
 
     /// Returns the bytes of address space, guard included, which is the meaning of a size
@@ -158,13 +159,18 @@ impl Stack {
 
     /// Returns the pages that may be committed, between the guard and the end of the slot.
     fn pages(&self) -> Range<usize> {
-        self.low.get() + GUARD..self.low.get() + self.size()
+        pages(self.low, self.shift)
     }
 
     #[cfg(test)]
     fn used(&self) -> usize {
         used(self.pages().start, self.base.get())
     }
+}
+
+/// Returns the pages of a slot that may be committed.
+fn pages(low: NonZeroUsize, shift: u8) -> Range<usize> {
+    low.get() + GUARD..low.get() + (1 << shift)
 }
 
 /// Returns the high-water mark of a stack between `low`, the end of its guard, and `top`: the
@@ -191,5 +197,22 @@ unsafe impl corosensei::stack::Stack for Stack {
     #[inline]
     fn limit(&self) -> NonZeroUsize {
         self.low
+    }
+
+    #[cfg(windows)]
+    #[inline]
+    fn teb_fields(&self) -> corosensei::stack::StackTebFields {
+        corosensei::stack::StackTebFields {
+            StackBase: self.base.get(),
+            StackLimit: self.growth.limit,
+            DeallocationStack: self.growth.lowest,
+            GuaranteedStackBytes: self.growth.guaranteed,
+        }
+    }
+
+    #[cfg(windows)]
+    #[inline]
+    fn update_teb_fields(&mut self, limit: usize, guaranteed: usize) {
+        (self.growth.limit, self.growth.guaranteed) = (limit, guaranteed);
     }
 }

@@ -155,9 +155,9 @@ impl Pool {
             let clean = class.clean.min(class.low_water);
             let idle = class.low_water.min(class.pooled.len().saturating_sub(HOT));
             let end = idle.min(clean + budget).max(clean);
-            for stack in &class.pooled[clean..end] {
+            for stack in &mut class.pooled[clean..end] {
                 // SAFETY: the stack is pooled, so nothing on it is referred to.
-                unsafe { self.slabs[stack.slab as usize].discard(stack.pages()) };
+                unsafe { self.slabs[stack.slab as usize].discard(stack) };
             }
             budget -= end - clean;
             class.clean = end;

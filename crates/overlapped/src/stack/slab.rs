@@ -5,11 +5,10 @@
 
 use std::io;
 use std::num::NonZeroUsize;
-use std::ops::Range;
 use std::sync::LazyLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use super::{GUARD, Guards, Stack};
+use super::{GUARD, Guards, Stack, pages};
 use crate::sys::errno::{no_memory, says_exhausted};
 use crate::sys::memory::{Mapping, is_readable, mapping_limit};
 
@@ -95,7 +94,12 @@ impl Slab {
         if let Err(error) = self.guard(low.get(), kind) {
             return Some(Err(error));
         }
-        let stack = Stack::new(low, self.shift, index, self.lent);
+        // SAFETY: the slot was never lent, so nothing uses it.
+        let growth = match unsafe { self.mapping.begin_stack(pages(low, self.shift)) } {
+            Ok(growth) => growth,
+            Err(error) => return Some(Err(error)),
+        };
+        let stack = Stack::new(low, self.shift, index, self.lent, growth);
         self.lent += 1;
         Some(Ok(stack))
     }
@@ -134,9 +138,9 @@ impl Slab {
     ///
     /// # Safety
     /// The stack is pooled: nothing on it is referred to.
-    pub(super) unsafe fn discard(&self, pages: Range<usize>) {
+    pub(super) unsafe fn discard(&self, stack: &mut Stack) {
         // SAFETY: the caller's promise.
-        unsafe { self.mapping.discard(pages) };
+        unsafe { self.mapping.discard(stack.pages(), &mut stack.growth) };
     }
 
     /// Gives the addresses back to the system.

@@ -4,6 +4,8 @@
 //! | folder | contents |
 //! |---|---|
 //! | `unix` | calls that Unix systems share: the names that the other modules use |
+//! | `windows` | the same names there, as far as they are used |
+//! | `socket` | options of sockets, by socket2, which are alike everywhere |
 //! | `linux`, `bsd` | calls that differ, under the same names (`native`), for `unix` |
 //! | `lock` | the library's inner lock and condition variable |
 //! | `per_process` | values that a child of fork(2) must not use, and makes anew |
@@ -12,18 +14,25 @@
 
 #[cfg(all(unix, not(target_os = "linux")))]
 mod bsd;
-pub(crate) mod clock;
 #[cfg(target_os = "linux")]
 mod linux;
 pub(crate) mod lock;
 pub(crate) mod per_process;
 pub(crate) mod resolve;
+pub(crate) mod socket;
 #[cfg(unix)]
 mod unix;
+#[cfg(windows)]
+mod windows;
 
 #[cfg(all(unix, not(target_os = "linux")))]
 use bsd as native;
 #[cfg(target_os = "linux")]
 use linux as native;
+pub(crate) use system::*;
 #[cfg(unix)]
-pub(crate) use unix::*;
+use unix as system;
+#[cfg(windows)]
+use windows as native;
+#[cfg(windows)]
+use windows as system;

@@ -11,20 +11,24 @@
 //! their code, which only they can find out (`task::dump`).
 
 use std::io;
+#[cfg(unix)]
 use std::os::fd::{AsFd, AsRawFd};
 use std::time::Duration;
 
 use super::report::{say, tasklets, trace};
 use super::snapshot::{self, Snapshot};
 use super::{Stalled, asking, registry};
+#[cfg(unix)]
 use crate::driver;
+#[cfg(unix)]
 use crate::op::{Op, Wait};
 use crate::sys::lock::Mutex;
 use crate::sys::per_process::PerProcess;
-use crate::sys::signal;
-use crate::sys::signal::Listener;
-use crate::sys::signal::sigpipe;
-use crate::sys::thread::{start_helper, system_call_of};
+#[cfg(unix)]
+use crate::sys::signal::{self, Listener, sigpipe};
+#[cfg(unix)]
+use crate::sys::thread::start_helper;
+use crate::sys::thread::system_call_of;
 
 /// The time within which a thread must answer.
 const ANSWER_MAX: Duration = Duration::from_secs(2);
@@ -42,6 +46,7 @@ extern "C" fn forget_signals() {
 ///
 /// # Errors
 /// The signal cannot be waited for, or no descriptor or thread is available.
+#[cfg(unix)]
 pub(crate) fn dump_on(signal: i32) -> io::Result<()> {
     let mut signals = SIGNALS.get(|| Mutex::new(Vec::new())).lock();
     if signals.contains(&signal) {
@@ -55,6 +60,7 @@ pub(crate) fn dump_on(signal: i32) -> io::Result<()> {
 }
 
 /// Returns the signal with this name, with or without `SIG`, or with this number.
+#[cfg(unix)]
 pub(crate) fn signal_of(text: &str) -> Option<i32> {
     let name = text.to_ascii_uppercase();
     let is_it = |&signal: &i32| {
@@ -64,6 +70,19 @@ pub(crate) fn signal_of(text: &str) -> Option<i32> {
     (1..=signal::last_signal()).find(is_it).or_else(|| text.parse().ok())
 }
 
+/// Returns an error: there are no signals.
+#[cfg(not(unix))]
+pub(crate) fn dump_on(_: i32) -> io::Result<()> {
+    Err(io::Error::new(io::ErrorKind::Unsupported, "this system has no signals to dump on"))
+}
+
+/// Returns the number: there are no signals with names.
+#[cfg(not(unix))]
+pub(crate) fn signal_of(text: &str) -> Option<i32> {
+    text.parse().ok()
+}
+
+#[cfg(unix)]
 fn listen(mut listener: Listener) {
     let _sigpipe = sigpipe::block();
     let op = Op::Wait(Wait::Signal { listener: listener.as_fd().as_raw_fd() });

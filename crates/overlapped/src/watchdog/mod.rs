@@ -62,7 +62,9 @@ pub(crate) use dump::{dump_on, running_on, signal_of};
 pub(crate) use page::{Page, Text};
 pub(crate) use report::warn_aside;
 use snapshot::Snapshot;
-pub(crate) use snapshot::{Held, Lookup, is_handler};
+#[cfg(unix)]
+pub(crate) use snapshot::is_handler;
+pub(crate) use snapshot::{Held, Lookup};
 pub(crate) use stall::OnStall;
 pub use stall::{Stall, Stalled};
 use tell::{News, Teller};

@@ -14,7 +14,10 @@ mod syntax;
 use core::time::Duration;
 use std::fmt;
 use std::io;
-use std::os::fd::AsFd;
+#[cfg(unix)]
+use std::os::fd::AsFd as Waitable;
+#[cfg(windows)]
+use std::os::windows::io::AsSocket as Waitable;
 
 use super::{Channel, RecvError, SendError};
 use crate::sched::NEVER;
@@ -171,7 +174,7 @@ impl<'a, R> Select<'a, R> {
     /// An owned descriptor, or a share of one (`Rc`, `Arc`), is kept until the select has ended.
     pub fn readable(
         self,
-        descriptor: impl AsFd + 'a,
+        descriptor: impl Waitable + 'a,
         f: impl FnOnce(io::Result<()>) -> R + 'a,
     ) -> Select<'a, R> {
         self.ready(descriptor, Interest::Readable, f)
@@ -180,7 +183,7 @@ impl<'a, R> Select<'a, R> {
     /// Waits until `descriptor` has room to write, or an error.
     pub fn writable(
         self,
-        descriptor: impl AsFd + 'a,
+        descriptor: impl Waitable + 'a,
         f: impl FnOnce(io::Result<()>) -> R + 'a,
     ) -> Select<'a, R> {
         self.ready(descriptor, Interest::Writable, f)
@@ -188,7 +191,7 @@ impl<'a, R> Select<'a, R> {
 
     fn ready(
         self,
-        descriptor: impl AsFd + 'a,
+        descriptor: impl Waitable + 'a,
         interest: Interest,
         f: impl FnOnce(io::Result<()>) -> R + 'a,
     ) -> Select<'a, R> {

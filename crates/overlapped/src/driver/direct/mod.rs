@@ -15,14 +15,15 @@
 //! [`driver::try_now`](super::try_now) and [`driver::block_on`](super::block_on) are their front
 //! for other modules.
 
+#[cfg(unix)]
 mod fs;
 mod net;
 
 use std::io;
 
 use crate::op::{Net, Op, Outcome, Wait};
-use crate::sys::errno::is_under_way;
-use crate::sys::readiness::{Interest, poll, poll_bits, poll_entries, poll_now};
+use crate::sys::errno::{self, is_under_way};
+use crate::sys::readiness::{Interest, poll, poll_any, poll_now};
 use crate::sys::socket::transfer::connect_result;
 
 /// Tries `op` once without waiting; *would block* if it would wait. A connect that is under way
@@ -71,15 +72,11 @@ pub(super) fn is_unfinished(op: &Op, outcome: Outcome) -> bool {
 pub(super) fn is_nonblocking(op: &Op) -> bool {
     match *op {
         Op::Net(ref net) => net.is_nonblocking(),
+        #[cfg(unix)]
         Op::Fs(ref fs) => fs::is_nonblocking(fs),
-        Op::Wait(
-            Wait::Readable { .. }
-            | Wait::Writable { .. }
-            | Wait::ProcessEnd { .. }
-            | Wait::Signal { .. }
-            | Wait::Output { .. }
-            | Wait::Connected { .. },
-        ) => false,
+        Op::Wait(Wait::Readable { .. } | Wait::Writable { .. } | Wait::Connected { .. }) => false,
+        #[cfg(unix)]
+        Op::Wait(Wait::ProcessEnd { .. } | Wait::Signal { .. } | Wait::Output { .. }) => false,
     }
 }
 
@@ -99,6 +96,7 @@ fn readiness(op: &Op) -> Option<Interest> {
         Op::Net(Net::Connect { .. } | Net::Send { .. } | Net::SendMsg { .. }) => {
             Some(Interest::Writable)
         }
+        #[cfg(unix)]
         Op::Fs(fs) => fs::interest(fs),
         Op::Wait(wait) => Some(wait.interest()),
     }
@@ -113,6 +111,7 @@ pub(super) unsafe fn first_try(op: &Op) -> Outcome {
     Outcome::from_raw(unsafe {
         match *op {
             Op::Net(ref net) => net::try_once(net),
+            #[cfg(unix)]
             Op::Fs(ref fs) => fs::try_once(fs),
             Op::Wait(ref wait) => poll_now(wait.fd(), wait.interest()),
         }
@@ -167,7 +166,6 @@ pub(super) unsafe fn end_of_stream(op: &Op) -> Option<Outcome> {
 /// Blocks the thread until one of `ops` need not wait any more (true) or the time `limit` has come
 /// (false).
 pub(super) fn block_on_any(ops: &[Op], limit: Option<u64>) -> io::Result<bool> {
-    let entry = |op: &Op| libc::pollfd { fd: op.fd(), events: poll_bits(interest(op)), revents: 0 };
-    let mut entries: Vec<_> = ops.iter().map(entry).collect();
-    poll_entries(&mut entries, limit).map_err(io::Error::from_raw_os_error)
+    let waits: Vec<_> = ops.iter().map(|op| (op.fd(), interest(op))).collect();
+    poll_any(&waits, limit).map_err(errno::error)
 }

@@ -1,6 +1,7 @@
 //! Sockets, by plain system calls.
 
 use crate::op::{Net, Outcome};
+use crate::sys::errno;
 use crate::sys::message::Message;
 use crate::sys::readiness::is_shut_down;
 use crate::sys::socket::transfer;
@@ -26,7 +27,7 @@ pub(super) unsafe fn try_once(net: &Net) -> i32 {
 }
 
 fn peek_flag(peek: bool) -> i32 {
-    if peek { libc::MSG_PEEK } else { 0 }
+    if peek { transfer::PEEK } else { 0 }
 }
 
 /// Returns the outcome of an unfinished receive or accept on a socket that is shut down for
@@ -35,7 +36,7 @@ fn peek_flag(peek: bool) -> i32 {
 pub(super) fn end_of_stream(net: &Net) -> Option<Outcome> {
     let (fd, end) = match *net {
         Net::Recv { fd, .. } | Net::RecvMsg { fd, .. } => (fd, Outcome::DONE),
-        Net::Accept { fd, .. } => (fd, Outcome::from_code(libc::EINVAL)),
+        Net::Accept { fd, .. } => (fd, Outcome::from_code(errno::INVALID)),
         Net::Connect { .. } | Net::Send { .. } | Net::SendMsg { .. } => return None,
     };
     is_shut_down(fd).then_some(end)

@@ -58,7 +58,6 @@ mod portable;
 mod queues;
 
 use std::io;
-use std::os::fd::RawFd;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -67,6 +66,8 @@ use rustc_hash::FxHashMap;
 use crate::driver::direct;
 use crate::driver::speculative::Speculation;
 use crate::op::{Completion, Net, Op, Outcome, Submitted, Token};
+use crate::sys::descriptor::Raw;
+use crate::sys::errno;
 use crate::sys::readiness::Interest;
 use queues::{Queues, Waiter};
 
@@ -82,14 +83,14 @@ pub(crate) struct Poll {
     /// Room for the events of one wait.
     events: Events,
     /// The descriptors that it has found; empty between two waits.
-    fired: Vec<RawFd>,
+    fired: Vec<Raw>,
     /// Exactly the descriptors whose registrations are armed.
-    waiting: FxHashMap<RawFd, Queues>,
+    waiting: FxHashMap<Raw, Queues>,
     /// Receives that the next wait tries for the first time.
     fresh: Vec<Waiter>,
     speculation: Speculation,
     /// The queue of each waiting token.
-    places: FxHashMap<Token, (RawFd, Interest)>,
+    places: FxHashMap<Token, (Raw, Interest)>,
     /// Completions that the next wait returns.
     done: Vec<Completion>,
     /// The process that opened it.
@@ -154,7 +155,7 @@ impl Poll {
             if queues.is_empty() {
                 self.waiting.remove(&fd);
             }
-            return Err(Outcome::from_code(errno(&error)));
+            return Err(Outcome::from_code(code_of(&error)));
         }
         let previous = self.places.insert(token, (fd, interest));
         assert!(previous.is_none(), "{token:?} is in flight already");
@@ -256,7 +257,7 @@ impl Poll {
     }
 
     /// Brings the registration of `fd` in line with its queues.
-    fn settle(&mut self, fd: RawFd) {
+    fn settle(&mut self, fd: Raw) {
         // Some pollers report the two directions as two events.
         let Some(queues) = self.waiting.get_mut(&fd) else {
             return;
@@ -274,7 +275,7 @@ impl Poll {
         }
         // SAFETY: the waiters in the queues keep the descriptor open.
         if let Err(error) = unsafe { arm(&self.poller, fd, queues) } {
-            let outcome = Outcome::from_code(errno(&error));
+            let outcome = Outcome::from_code(code_of(&error));
             for Waiter { token, .. } in queues.take() {
                 self.places.remove(&token);
                 self.done.push(Completion { token, outcome });
@@ -322,7 +323,7 @@ impl Drop for Poll {
 ///
 /// # Safety
 /// `fd` is open, and stays open until the registration is disarmed or deleted.
-unsafe fn arm(poller: &Poller, fd: RawFd, queues: &mut Queues) -> io::Result<()> {
+unsafe fn arm(poller: &Poller, fd: Raw, queues: &mut Queues) -> io::Result<()> {
     let wanted = queues.wanted();
     if queues.armed == Some(wanted) {
         return Ok(());
@@ -339,6 +340,6 @@ fn is_receive(op: &Op) -> bool {
     matches!(op, Op::Net(Net::Recv { .. } | Net::RecvMsg { .. }))
 }
 
-fn errno(error: &io::Error) -> i32 {
-    error.raw_os_error().unwrap_or(libc::EIO)
+fn code_of(error: &io::Error) -> i32 {
+    error.raw_os_error().unwrap_or(errno::INVALID)
 }

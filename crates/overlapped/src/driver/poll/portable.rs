@@ -1,12 +1,13 @@
-//! Kqueue and event ports, through the `polling` crate.
+//! Kqueue, event ports, and AFD on Windows, through the `polling` crate.
 
 use std::io;
-use std::os::fd::{BorrowedFd, RawFd};
 use std::time::Duration;
 
 use polling::PollMode;
 
 use super::queues::Wanted;
+use crate::sys::descriptor::Raw;
+use crate::sys::socket::BorrowedSocket;
 
 /// Registrations belong to the number here: each is deleted after its wait.
 pub(super) const STAYS: bool = false;
@@ -20,7 +21,7 @@ pub(super) struct Events(polling::Events);
 /// A descriptor that has become ready.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Event {
-    pub(super) fd: RawFd,
+    pub(super) fd: Raw,
     pub(super) readable: bool,
     pub(super) writable: bool,
 }
@@ -36,7 +37,7 @@ impl Events {
 
     pub(super) fn iter(&self) -> impl Iterator<Item = Event> {
         self.0.iter().map(|event| Event {
-            fd: event.key as RawFd,
+            fd: event.key as Raw,
             readable: event.readable,
             writable: event.writable,
         })
@@ -52,11 +53,11 @@ impl Poller {
     ///
     /// # Safety
     /// `fd` is open, and stays open until the registration is disarmed.
-    pub(super) unsafe fn arm(&self, fd: RawFd, wanted: Wanted) -> io::Result<()> {
+    pub(super) unsafe fn arm(&self, fd: Raw, wanted: Wanted) -> io::Result<()> {
         let event = polling::Event::new(fd as usize, wanted.readable, wanted.writable);
         let mode = if wanted.only_changes { PollMode::Edge } else { PollMode::Oneshot };
         // SAFETY: the caller's promise.
-        match self.0.modify_with_mode(unsafe { BorrowedFd::borrow_raw(fd) }, event, mode) {
+        match self.0.modify_with_mode(unsafe { BorrowedSocket::borrow_raw(fd) }, event, mode) {
             // SAFETY: the caller's promise.
             Err(error) if error.kind() == io::ErrorKind::NotFound => unsafe {
                 self.0.add_with_mode(fd, event, mode)
@@ -69,10 +70,10 @@ impl Poller {
     ///
     /// # Safety
     /// `fd` is open.
-    pub(super) unsafe fn disarm(&self, fd: RawFd) {
+    pub(super) unsafe fn disarm(&self, fd: Raw) {
         // SAFETY: the caller's promise. The call fails if the number names another file by now.
         // Then that file has no registration, and events of the old file find no waiter.
-        let _ = self.0.delete(unsafe { BorrowedFd::borrow_raw(fd) });
+        let _ = self.0.delete(unsafe { BorrowedSocket::borrow_raw(fd) });
     }
 
     /// Waits until a registration fires, [`notify`](Poller::notify) is called, or `timeout` has

@@ -17,7 +17,6 @@
 //! for (section 3).
 
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 
 use crate::net::addr::{first_of, first_that};
 use crate::net::{SocketAddr, ToSocketAddrs};
@@ -26,6 +25,7 @@ use crate::sys::errno::says_would_block;
 use crate::sys::socket::connecting::Watch;
 use crate::sys::socket::tcp;
 use crate::sys::socket::tcp::Connecting;
+use crate::sys::socket::{AsSocket, OwnedSocket};
 use crate::task::wait::perform;
 use crate::time::{Duration, deadline_in};
 
@@ -37,7 +37,7 @@ const DELAY: Duration = Duration::from_millis(250);
 pub(super) fn connect<T>(
     addr: impl ToSocketAddrs,
     connect: impl Fn(SocketAddr) -> io::Result<T>,
-    wrap: impl FnOnce(OwnedFd) -> T,
+    wrap: impl FnOnce(OwnedSocket) -> T,
 ) -> io::Result<T> {
     if !addr.is_name() {
         return first_that(addr, connect);
@@ -61,7 +61,7 @@ struct Race<'a> {
     error: Option<(usize, io::Error)>,
 }
 
-fn race(addrs: &[SocketAddr], under_way: Watch) -> io::Result<OwnedFd> {
+fn race(addrs: &[SocketAddr], under_way: Watch) -> io::Result<OwnedSocket> {
     let mut race = Race { addrs, under_way, error: None };
     let mut order = interleaved(addrs).into_iter().peekable();
     loop {
@@ -89,7 +89,7 @@ fn race(addrs: &[SocketAddr], under_way: Watch) -> io::Result<OwnedFd> {
 
 impl Race<'_> {
     /// Starts an attempt. Returns the socket if it is connected at once.
-    fn start(&mut self, index: usize) -> io::Result<Option<OwnedFd>> {
+    fn start(&mut self, index: usize) -> io::Result<Option<OwnedSocket>> {
         match tcp::start_connect(&self.addrs[index]) {
             Ok(Connecting::Done(socket)) => return Ok(Some(socket)),
             Ok(Connecting::UnderWay(socket)) => self.under_way.add(index, socket)?,
@@ -99,9 +99,9 @@ impl Race<'_> {
     }
 
     /// Waits until an attempt succeeds, one fails, or the next one is due.
-    fn wait(&mut self, limit: Option<u64>) -> io::Result<Option<OwnedFd>> {
+    fn wait(&mut self, limit: Option<u64>) -> io::Result<Option<OwnedSocket>> {
         loop {
-            let op = Op::Wait(Wait::Connected { sockets: self.under_way.as_fd().as_raw_fd() });
+            let op = Op::Wait(Wait::Connected { sockets: self.under_way.raw() });
             // SAFETY: `self` keeps the set open until this returns; no memory is involved.
             match unsafe { perform(&op, limit) } {
                 Err(error) if says_would_block(&error) => return Ok(None),
@@ -109,7 +109,7 @@ impl Race<'_> {
             };
             let mut failed = false;
             for (index, socket) in self.under_way.ended()? {
-                match tcp::connected(socket.as_fd()) {
+                match tcp::connected(socket.as_socket()) {
                     Ok(()) => return Ok(Some(socket)),
                     Err(error) => self.keep_error(index, error),
                 }

@@ -4,7 +4,6 @@ use std::fmt;
 use std::io;
 use std::iter::FusedIterator;
 use std::net::SocketAddr;
-use std::os::fd::AsFd;
 
 use super::TcpStream;
 use crate::net::ToSocketAddrs;
@@ -53,7 +52,7 @@ impl TcpListener {
     /// # Errors
     /// Those of getsockname(2).
     pub fn local_addr(&self) -> io::Result<SocketAddr> {
-        socket::local_addr(self.socket.as_fd())
+        socket::local_addr(self.socket.as_socket())
     }
 
     /// Waits for a connection.
@@ -77,7 +76,7 @@ impl TcpListener {
     /// # Errors
     /// Those of setsockopt(2).
     pub fn set_ttl(&self, ttl: u32) -> io::Result<()> {
-        socket::set_ttl(self.socket.as_fd(), ttl)
+        socket::set_ttl(self.socket.as_socket(), ttl)
     }
 
     /// Returns the IP time to live.
@@ -85,7 +84,7 @@ impl TcpListener {
     /// # Errors
     /// Those of getsockopt(2).
     pub fn ttl(&self) -> io::Result<u32> {
-        socket::ttl(self.socket.as_fd())
+        socket::ttl(self.socket.as_socket())
     }
 
     /// Tells whether an IPv6 socket takes no IPv4 connections. Deprecated in std, because it has no
@@ -94,7 +93,7 @@ impl TcpListener {
     /// # Errors
     /// Those of getsockopt(2).
     pub fn only_v6(&self) -> io::Result<bool> {
-        socket::only_v6(self.socket.as_fd())
+        socket::only_v6(self.socket.as_socket())
     }
 
     /// Sets [`only_v6`](TcpListener::only_v6).
@@ -102,7 +101,7 @@ impl TcpListener {
     /// # Errors
     /// Those of setsockopt(2): `InvalidInput`, since the socket is bound.
     pub fn set_only_v6(&self, only_v6: bool) -> io::Result<()> {
-        socket::set_only_v6(self.socket.as_fd(), only_v6)
+        socket::set_only_v6(self.socket.as_socket(), only_v6)
     }
 }
 

@@ -3,13 +3,12 @@
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;
-use std::os::fd::AsFd;
 
 use super::eyeballs;
 use crate::net::ToSocketAddrs;
 use crate::net::socket::Socket;
-use crate::sys::socket;
 use crate::sys::socket::tcp;
+use crate::sys::socket::{self, OwnedSocket};
 use crate::time::{Duration, deadline_in};
 
 /// A TCP connection; the counterpart of `std::net::TcpStream`.
@@ -76,7 +75,7 @@ impl TcpStream {
         Ok(stream)
     }
 
-    pub(super) fn new(fd: std::os::fd::OwnedFd) -> TcpStream {
+    pub(super) fn new(fd: OwnedSocket) -> TcpStream {
         TcpStream { socket: Socket::new(fd) }
     }
 
@@ -85,7 +84,7 @@ impl TcpStream {
     /// # Errors
     /// Those of getpeername(2), `NotConnected` first of all.
     pub fn peer_addr(&self) -> io::Result<SocketAddr> {
-        socket::peer_addr(self.socket.as_fd())
+        socket::peer_addr(self.socket.as_socket())
     }
 
     /// Returns this side's address.
@@ -93,7 +92,7 @@ impl TcpStream {
     /// # Errors
     /// Those of getsockname(2).
     pub fn local_addr(&self) -> io::Result<SocketAddr> {
-        socket::local_addr(self.socket.as_fd())
+        socket::local_addr(self.socket.as_socket())
     }
 
     /// Receives without consuming: the next read sees the same bytes.
@@ -109,7 +108,7 @@ impl TcpStream {
     /// # Errors
     /// Those of setsockopt(2).
     pub fn set_nodelay(&self, nodelay: bool) -> io::Result<()> {
-        tcp::set_nodelay(self.socket.as_fd(), nodelay)
+        tcp::set_nodelay(self.socket.as_socket(), nodelay)
     }
 
     /// Tells whether small writes are sent at once.
@@ -117,7 +116,7 @@ impl TcpStream {
     /// # Errors
     /// Those of getsockopt(2).
     pub fn nodelay(&self) -> io::Result<bool> {
-        tcp::nodelay(self.socket.as_fd())
+        tcp::nodelay(self.socket.as_socket())
     }
 
     /// Sets the time that closing waits for unsent data (`SO_LINGER`). If a tasklet closes the
@@ -134,7 +133,7 @@ impl TcpStream {
     /// # Errors
     /// Those of getsockopt(2).
     pub fn linger(&self) -> io::Result<Option<Duration>> {
-        socket::linger(self.socket.as_fd())
+        socket::linger(self.socket.as_socket())
     }
 
     /// Acknowledges at once (`TCP_QUICKACK`), as `std::os::linux::net::TcpStreamExt`.
@@ -143,7 +142,7 @@ impl TcpStream {
     /// Those of setsockopt(2).
     #[cfg(target_os = "linux")]
     pub fn set_quickack(&self, quickack: bool) -> io::Result<()> {
-        tcp::set_quickack(self.socket.as_fd(), quickack)
+        tcp::set_quickack(self.socket.as_socket(), quickack)
     }
 
     /// Tells whether it acknowledges at once.
@@ -152,7 +151,7 @@ impl TcpStream {
     /// Those of getsockopt(2).
     #[cfg(target_os = "linux")]
     pub fn quickack(&self) -> io::Result<bool> {
-        tcp::quickack(self.socket.as_fd())
+        tcp::quickack(self.socket.as_socket())
     }
 
     /// Sets the IP time to live.
@@ -160,7 +159,7 @@ impl TcpStream {
     /// # Errors
     /// Those of setsockopt(2).
     pub fn set_ttl(&self, ttl: u32) -> io::Result<()> {
-        socket::set_ttl(self.socket.as_fd(), ttl)
+        socket::set_ttl(self.socket.as_socket(), ttl)
     }
 
     /// Returns the IP time to live.
@@ -168,7 +167,7 @@ impl TcpStream {
     /// # Errors
     /// Those of getsockopt(2).
     pub fn ttl(&self) -> io::Result<u32> {
-        socket::ttl(self.socket.as_fd())
+        socket::ttl(self.socket.as_socket())
     }
 }
 

@@ -2,7 +2,6 @@
 
 use std::fmt;
 use std::io;
-use std::os::fd::AsFd;
 use std::path::Path;
 
 use super::SocketAddr;
@@ -85,7 +84,7 @@ impl UnixDatagram {
     /// # Errors
     /// Those of connect(2).
     pub fn connect_addr(&self, socket_addr: &SocketAddr) -> io::Result<()> {
-        local::connect(self.socket.as_fd(), socket_addr)
+        local::connect(self.socket.as_socket(), socket_addr)
     }
 
     /// Returns this side's address.
@@ -93,7 +92,7 @@ impl UnixDatagram {
     /// # Errors
     /// Those of getsockname(2).
     pub fn local_addr(&self) -> io::Result<SocketAddr> {
-        local::local_addr(self.socket.as_fd())
+        local::local_addr(self.socket.as_socket())
     }
 
     /// Returns the address that it is connected to.
@@ -101,7 +100,7 @@ impl UnixDatagram {
     /// # Errors
     /// Those of getpeername(2), `NotConnected` first of all.
     pub fn peer_addr(&self) -> io::Result<SocketAddr> {
-        local::peer_addr(self.socket.as_fd())
+        local::peer_addr(self.socket.as_socket())
     }
 
     /// Receives one datagram. Returns its length and the sender's address.

@@ -2,7 +2,6 @@
 
 use std::fmt;
 use std::io;
-use std::os::fd::AsFd;
 use std::path::Path;
 
 use super::{SocketAddr, UnixStream};
@@ -70,7 +69,7 @@ impl UnixListener {
     /// # Errors
     /// Those of getsockname(2).
     pub fn local_addr(&self) -> io::Result<SocketAddr> {
-        local::local_addr(self.socket.as_fd())
+        local::local_addr(self.socket.as_socket())
     }
 
     /// Returns an iterator over the connections; it never ends.

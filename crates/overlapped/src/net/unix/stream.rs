@@ -2,7 +2,6 @@
 
 use std::fmt;
 use std::io;
-use std::os::fd::AsFd;
 use std::path::Path;
 
 use super::SocketAddr;
@@ -72,7 +71,7 @@ impl UnixStream {
     /// # Errors
     /// Those of getsockname(2).
     pub fn local_addr(&self) -> io::Result<SocketAddr> {
-        local::local_addr(self.socket.as_fd())
+        local::local_addr(self.socket.as_socket())
     }
 
     /// Returns the other side's address.
@@ -80,7 +79,7 @@ impl UnixStream {
     /// # Errors
     /// Those of getpeername(2), `NotConnected` first of all.
     pub fn peer_addr(&self) -> io::Result<SocketAddr> {
-        local::peer_addr(self.socket.as_fd())
+        local::peer_addr(self.socket.as_socket())
     }
 }
 

@@ -25,6 +25,7 @@ use crate::sched::{
     Waiting,
 };
 use crate::sys::clock;
+use crate::sys::descriptor::Raw;
 use crate::watchdog::{Lookup, Page, Text, Watched};
 
 thread_local! {
@@ -197,13 +198,14 @@ impl Sched {
     }
 }
 
-fn write_op(name: &str, fd: i32, text: &mut impl Text) {
+fn write_op(name: &str, fd: Raw, text: &mut impl Text) {
+    let fd = fd as i64; // 32 bits, with a sign, on Unix.
     text.push(name);
     text.push(" on descriptor ");
     if fd < 0 {
         text.push("-");
     }
-    text.push_number(fd.unsigned_abs().into());
+    text.push_number(fd.unsigned_abs());
 }
 
 fn write_join(id: u64, text: &mut impl Text) {

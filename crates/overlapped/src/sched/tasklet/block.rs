@@ -35,6 +35,7 @@ use super::wait_node::{JoinWaiter, SelectState, WaitNode, WaitNodePtr, WaitQueue
 use crate::op::{Outcome, Token};
 use crate::sched::DeadlockReport;
 use crate::switch::{Fiber, Position, Suspender};
+use crate::sys::descriptor::Raw;
 
 /// A pointer to a control block. It is valid as long as its owner counts as a reference.
 pub(crate) type TcbPtr = NonNull<Tcb>;
@@ -96,7 +97,7 @@ pub(crate) enum Waiting {
     Nothing,
     /// An operation's terminal completion. The wait cannot be ended early: the operation is asked
     /// to end, and decides.
-    Op { token: Token, name: &'static str, fd: i32 },
+    Op { token: Token, name: &'static str, fd: Raw },
     /// A partner in a channel.
     Channel { queue: NonNull<WaitQueue>, sending: bool },
     /// Another tasklet's end.

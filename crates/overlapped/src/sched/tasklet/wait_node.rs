@@ -25,6 +25,7 @@ use std::ptr::NonNull;
 
 use super::queue::{Linked, Links, Queue};
 use crate::op::{Outcome, Token};
+use crate::sys::descriptor::Raw;
 
 /// A pointer to a wait node, with the provenance of the whole block or alternative that it begins.
 pub(crate) type WaitNodePtr = NonNull<WaitNode>;
@@ -114,7 +115,7 @@ pub(crate) enum Registration {
     /// For the end of the tasklet with this id.
     Join { joiner: NonNull<JoinWaiter>, id: u64 },
     /// For an operation's completion.
-    Op { token: Token, name: &'static str, fd: i32 },
+    Op { token: Token, name: &'static str, fd: Raw },
 }
 
 /// One alternative of a select.

@@ -8,6 +8,9 @@ pub(crate) const WOULD_BLOCK: i32 = libc::EAGAIN;
 /// The errno of a call that a signal handler has ended.
 pub(crate) const INTERRUPTED: i32 = libc::EINTR;
 
+/// The errno of a call that makes no sense.
+pub(crate) const INVALID: i32 = libc::EINVAL;
+
 /// The errno of an operation that was asked to end early.
 pub(crate) const CANCELLED: i32 = libc::ECANCELED;
 

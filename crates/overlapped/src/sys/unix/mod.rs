@@ -1,6 +1,7 @@
 //! Calls that Unix systems share.
 
 pub(crate) mod address;
+pub(crate) mod clock;
 pub(crate) mod descriptor;
 pub(crate) mod errno;
 pub(crate) mod file;

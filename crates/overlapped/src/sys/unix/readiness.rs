@@ -45,6 +45,14 @@ pub(crate) fn poll_for(fd: RawFd, bits: i16, limit: Option<u64>) -> Result<i16, 
     poll_entries(&mut entry, limit).map(|_| entry[0].revents)
 }
 
+/// Blocks the thread until one of `descriptors` is ready (true), or the time `limit` has come
+/// (false). Returns the errno of a descriptor that is not open.
+pub(crate) fn poll_any(descriptors: &[(RawFd, Interest)], limit: Option<u64>) -> Result<bool, i32> {
+    let entry = |&(fd, interest)| libc::pollfd { fd, events: poll_bits(interest), revents: 0 };
+    let mut entries: Vec<_> = descriptors.iter().map(entry).collect();
+    poll_entries(&mut entries, limit)
+}
+
 /// Waits until one of `entries` is ready (true) or the time `limit` has come (false).
 pub(crate) fn poll_entries(entries: &mut [libc::pollfd], limit: Option<u64>) -> Result<bool, i32> {
     loop {

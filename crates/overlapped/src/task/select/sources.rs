@@ -2,7 +2,6 @@
 
 use std::cell::Cell;
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, RawFd};
 use std::ptr::NonNull;
 
 use super::SelectSource;
@@ -11,7 +10,9 @@ use crate::op::{Full, Op};
 use crate::sched::{
     Alternative, Here, NEVER, Registration, SelectState, Tcb, TcbPtr, release, retain,
 };
+use crate::sys::descriptor::Raw;
 use crate::sys::readiness::Interest;
+use crate::sys::socket::{AsSocket, raw_of};
 use crate::task::Tasklet;
 use crate::task::begin::{Submission, submit_operation};
 use crate::task::suspension::too_many;
@@ -102,7 +103,7 @@ impl SelectSource for Joining {
 /// A descriptor's readiness.
 pub(crate) struct Readiness<D> {
     alternative: Alternative,
-    fd: RawFd,
+    fd: Raw,
     interest: Interest,
     /// Set if there was no room for the operation.
     refused: Cell<bool>,
@@ -111,13 +112,13 @@ pub(crate) struct Readiness<D> {
     _lender: D,
 }
 
-impl<D: AsFd> Readiness<D> {
+impl<D: AsSocket> Readiness<D> {
     /// Makes a source. Asks `lender` once, here: that is the user's code, which may wait, and
     /// nothing may wait while a select registers its sources.
     pub(crate) fn new(lender: D, interest: Interest) -> Readiness<D> {
         Readiness {
             alternative: Alternative::new(),
-            fd: lender.as_fd().as_raw_fd(),
+            fd: raw_of(lender.as_socket()),
             interest,
             refused: Cell::new(false),
             _lender: lender,

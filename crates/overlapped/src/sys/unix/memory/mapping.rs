@@ -11,6 +11,10 @@ use crate::sys::native::memory::guard;
 
 pub(crate) use guard::{is_readable, mapping_limit};
 
+/// The growth of a stack: the kernel commits pages as they are touched, and nothing is kept.
+#[derive(Debug)]
+pub(crate) struct Growth(());
+
 /// Reserved addresses, readable and writable. Unmapped by [`Mapping::unmap`] only, never by drop.
 #[derive(Debug)]
 pub(crate) struct Mapping {
@@ -73,11 +77,20 @@ impl Mapping {
         }
     }
 
+    /// Begins a stack: nothing is to be done.
+    ///
+    /// # Safety
+    /// No code uses these bytes.
+    pub(crate) unsafe fn begin_stack(&self, range: Range<usize>) -> io::Result<Growth> {
+        assert!(self.contains(&range));
+        Ok(Growth(()))
+    }
+
     /// Gives the memory of `range` back to the kernel; it reads as zeroes afterwards.
     ///
     /// # Safety
     /// No code needs the contents of these bytes.
-    pub(crate) unsafe fn discard(&self, range: Range<usize>) {
+    pub(crate) unsafe fn discard(&self, range: Range<usize>, _: &mut Growth) {
         assert!(self.contains(&range));
         let at = std::ptr::with_exposed_provenance_mut(range.start);
         // A refusal (locked memory) leaves it committed: nothing is lost but memory.

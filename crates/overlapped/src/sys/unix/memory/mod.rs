@@ -5,4 +5,4 @@ mod mapping;
 
 #[cfg(target_os = "linux")]
 pub(crate) use crate::sys::native::memory::modules;
-pub(crate) use mapping::{Mapping, first_resident, is_readable, mapping_limit, page_size};
+pub(crate) use mapping::{Growth, Mapping, first_resident, is_readable, mapping_limit, page_size};

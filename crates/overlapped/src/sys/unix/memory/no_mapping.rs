@@ -6,6 +6,10 @@ use std::num::NonZeroUsize;
 use std::ops::Range;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+/// The growth of a stack: the kernel commits pages as they are touched, and nothing is kept.
+#[derive(Debug)]
+pub(crate) struct Growth(());
+
 /// Reserved addresses, without memory.
 #[derive(Debug)]
 pub(crate) struct Mapping {
@@ -41,9 +45,18 @@ impl Mapping {
         Ok(())
     }
 
+    /// Begins a stack: nothing is to be done.
+    ///
+    /// # Safety
+    /// No code uses these bytes.
+    pub(crate) unsafe fn begin_stack(&self, range: Range<usize>) -> io::Result<Growth> {
+        assert!(self.contains(&range));
+        Ok(Growth(()))
+    }
+
     /// # Safety
     /// None needed: it does nothing.
-    pub(crate) unsafe fn discard(&self, range: Range<usize>) {
+    pub(crate) unsafe fn discard(&self, range: Range<usize>, _: &mut Growth) {
         assert!(self.contains(&range));
     }
 

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
 use std::time::Duration;
 
 use polling::{Event, Events, Poller};
@@ -18,6 +18,11 @@ pub(crate) struct Watch {
 impl Watch {
     pub(crate) fn new() -> io::Result<Watch> {
         Ok(Watch { poller: Poller::new()?, sockets: HashMap::new() })
+    }
+
+    /// Returns the number by which the set is waited for: it is readable when a connect has ended.
+    pub(crate) fn raw(&self) -> RawFd {
+        self.poller.as_fd().as_raw_fd()
     }
 
     pub(crate) fn is_empty(&self) -> bool {
@@ -45,12 +50,6 @@ impl Watch {
             Some(self.poller.delete(&socket).map(|()| (key, socket)))
         });
         taken.collect()
-    }
-}
-
-impl AsFd for Watch {
-    fn as_fd(&self) -> BorrowedFd<'_> {
-        self.poller.as_fd()
     }
 }
 

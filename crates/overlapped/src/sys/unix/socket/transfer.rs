@@ -10,6 +10,9 @@ use crate::sys::errno::retried;
 use crate::sys::native::abi::{SOCK_CLOEXEC, SOCK_NONBLOCK, accept4};
 use crate::sys::readiness::{Interest, poll_now};
 
+/// The flag of a receive that leaves the bytes in place.
+pub(crate) const PEEK: i32 = libc::MSG_PEEK;
+
 /// Calls accept4(2): the socket is close-on-exec and non-blocking. Waits if the listener is in
 /// blocking mode.
 ///

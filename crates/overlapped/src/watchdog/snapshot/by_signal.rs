@@ -18,93 +18,14 @@
 use std::cell::UnsafeCell;
 use std::ffi::{c_int, c_void};
 use std::io;
-use std::panic::Location;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
-use super::page::Page;
+use super::{Lookup, NAME_MAX, Snapshot, WORDS_MAX};
 use crate::sys::clock;
 use crate::sys::signal::disposition::{self, Disposition, Info, SIGURG, interrupted};
 use crate::sys::thread::{self, Target};
-
-/// The tasklet that a thread is running.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Held {
-    pub(crate) id: u64,
-    /// `name_len` bytes; null if it has no name.
-    pub(crate) name: *const u8,
-    pub(crate) name_len: usize,
-    /// The call that spawned it.
-    pub(crate) spawned_at: &'static Location<'static>,
-    /// The first and the last address of its stack.
-    pub(crate) stack: (usize, usize),
-}
-
-/// The questions of the handler to the scheduler of its thread.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Lookup {
-    /// The tasklet that runs.
-    pub(crate) held: fn() -> Option<Held>,
-    /// Every tasklet, a line for each, the youngest first.
-    pub(crate) all: fn(&mut Page),
-}
-
-/// The maximum number of words that are copied from a stack.
-const WORDS_MAX: usize = 8 << 10;
-const NAME_MAX: usize = 128;
-
-/// The answer: registers, a part of the stack, the tasklet.
-pub(super) struct Snapshot {
-    pub(super) pc: usize,
-    pub(super) sp: usize,
-    pub(super) fp: usize,
-    /// The return address, on processors that keep it in a register.
-    #[cfg_attr(target_arch = "x86_64", allow(dead_code, reason = "it is on the stack there"))]
-    pub(super) lr: usize,
-    /// The running tasklet's id, and the call that spawned it.
-    pub(super) held: Option<(u64, &'static Location<'static>)>,
-    name: [u8; NAME_MAX],
-    name_len: usize,
-    words: [usize; WORDS_MAX],
-    words_len: usize,
-    /// Every tasklet, if the question wanted all.
-    pub(super) page: Page,
-}
-
-impl Snapshot {
-    const EMPTY: Snapshot = Snapshot {
-        pc: 0,
-        sp: 0,
-        fp: 0,
-        lr: 0,
-        held: None,
-        name: [0; NAME_MAX],
-        name_len: 0,
-        words: [0; WORDS_MAX],
-        words_len: 0,
-        page: Page::EMPTY,
-    };
-
-    #[cfg(test)]
-    pub(super) fn boxed() -> Box<Snapshot> {
-        Box::new(Snapshot::EMPTY)
-    }
-
-    /// Returns the tasklet's name.
-    pub(super) fn name(&self) -> Option<String> {
-        let name = &self.name[..self.name_len];
-        (!name.is_empty()).then(|| String::from_utf8_lossy(name).into_owned())
-    }
-
-    /// Returns the word at `address`, if it was copied.
-    pub(super) fn word(&self, address: usize) -> Option<usize> {
-        let offset = address.checked_sub(self.sp)?;
-        let is_aligned = offset.is_multiple_of(size_of::<usize>());
-        let words = &self.words[..self.words_len];
-        is_aligned.then(|| words.get(offset / size_of::<usize>()).copied())?
-    }
-}
 
 /// The lowest bits of a state; the others are the question's number.
 const FREE: u64 = 0;
@@ -158,7 +79,7 @@ fn this_number() -> u64 {
 
 /// Installs the handler, once; later calls keep the first `lookup` and succeed. Called under the
 /// registry's lock. A child of fork(2) inherits the handler.
-pub(super) fn install(lookup: Lookup) -> io::Result<()> {
+pub(in crate::watchdog) fn install(lookup: Lookup) -> io::Result<()> {
     static IS_INSTALLED: AtomicBool = AtomicBool::new(false);
     if IS_INSTALLED.load(Ordering::Relaxed) {
         return Ok(());
@@ -178,7 +99,7 @@ pub(crate) fn is_handler(address: usize) -> bool {
 
 /// Forgets a question of the parent's, in a child of fork(2): no thread here takes its answer.
 /// Async-signal-safe.
-pub(super) fn forget_question() {
+pub(in crate::watchdog) fn forget_question() {
     let last = PLACE.state.load(Ordering::Acquire);
     PLACE.state.store((last & !PHASE) | FREE, Ordering::Release);
 }
@@ -188,7 +109,7 @@ pub(super) fn forget_question() {
 ///
 /// # Safety
 /// The thread has not ended.
-pub(super) unsafe fn ask(target: Target, all: bool) -> bool {
+pub(in crate::watchdog) unsafe fn ask(target: Target, all: bool) -> bool {
     let last = PLACE.state.load(Ordering::Acquire);
     assert_eq!(last & PHASE, FREE, "the last answer has been taken");
     PLACE.asked.store(target.number(), Ordering::Relaxed);
@@ -201,7 +122,7 @@ pub(super) unsafe fn ask(target: Target, all: bool) -> bool {
 }
 
 /// Returns the answer, if it comes in time: a thread may block the signal, or wait for a processor.
-pub(super) fn answer(limit: Duration) -> Option<Box<Snapshot>> {
+pub(in crate::watchdog) fn answer(limit: Duration) -> Option<Box<Snapshot>> {
     let until = clock::nanos() + limit.as_nanos() as u64;
     while PLACE.phase() != WRITTEN && clock::nanos() < until {
         thread::sleep(Duration::from_millis(1));
@@ -281,7 +202,7 @@ mod tests {
 
     #[test]
     fn a_child_of_fork_may_ask_although_a_question_of_its_parents_was_open() {
-        let name = "watchdog::snapshot::tests::\
+        let name = "watchdog::snapshot::by_signal::tests::\
                     a_child_of_fork_may_ask_although_a_question_of_its_parents_was_open";
         testkit::alone(name, || {
             let last = PLACE.state.load(Ordering::Acquire);

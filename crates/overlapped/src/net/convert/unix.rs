@@ -1,4 +1,4 @@
-//! Conversions to and from std's types and raw descriptors.
+//! Conversions to and from std's types and raw descriptors, on Unix.
 //!
 //! A socket that comes in becomes non-blocking, and its own mode and limits are stored. A socket
 //! that goes out gets the mode set by `set_nonblocking`. Clones share one mode in the kernel: if
@@ -8,22 +8,22 @@
 
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, IntoRawFd, OwnedFd, RawFd};
 
-use super::socket::Socket;
-use super::unix::{UnixDatagram, UnixListener, UnixStream};
-use super::{TcpListener, TcpStream, UdpSocket};
+use crate::net::socket::Socket;
+use crate::net::unix::{UnixDatagram, UnixListener, UnixStream};
+use crate::net::{TcpListener, TcpStream, UdpSocket};
 
 /// The conversions of the socket types of one of std's modules.
 macro_rules! conversions {
     ($std:path: $($ours:ident),*) => {$(
         impl From<OwnedFd> for $ours {
             fn from(fd: OwnedFd) -> $ours {
-                $ours { socket: Socket::from_fd(fd) }
+                $ours { socket: Socket::from_std(fd) }
             }
         }
 
         impl From<$ours> for OwnedFd {
             fn from(ours: $ours) -> OwnedFd {
-                ours.socket.into_fd()
+                ours.socket.into_std()
             }
         }
 
@@ -52,7 +52,7 @@ macro_rules! conversions {
 
         impl AsFd for $ours {
             fn as_fd(&self) -> BorrowedFd<'_> {
-                self.socket.as_fd()
+                self.socket.as_socket()
             }
         }
 

@@ -3,7 +3,7 @@
 //! ```text
 //! scheduler ──▶ Pulse: odd while a tasklet runs   two stores per switch, one of them for itself
 //!                 ▲ read now and then
-//! watchdog thread ┤ the same for longer than the limit: ask (snapshot.rs)
+//! watchdog thread ┤ the same for longer than the limit: ask (snapshot/)
 //!                 ▼
 //! a signal to that thread ──▶ its handler copies registers and stack; on request it lists tasklets
 //!                 ▼

@@ -93,6 +93,18 @@ pub const FOREIGN: &[Foreign] = &[
         &["std", "os", "fd"],
         &["AsFd", "AsRawFd", "BorrowedFd", "FromRawFd", "IntoRawFd", "OwnedFd", "RawFd"],
     ),
+    foreign(
+        &["std", "os", "windows", "io"],
+        &[
+            "AsRawSocket",
+            "AsSocket",
+            "BorrowedSocket",
+            "FromRawSocket",
+            "IntoRawSocket",
+            "OwnedSocket",
+            "RawSocket",
+        ],
+    ),
     foreign(&["std", "os", "linux", "fs"], &["MetadataExt"]),
     foreign(&["std", "os", "linux", "raw"], &["stat"]),
     foreign(&["std", "os", "unix", "ffi"], &["OsStrExt"]),

@@ -1,7 +1,7 @@
 //! The fault handler that finds stack overflows, on Unix.
 //!
-//! **Flow.** A fault arrives on the thread's alternate stack ([`ensure_alt_stack`](super::ensure_alt_stack)). `lookup`
-//! returns the running tasklet of this thread, if the address lies in its guard.
+//! **Flow.** A fault arrives on the thread's alternate stack (`alt.rs`). `lookup` returns the
+//! running tasklet of this thread, if the address lies in its guard.
 //! - It does: one line on standard error, the default disposition is put back, and the handler
 //!   returns. The instruction faults again and the process dies by the signal, so that a core dump
 //!   shows the place.

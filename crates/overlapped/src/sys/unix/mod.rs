@@ -1,12 +1,10 @@
 //! Calls that Unix systems share.
 
-pub(crate) mod address;
 pub(crate) mod clock;
 pub(crate) mod descriptor;
 pub(crate) mod errno;
 pub(crate) mod file;
 pub(crate) mod memory;
-pub(crate) mod message;
 pub(crate) mod process;
 pub(crate) mod readiness;
 pub(crate) mod signal;
@@ -14,3 +12,5 @@ pub(crate) mod socket;
 pub(crate) mod splice;
 pub(crate) mod terminal;
 pub(crate) mod thread;
+
+pub(crate) use socket::{address, message};

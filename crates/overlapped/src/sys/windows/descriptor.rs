@@ -42,7 +42,11 @@ pub(crate) fn errno_place() -> std::ptr::NonNull<i32> {
     let teb: *mut u8;
     // SAFETY: reads a field of the thread's own block, which every thread has.
     unsafe {
-        std::arch::asm!("mov {}, gs:[0x30]", out(reg) teb, options(nostack, readonly, preserves_flags));
+        std::arch::asm!(
+            "mov {}, gs:[0x30]",
+            out(reg) teb,
+            options(nostack, readonly, preserves_flags),
+        );
     }
     // SAFETY: the field is inside of the block.
     std::ptr::NonNull::new(unsafe { teb.add(LAST_ERROR) }.cast()).expect("a thread has a block")

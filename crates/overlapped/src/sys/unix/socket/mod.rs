@@ -1,7 +1,9 @@
-//! What sockets have on Unix alone. `sys::socket` has what all systems share.
+//! Calls on sockets by the names of Unix. `sys::socket` has those that all systems share.
 
+pub(crate) mod address;
 pub(crate) mod connecting;
 pub(crate) mod local;
+pub(crate) mod message;
 pub(crate) mod raw;
 pub(crate) mod transfer;
 

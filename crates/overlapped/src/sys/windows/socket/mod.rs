@@ -1,6 +1,8 @@
-//! What sockets have on Windows alone. `sys::socket` has what all systems share.
+//! Calls on sockets by the names of Windows. `sys::socket` has those that all systems share.
 
+pub(crate) mod address;
 pub(crate) mod connecting;
+pub(crate) mod message;
 pub(crate) mod transfer;
 
 use std::io;

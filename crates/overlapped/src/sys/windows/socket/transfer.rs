@@ -7,11 +7,11 @@ use windows_sys::Win32::Networking::WinSock::{
     closesocket, connect as connect_socket, getsockopt,
 };
 
-use super::super::address::SocketAddrBuf;
 use super::super::descriptor::Raw;
 use super::super::errno::errno;
-use super::super::message::Message;
 use super::super::readiness::{Interest, poll_now};
+use super::address::SocketAddrBuf;
+use super::message::Message;
 
 /// The flag of a receive that leaves the bytes in place.
 pub(crate) const PEEK: i32 = MSG_PEEK;

@@ -12,6 +12,8 @@
 //! lower limit the system raises EXCEPTION_STACK_OVERFLOW instead, whose handler runs on the same
 //! stack: [`Growth::guaranteed`] is its room.
 
+pub(crate) mod overflow;
+
 use std::io;
 use std::num::NonZeroUsize;
 use std::ops::Range;

@@ -46,7 +46,11 @@ fn lowest() -> usize {
     let lowest: usize;
     // SAFETY: reads a field of the thread's own block, which every thread has; its place is fixed.
     unsafe {
-        std::arch::asm!("mov {}, gs:[0x1478]", out(reg) lowest, options(nostack, readonly, preserves_flags));
+        std::arch::asm!(
+            "mov {}, gs:[0x1478]",
+            out(reg) lowest,
+            options(nostack, readonly, preserves_flags),
+        );
     }
     lowest
 }

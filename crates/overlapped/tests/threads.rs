@@ -288,7 +288,7 @@ fn a_stream_may_be_accepted_here_and_served_there() {
 
 /// The system spreads connections over all listeners of one address (socket(7), `SO_REUSEPORT`).
 #[test]
-#[cfg_attr(miri, ignore = "Miri has no such I/O")]
+#[cfg_attr(any(miri, windows), ignore = "there is no SO_REUSEPORT")]
 fn one_address_is_served_on_every_scheduler() {
     const CLIENTS: usize = 200;
     let options = BindOptions::new().reuse_port(true);

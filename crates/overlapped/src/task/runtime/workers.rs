@@ -13,7 +13,7 @@ use super::RunError;
 use super::settings::{Settings, setup};
 use crate::sched::{self, Group, RunEnd, Sched, TcbPtr};
 use crate::sys::signal::sigpipe;
-use crate::sys::thread::start;
+use crate::sys::thread::{end as end_of_thread, start};
 
 pub(super) struct WorkerThreads {
     threads: Vec<JoinHandle<()>>,
@@ -39,6 +39,7 @@ impl WorkerThreads {
             let thread = start(&format!("overlapped-{member}"), move || {
                 if let Some(ended) = serve(&settings, group, member, &report, &wait) {
                     let _ = end.send(ended);
+                    end_of_thread::before();
                 }
             });
             match thread {

@@ -23,6 +23,9 @@ pub(crate) fn prevent(is_announced: bool) {
     }
 }
 
+/// Does nothing at the end of a thread of the library's: the destructor keeps it.
+pub(crate) fn before() {}
+
 /// `__cxa_thread_atexit_impl`'s type, as std uses it.
 type AtThreadExit =
     unsafe extern "C" fn(unsafe extern "C" fn(*mut c_void), *mut c_void, *mut c_void) -> c_int;

@@ -8,6 +8,7 @@ pub(crate) use std::thread::{JoinHandle, current, park, park_timeout, sleep, yie
 pub use std::thread::available_parallelism;
 use windows_sys::Win32::System::Threading::{GetCurrentThreadId, INFINITE};
 
+pub(crate) mod end;
 pub(crate) mod interruptible;
 
 /// The stack of a small thread.
@@ -87,35 +88,5 @@ pub(crate) mod count {
     /// Calls `f`, which is the program's.
     pub(crate) fn as_thread_of_program<R>(f: impl FnOnce() -> R) -> R {
         f()
-    }
-}
-
-/// Threads that must not end, since their locals may still be in use on other threads.
-pub(crate) mod end {
-    use std::cell::Cell;
-
-    struct Guard(Cell<bool>);
-
-    impl Drop for Guard {
-        fn drop(&mut self) {
-            if self.0.get() {
-                super::super::terminal::write_to_stderr(
-                    b"overlapped: a thread ends on which a tasklet was parked for good that may \
-                      have lent the thread's locals to other threads; aborting\n",
-                );
-                std::process::abort();
-            }
-        }
-    }
-
-    thread_local! {
-        static GUARD: Guard = const { Guard(Cell::new(false)) };
-    }
-
-    /// Ends the process when the calling thread would end. The thread cannot wait there: Windows
-    /// runs the destructors of thread-locals under the lock of the loader, without which no other
-    /// thread can start or end.
-    pub(crate) fn prevent(_is_announced: bool) {
-        GUARD.with(|guard| guard.0.set(true));
     }
 }

@@ -1,0 +1,42 @@
+//! Threads that must not end, since their locals may still be in use on other threads.
+//!
+//! The end of a thread cannot be held up: Windows runs the destructors of thread-locals under the
+//! lock of the loader, without which no other thread can start or end. So the library's own threads
+//! stop before their end ([`before`]), and the end of one of the program's ends the process.
+
+use std::cell::Cell;
+use std::time::Duration;
+
+use super::sleep;
+use crate::sys::terminal::write_to_stderr;
+
+struct Guard(Cell<bool>);
+
+impl Drop for Guard {
+    fn drop(&mut self) {
+        if self.0.get() {
+            write_to_stderr(
+                b"overlapped: a thread ends on which a tasklet that outlived the grace time of its \
+                  run was parked for good, and which may have lent the thread's locals to other \
+                  threads; aborting\n",
+            );
+            std::process::abort();
+        }
+    }
+}
+
+thread_local! {
+    static GUARD: Guard = const { Guard(Cell::new(false)) };
+}
+
+/// Keeps the calling thread from ending: its end ends the process.
+pub(crate) fn prevent(_is_announced: bool) {
+    GUARD.with(|guard| guard.0.set(true));
+}
+
+/// Stops a thread of the library's that must not end, when it has nothing more to do.
+pub(crate) fn before() {
+    while GUARD.with(|guard| guard.0.get()) {
+        sleep(Duration::MAX);
+    }
+}

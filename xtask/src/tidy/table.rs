@@ -176,7 +176,7 @@ const ROOMS_OF_BENCH: &[(&str, &[&str])] = &[
 
 /// The rooms of `cargo xtask`.
 const ROOMS_OF_XTASK: &[(&str, &[&str])] = &[
-    ("torture", &["ci", "counted", "exec", "port", "std_tests", "suites"]),
+    ("torture", &["ci", "counted", "exec", "folders", "port", "std_tests", "suites"]),
     ("ci", &["counted", "exec", "folders", "new_op", "systems", "tidy", "workspace_tests"]),
     ("suites", &["exec", "folders", "libtest", "port", "std_tests"]),
     ("std_tests", &["exec", "libtest", "port"]),

@@ -27,6 +27,8 @@ pub(crate) enum Answer {
     Under(Tool),
     /// The tests that depend on the processor, on 64-bit Arm.
     Emulated,
+    /// The tests of the library that Windows has, run by Wine.
+    Wine,
     /// One test program of the library, in two builds: with debug assertions, and under
     /// AddressSanitizer. It prints the same line as `Tests`.
     Watched(&'static str),
@@ -135,6 +137,12 @@ pub(crate) const CASES: &[Case] = &[
                   here.",
         ports: &[Port::Poll],
         answer: Answer::Emulated,
+    },
+    Case {
+        id: "W1",
+        promise: "On Windows, by Wine, tasklets, channels, locks and sockets do what they do here.",
+        ports: &[Port::Poll],
+        answer: Answer::Wine,
     },
     both("L1", "A tasklet's own thread-locals, errno and panic count are nobody else's."),
     both("L2", "Destructors of own thread-locals run once, whatever ends the tasklet."),

@@ -15,7 +15,7 @@ use std::io;
 use std::time::Duration;
 
 use crate::op::Op;
-use crate::sys::errno::says_would_block;
+use crate::sys::errno::says_at_limit;
 use crate::sys::readiness::Interest;
 use crate::sys::socket::{BorrowedSocket, is_unix, raw_of};
 use crate::task::port_does;
@@ -50,7 +50,7 @@ pub(crate) fn wait_writable(socket: BorrowedSocket<'_>, limit: Option<u64>) -> i
     let recheck = is_unix(socket).then(|| deadline_in(RECHECK));
     let until = [limit, recheck].into_iter().flatten().min();
     match wait_ready(socket, Interest::Writable, until) {
-        Err(error) if says_would_block(&error) && until != limit => Ok(false),
+        Err(error) if says_at_limit(&error) && until != limit => Ok(false),
         result => result.map(|()| true),
     }
 }
@@ -97,7 +97,7 @@ pub(crate) unsafe fn send_on_unix_socket(op: &Op, limit: Option<u64>) -> io::Res
         let until = limit.map_or(recheck, |limit| limit.min(recheck));
         // SAFETY: the caller's promise.
         match unsafe { perform(op, Some(until)) } {
-            Err(error) if says_would_block(&error) && Some(until) != limit => {}
+            Err(error) if says_at_limit(&error) && Some(until) != limit => {}
             result => return result,
         }
     }

@@ -305,9 +305,9 @@ pub(crate) unsafe fn try_now(op: &Op) -> Outcome {
     unsafe { direct::try_now(op) }
 }
 
-/// Performs `op` to its end, blocking the thread, for callers that are no tasklets. Returns *would
-/// block*, as std's sockets do, if the time `limit` (on the port's clock) comes first, or if `op`
-/// is not to wait.
+/// Performs `op` to its end, blocking the thread, for callers that are no tasklets. Returns *at
+/// the limit*, as std's sockets do, if the time `limit` (on the port's clock) comes first, and
+/// *would block* if `op` is not to wait.
 ///
 /// # Safety
 /// The same as for [`try_now`].

@@ -37,7 +37,7 @@ pub use tcp::{Incoming, TcpListener, TcpStream};
 pub use udp::UdpSocket;
 
 use crate::descriptor::wait_ready;
-use crate::sys::errno::says_would_block;
+use crate::sys::errno::says_at_limit;
 use crate::sys::readiness::Interest;
 #[allow(unused_imports, reason = "the trait has the name of std's on Windows")]
 use crate::sys::socket::{AsSocket, BorrowedSocket};
@@ -137,7 +137,7 @@ fn wait_ready_timeout(
 ) -> io::Result<bool> {
     match wait_ready(socket, interest, Some(deadline_in(limit))) {
         Ok(()) => Ok(true),
-        Err(error) if says_would_block(&error) => {
+        Err(error) if says_at_limit(&error) => {
             count_busy_call();
             Ok(false)
         }

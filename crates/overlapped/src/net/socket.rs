@@ -22,6 +22,9 @@ use crate::task::wait::{perform, perform_now};
 use crate::task::{count_busy_call, in_tasklet};
 use crate::time::{Duration, deadline_in};
 
+/// The name of a socket's number in `Debug`, as std has it.
+pub(super) const NUMBER: &str = if cfg!(windows) { "socket" } else { "fd" };
+
 /// A socket in non-blocking mode.
 #[derive(Debug)]
 pub(super) struct Socket {
@@ -47,6 +50,8 @@ impl Socket {
         for which in [Limit::Read, Limit::Write] {
             accepted.state.set_limit(which, self.state.limit(which));
         }
+        // As in std: on Windows an accepted socket has its listener's mode.
+        accepted.state.set_nonblocking(cfg!(windows) && self.is_nonblocking());
         accepted
     }
 

@@ -4,7 +4,7 @@ use std::fmt;
 use std::io;
 
 use super::addr::first_that;
-use super::socket::Socket;
+use super::socket::{NUMBER, Socket};
 use super::{Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs};
 use crate::sys::socket::udp;
 use crate::sys::socket::{self, AsSocket};
@@ -251,6 +251,6 @@ impl fmt::Debug for UdpSocket {
         if let Ok(addr) = self.local_addr() {
             out.field("addr", &addr);
         }
-        out.field("fd", &self.socket.raw()).finish()
+        out.field(NUMBER, &self.socket.raw()).finish()
     }
 }

@@ -178,6 +178,9 @@ impl Outcome {
     /// The end of a try that would have to wait.
     pub(crate) const WOULD_BLOCK: Outcome = Outcome(-errno::WOULD_BLOCK);
 
+    /// The end of a wait at its time limit.
+    pub(crate) const AT_LIMIT: Outcome = Outcome(-errno::AT_LIMIT);
+
     /// Success without a value.
     pub(crate) const DONE: Outcome = Outcome(0);
 

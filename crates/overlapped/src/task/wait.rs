@@ -19,6 +19,7 @@ use super::suspension::{
 use crate::driver::{self, Driver};
 use crate::op::{Full, Op, Outcome, Submitted, Token};
 use crate::sched::{AbortOnUnwind, Here, NEVER, Waiting, Wake, here, node_of};
+use crate::sys::errno::says_would_block;
 
 /// Performs `op`, blocking the calling tasklet only; outside a scheduler, the thread. `limit` is
 /// the call's own limit (a read timeout), on the port's clock. A call that reaches it fails with
@@ -40,6 +41,7 @@ pub(crate) unsafe fn perform(op: &Op, limit: Option<u64>) -> io::Result<usize> {
             let result = unsafe { here.driver().borrow().try_now(op) }.result();
             return result.map_err(|error| match why {
                 Some(reason) => reason.explain(error),
+                None if says_would_block(&error) => timed_out(false),
                 None => error,
             });
         }

@@ -4,13 +4,86 @@
 #![allow(dead_code, reason = "every test program uses a part of it")]
 
 use std::io;
-use std::os::fd::AsFd;
 use std::time::Duration;
 
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
+#[cfg(unix)]
+pub(crate) use self::unix as system;
+#[cfg(windows)]
+pub(crate) use self::windows as system;
+#[allow(unused_imports, reason = "every test program uses a part of it")]
+pub(crate) use system::{until_arrived, until_bytes};
 pub(crate) use testkit::ms;
 
 use crate::support;
+
+/// Questions of the scenarios to Unix.
+#[cfg(unix)]
+#[allow(unused_imports, reason = "every test program uses a part of it")]
+pub(crate) mod unix {
+    use std::os::fd::AsFd;
+    pub(crate) use std::os::fd::{AsRawFd, OwnedFd as OwnedSocket};
+    pub(crate) use std::os::unix::net;
+
+    pub(crate) use overlapped::os::unix::net as ours;
+    use rustix::event::{PollFd, PollFlags, Timespec, poll};
+
+    /// Waits until a socket has bytes, an end or an error.
+    pub(crate) fn until_arrived(socket: &impl AsFd) {
+        let mut asked = [PollFd::new(socket, PollFlags::IN | PollFlags::RDHUP)];
+        let limit = Timespec { tv_sec: 20, tv_nsec: 0 };
+        assert_eq!(poll(&mut asked, Some(&limit)), Ok(1), "nothing arrives");
+    }
+
+    /// Waits until a socket has `count` bytes to read.
+    pub(crate) fn until_bytes(socket: &impl AsFd, count: u64) {
+        let there = || rustix::io::ioctl_fionread(socket).unwrap();
+        crate::support::wait_until_with(std::thread::sleep, "the bytes arrive", || {
+            there() >= count
+        });
+    }
+
+    /// Returns the number of a socket, as `Debug` writes it.
+    pub(crate) fn number(socket: &impl AsRawFd) -> String {
+        format!("fd: {}", socket.as_raw_fd())
+    }
+}
+
+/// Questions of the scenarios to Windows. There are no sockets of the Unix family: std's
+/// other sockets stand for them, and no scenario uses them.
+#[cfg(windows)]
+#[allow(unused_imports, reason = "every test program uses a part of it")]
+pub(crate) mod windows {
+    use std::io::ErrorKind;
+    use std::mem::MaybeUninit;
+    pub(crate) use std::os::windows::io::OwnedSocket;
+    use std::os::windows::io::{AsRawSocket, AsSocket};
+
+    pub(crate) use overlapped::net as ours;
+    use socket2::SockRef;
+    pub(crate) use std::net;
+
+    /// Waits until a socket has bytes, an end or an error.
+    pub(crate) fn until_arrived(socket: &impl AsSocket) {
+        until_bytes(socket, 1);
+    }
+
+    /// Waits until a socket has `count` bytes to read, or an end or an error.
+    pub(crate) fn until_bytes(socket: &impl AsSocket, count: u64) {
+        let mut room = vec![MaybeUninit::uninit(); count as usize];
+        crate::support::wait_until_with(std::thread::sleep, "the bytes arrive", || {
+            match SockRef::from(socket).peek(&mut room) {
+                Ok(0) => true,
+                Ok(there) => there as u64 >= count,
+                Err(error) => error.kind() != ErrorKind::WouldBlock,
+            }
+        });
+    }
+
+    /// Returns the number of a socket, as `Debug` writes it.
+    pub(crate) fn number(socket: &impl AsRawSocket) -> String {
+        format!("socket: {}", socket.as_raw_socket())
+    }
+}
 
 /// The log of results, one line per call.
 #[derive(Default)]
@@ -27,19 +100,6 @@ impl Log {
     pub(crate) fn text(&self) -> String {
         self.0.join("\n")
     }
-}
-
-/// Waits until a socket has bytes, an end or an error.
-pub(crate) fn until_arrived(socket: &impl AsFd) {
-    let mut asked = [PollFd::new(socket, PollFlags::IN | PollFlags::RDHUP)];
-    let limit = Timespec { tv_sec: 20, tv_nsec: 0 };
-    assert_eq!(poll(&mut asked, Some(&limit)), Ok(1), "nothing arrives");
-}
-
-/// Waits until a socket has `count` bytes to read.
-pub(crate) fn until_bytes(socket: &impl AsFd, count: u64) {
-    let there = || rustix::io::ioctl_fionread(socket).unwrap();
-    support::wait_until_with(std::thread::sleep, "the bytes arrive", || there() >= count);
 }
 
 /// Returns a function that waits until the calling thread is blocked.
@@ -88,16 +148,16 @@ pub(crate) fn compare(name: &str, runs: [Run; 3]) {
 macro_rules! scenarios {
     (with { $($with:tt)* } $($name:ident |$log:ident| $body:block)*) => {
         scenarios!(@in in_std,
-            (std::net, std::os::unix::net, std::thread::spawn, std::thread::sleep,
+            (std::net, $crate::against_std::system::net, std::thread::spawn, std::thread::sleep,
                 $crate::against_std::until_thread_waits),
             { $($with)* } $($name $log $body)*);
         scenarios!(@in in_tasklets,
-            (overlapped::net, overlapped::os::unix::net, overlapped::spawn,
+            (overlapped::net, $crate::against_std::system::ours, overlapped::spawn,
                 overlapped::time::sleep, $crate::against_std::until_tasklet_waits),
             { $($with)* } $($name $log $body)*);
         scenarios!(@in outside,
-            (overlapped::net, overlapped::os::unix::net, std::thread::spawn, std::thread::sleep,
-                $crate::against_std::until_thread_waits),
+            (overlapped::net, $crate::against_std::system::ours, std::thread::spawn,
+                std::thread::sleep, $crate::against_std::until_thread_waits),
             { $($with)* } $($name $log $body)*);
         $(#[test] fn $name() {
             $crate::against_std::compare(stringify!($name), [("std", in_std::$name),

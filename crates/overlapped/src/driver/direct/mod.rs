@@ -37,7 +37,7 @@ pub(super) unsafe fn try_now(op: &Op) -> Outcome {
     if is_unfinished(op, outcome) { Outcome::WOULD_BLOCK } else { outcome }
 }
 
-/// Performs `op` to its end, blocking the thread. Returns *would block*, as std's sockets do, if
+/// Performs `op` to its end, blocking the thread. Returns *at the limit*, as std's sockets do, if
 /// the time `limit` (on the port's clock) comes first. `nonblocking` in `op` is obeyed.
 ///
 /// # Safety
@@ -48,7 +48,7 @@ pub(super) unsafe fn block_on(op: &Op, limit: Option<u64>) -> Outcome {
     while is_unfinished(op, outcome) && !is_nonblocking(op) {
         match poll(op.fd(), interest(op), limit) {
             Ok(true) => {}
-            Ok(false) => return Outcome::WOULD_BLOCK,
+            Ok(false) => return Outcome::AT_LIMIT,
             Err(code) => return Outcome::from_code(code),
         }
         // SAFETY: the caller's promise; the first try has been made.

@@ -21,7 +21,7 @@ use std::io;
 use crate::net::addr::{first_of, first_that};
 use crate::net::{SocketAddr, ToSocketAddrs};
 use crate::op::{Op, Wait};
-use crate::sys::errno::says_would_block;
+use crate::sys::errno::says_at_limit;
 use crate::sys::socket::connecting::Watch;
 use crate::sys::socket::tcp;
 use crate::sys::socket::tcp::Connecting;
@@ -104,7 +104,7 @@ impl Race<'_> {
             let op = Op::Wait(Wait::Connected { sockets: self.under_way.raw() });
             // SAFETY: `self` keeps the set open until this returns; no memory is involved.
             match unsafe { perform(&op, limit) } {
-                Err(error) if says_would_block(&error) => return Ok(None),
+                Err(error) if says_at_limit(&error) => return Ok(None),
                 result => result?,
             };
             let mut failed = false;

@@ -8,7 +8,7 @@ use std::net::SocketAddr;
 use super::TcpStream;
 use crate::net::ToSocketAddrs;
 use crate::net::addr::first_that;
-use crate::net::socket::Socket;
+use crate::net::socket::{NUMBER, Socket};
 use crate::sys::socket;
 use crate::sys::socket::tcp;
 
@@ -111,7 +111,7 @@ impl fmt::Debug for TcpListener {
         if let Ok(addr) = self.local_addr() {
             out.field("addr", &addr);
         }
-        out.field("fd", &self.socket.raw()).finish()
+        out.field(NUMBER, &self.socket.raw()).finish()
     }
 }
 

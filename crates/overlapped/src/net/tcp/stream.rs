@@ -6,7 +6,8 @@ use std::net::SocketAddr;
 
 use super::eyeballs;
 use crate::net::ToSocketAddrs;
-use crate::net::socket::Socket;
+use crate::net::socket::{NUMBER, Socket};
+use crate::sys::errno::says_at_limit;
 use crate::sys::socket::tcp;
 use crate::sys::socket::{self, OwnedSocket};
 use crate::time::{Duration, deadline_in};
@@ -62,7 +63,7 @@ impl TcpStream {
             return Err(io::Error::new(io::ErrorKind::InvalidInput, text));
         }
         match TcpStream::connect_until(*addr, Some(deadline_in(limit))) {
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+            Err(error) if says_at_limit(&error) => {
                 Err(io::Error::new(io::ErrorKind::TimedOut, "connection timed out"))
             }
             result => result,
@@ -180,6 +181,6 @@ impl fmt::Debug for TcpStream {
         if let Ok(peer) = self.peer_addr() {
             out.field("peer", &peer);
         }
-        out.field("fd", &self.socket.raw()).finish()
+        out.field(NUMBER, &self.socket.raw()).finish()
     }
 }

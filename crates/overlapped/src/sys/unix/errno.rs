@@ -2,8 +2,11 @@
 
 use std::io;
 
-/// The errno with which std's sockets end at their time limit.
+/// The errno of a call that would have to wait.
 pub(crate) const WOULD_BLOCK: i32 = libc::EAGAIN;
+
+/// The errno with which a wait ends at its time limit, as std's sockets do.
+pub(crate) const AT_LIMIT: i32 = WOULD_BLOCK;
 
 /// The errno of a call that a signal handler has ended.
 pub(crate) const INTERRUPTED: i32 = libc::EINTR;
@@ -24,6 +27,11 @@ pub(crate) fn error(code: i32) -> io::Error {
 /// library that says why a caller may not wait is of the same kind, but has no code.)
 pub(crate) fn says_would_block(error: &io::Error) -> bool {
     error.raw_os_error() == Some(WOULD_BLOCK)
+}
+
+/// Tells whether `error` says that a wait ended at its time limit.
+pub(crate) fn says_at_limit(error: &io::Error) -> bool {
+    error.raw_os_error() == Some(AT_LIMIT)
 }
 
 /// Tells whether `error` says that an operation ended early and has done nothing.

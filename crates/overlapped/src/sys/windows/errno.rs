@@ -7,13 +7,18 @@ use windows_sys::Win32::Foundation::{
     ERROR_NO_DATA, ERROR_NO_SYSTEM_RESOURCES, ERROR_NOT_ENOUGH_MEMORY, ERROR_OPERATION_ABORTED,
     ERROR_OUTOFMEMORY, WAIT_TIMEOUT,
 };
-use windows_sys::Win32::Networking::WinSock::{WSAEINVAL, WSAENOTSOCK, WSAEWOULDBLOCK};
+use windows_sys::Win32::Networking::WinSock::{
+    WSAEINVAL, WSAENOTSOCK, WSAETIMEDOUT, WSAEWOULDBLOCK,
+};
 
 /// The code of a call that would have to wait.
 pub(crate) const WOULD_BLOCK: i32 = WSAEWOULDBLOCK;
 
 /// The code of a call on a socket that makes no sense.
 pub(crate) const INVALID: i32 = WSAEINVAL;
+
+/// The code with which a wait ends at its time limit, as std's sockets do.
+pub(crate) const AT_LIMIT: i32 = WSAETIMEDOUT;
 
 /// The code of an operation that was asked to end early.
 pub(crate) const CANCELLED: i32 = ERROR_OPERATION_ABORTED as i32;
@@ -31,6 +36,11 @@ pub(crate) fn error(code: i32) -> io::Error {
 /// library that says why a caller may not wait is of the same kind, but has no code.)
 pub(crate) fn says_would_block(error: &io::Error) -> bool {
     error.raw_os_error() == Some(WOULD_BLOCK)
+}
+
+/// Tells whether `error` says that a wait ended at its time limit.
+pub(crate) fn says_at_limit(error: &io::Error) -> bool {
+    error.raw_os_error() == Some(AT_LIMIT)
 }
 
 /// Tells whether `error` says that an operation ended early and has done nothing.

@@ -81,7 +81,7 @@ pub(in crate::task) fn timed_out(by_deadline: bool) -> io::Error {
     if by_deadline {
         return deadline_passed();
     }
-    io::Error::from_raw_os_error(errno::WOULD_BLOCK)
+    errno::error(errno::AT_LIMIT)
 }
 
 /// Returns the error of a call that the deadline set by `timeout` ended.

@@ -5,7 +5,7 @@ mod site;
 
 use std::fs;
 use std::io::{self, BufRead, BufReader, Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 use std::sync::{Arc, Mutex};
@@ -244,13 +244,17 @@ fn a_refusal_by_the_proxy_differs_from_one_by_the_server() {
     );
 }
 
-/// Starts a server that waits for input, sends `text`, and closes the connection.
+/// Starts a server that waits for input, sends `text`, and ends the connection. It reads the rest,
+/// because a close with unread input would reset the connection.
 fn hanging_up(text: &'static [u8]) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let addr = listener.local_addr().unwrap();
     thread::spawn(move || {
         for mut client in listener.incoming().map_while(Result::ok) {
-            let _ = client.read(&mut [0; 4096]).and_then(|_| client.write_all(text));
+            let sent = client.read(&mut [0; 4096]).and_then(|_| client.write_all(text));
+            if sent.is_ok() && client.shutdown(Shutdown::Write).is_ok() {
+                let _ = io::copy(&mut client, &mut io::sink());
+            }
         }
     });
     addr

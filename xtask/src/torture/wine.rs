@@ -66,13 +66,16 @@ pub(super) fn run(root: &Path, port: Port) -> anyhow::Result<Result<String, Stri
     let source = folder.join("random.c");
     std::fs::write(&source, RANDOM)?;
     let library = prefix.join("drive_c/windows/system32/bcryptprimitives.dll");
+    let stop = with_prefix(Invocation::new(WINE_SERVER, "-k"));
+    // One may be left of a run that was ended early. If there is none, this fails.
+    exec::run(root, &stop, LIMIT)?;
     for step in [
+        Invocation::new(WINE_SERVER, "-p"),
         Invocation::new(WINE, "wineboot -i"),
         Invocation::new(LINKER, "-O1 -shared -nostdlib -o")
             .arg(&library.to_string_lossy())
             .arg(&source.to_string_lossy())
             .arg("-ladvapi32"),
-        Invocation::new(WINE_SERVER, "-p"),
     ] {
         let step = with_prefix(step);
         println!("$ {step}");
@@ -81,7 +84,6 @@ pub(super) fn run(root: &Path, port: Port) -> anyhow::Result<Result<String, Stri
         }
     }
     let tested = test(root, port, &folder, with_prefix);
-    let stop = with_prefix(Invocation::new(WINE_SERVER, "-k"));
     let stopped = exec::run(root, &stop, LIMIT);
     let counted = tested?;
     stopped?;

@@ -1,4 +1,4 @@
-//! Errors, which are sentences: every one of them ends in a line for the reader of a run.
+//! Errors are sentences: each of them is printed for the reader of a run.
 
 use std::fmt;
 

@@ -15,7 +15,7 @@ use common::{PROGRAM, has_client, on_each_port, text};
 use mounts::{Faulty, in_a_namespace};
 use trees::{as_nobody, bytes, copy, copy_command, describe, names};
 
-/// The lengths of the files; 65,536 and 3 MiB end at page boundaries.
+/// Creates four files. Those of 65,536 bytes and of 3 MiB end at page boundaries.
 fn tree(folder: &Path) {
     fs::create_dir_all(folder.join("sub")).unwrap();
     for (i, length) in (0..).zip([1, 65_536, 100_000, 3 << 20]) {

@@ -149,8 +149,8 @@ fn a_third_signal_ends_a_lame_duck_at_once() {
     });
 }
 
-/// A server of [`folder`] whose program can be replaced. Its new processes find two addresses with
-/// port 0 in their arguments.
+/// A server of [`folder`] whose program can be replaced. Its new processes get the same arguments,
+/// in which two addresses have port 0.
 struct Service {
     server: Server,
     program: PathBuf,
@@ -171,7 +171,7 @@ impl Service {
         let arguments = ["http", &site, "--cgi", &scripts, "--listen", on, "--listen", &unix];
         let arguments = [&arguments[..], &TIMES, &["--threads", "2"]].concat();
         let mut server = Server::serve_by(&program, port, &arguments);
-        // Its three lines, so that the next line is the new process's or its last one.
+        // After its three lines, the next one is the new process's, or the totals at its end.
         assert!(server.line().contains("socket"), "{}", server.first_line);
         let (web, metrics) = (server.addr, metrics_of(&mut server));
         let family = Family(program.clone());
@@ -254,7 +254,7 @@ fn sigusr2_hands_over_under_load_and_no_client_notices() {
                 assert_eq!(answer.body, old.to_string());
                 answer.says_close
             });
-            // No other client remains: while the new process is stopped, no request is answered.
+            // While the new process is stopped, only the old one could answer.
             signal(new, Signal::STOP);
             wait_until("the old one accepts nobody", || {
                 let mut client = Client::connect(web).unwrap();
@@ -300,7 +300,7 @@ fn a_failed_hot_restart_leaves_the_server_unchanged() {
             server.wait_for_stderr(|message| message.matches("hot restart failed").count() > round);
             assert_eq!((who(web), readiness(metrics)), (old, 200));
         }
-        // A process that was not replaced ends like that, too.
+        // A process that was not replaced still becomes a lame duck at its end.
         server.signal(Signal::TERM);
         wait_until("it is not ready", || readiness(metrics) == 503);
         assert_eq!(who(web), old, "a lame duck accepts");

@@ -13,7 +13,7 @@ const WAKE: libc::c_int = libc::FUTEX_WAKE | libc::FUTEX_PRIVATE_FLAG;
 #[test]
 fn a_child_of_fork_spends_no_wake_on_its_parents_tasklets() {
     static WORD: AtomicU32 = AtomicU32::new(0);
-    // SAFETY: a word that stays.
+    // SAFETY: the word is static.
     let wake = || unsafe { libc::syscall(libc::SYS_futex, WORD.as_ptr(), WAKE, 1) };
     let waits = || {
         let report = overlapped_install::report();
@@ -66,7 +66,7 @@ fn a_child_of_fork_keeps_no_pipe_open_that_a_tasklet_writes_to() {
         // SAFETY: the child makes system calls only, and ends.
         let child = unsafe { libc::fork() };
         if child == 0 {
-            // SAFETY: it closes the one it knows of, and ends when it is killed.
+            // SAFETY: the child makes system calls only, until it is killed.
             unsafe {
                 libc::syscall(libc::SYS_close, number);
                 loop {

@@ -299,16 +299,15 @@ impl Drop for Restore {
     }
 }
 
-/// The handling of ticks that an [`Interval`] missed because its owner did not wait in time. The
-/// names are tokio's.
+/// The handling of ticks that an [`Interval`] missed because its owner did not wait in time. A tick
+/// that is late by less than a period is not missed. The names are tokio's.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Hash)]
 pub enum MissedTickBehavior {
     /// The missed ticks come at once, one after another, until the interval has caught up: as many
     /// ticks as periods.
     #[default]
     Burst,
-    /// The late tick comes at once, and the next one a whole period after that: two ticks are never
-    /// closer together than a period.
+    /// The late tick comes at once, and the next one a whole period after that.
     Delay,
     /// The late tick comes at once, the other missed ticks are dropped, and the next one comes by
     /// the original schedule.

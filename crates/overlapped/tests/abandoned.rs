@@ -492,7 +492,7 @@ fn values_that_come_once_go_on() {
             sender.send(7).unwrap();
         },
     );
-    assert_eq!(soon(&told.recv().unwrap(), "the value that an abandoned was told of"), Ok(7));
+    assert_eq!(soon(&told.recv().unwrap(), "the value that woke an abandoned tasklet"), Ok(7));
 }
 
 fn a_channel_with_many_receivers_goes_on() {
@@ -506,7 +506,7 @@ fn a_channel_with_many_receivers_goes_on() {
             sender.send(7).unwrap();
         },
     );
-    assert_eq!(soon(&told.recv().unwrap(), "the value that an abandoned was told of"), Ok(7));
+    assert_eq!(soon(&told.recv().unwrap(), "the value that woke an abandoned tasklet"), Ok(7));
 }
 
 fn a_full_channel_goes_on() {
@@ -770,7 +770,7 @@ fn as_child(what: &str) -> ! {
     match what {
         "a thread ends" => {
             aside(|| lends_and_is_abandoned(&LENT)).recv().unwrap();
-            // The thread ends, which `LAST` reports: it was made after the run, so it is dropped.
+            // The thread ends, which `LAST` reports: made after the run, it is dropped first.
             thread::spawn(|| {
                 lends_and_is_abandoned(&LENT);
                 LAST.with(|_| ());

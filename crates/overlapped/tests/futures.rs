@@ -1,4 +1,4 @@
-//! Async neighbours: futures in tasklets, and tasklets' ends as futures.
+//! Async code: futures in tasklets, and tasklets' ends as futures.
 
 mod support;
 

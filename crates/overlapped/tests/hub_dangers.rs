@@ -18,7 +18,7 @@ use overlapped::{
 };
 use support::Rng;
 
-/// Makes the wake of an executor that polls `tasklet` call `f`.
+/// Polls `tasklet` once, with a waker that calls `f`.
 fn at_the_end_of<T>(tasklet: &mut Tasklet<T>, f: impl Fn() + Send + Sync + 'static) {
     struct Calls<F>(F);
     impl<F: Fn() + Send + Sync> Wake for Calls<F> {

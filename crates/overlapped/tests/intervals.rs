@@ -14,7 +14,8 @@ use overlapped::{
 const MS: Duration = Duration::from_millis(1);
 const FOR_EVER: Duration = Duration::from_secs(60);
 
-/// The ticks, in periods since the begin, after two and a half periods without a wait.
+/// Returns when the ticks after a stall of two and a half periods were due, and when they came, in
+/// periods since the beginning.
 fn after_a_stall(behavior: MissedTickBehavior, period: Duration) -> (Vec<f64>, Vec<f64>) {
     run(|| {
         let begin = Instant::now();
@@ -34,8 +35,8 @@ fn after_a_stall(behavior: MissedTickBehavior, period: Duration) -> (Vec<f64>, V
     .unwrap()
 }
 
-/// Checks that ticks are never early, and not a period late. If the machine stalls, it tries again,
-/// in the end with longer periods, of which a stall is a smaller part.
+/// Checks that ticks are never early, and less than half a period late. If the machine stalls, it
+/// tries again, later with longer periods, of which a stall is a smaller part.
 fn about(what: &str, expected: &[f64], round: impl Fn(Duration) -> Vec<f64>) {
     let mut last = Vec::new();
     for attempt in 0..18 {

@@ -14,7 +14,7 @@ use overlapped::{
     Builder, Channel, Config, JoinError, RecvError, RunError, run, scope, spawn, task, yield_now,
 };
 
-/// Returns the deadlock report of a run in which no waiter could get it.
+/// Returns the deadlock report with which a run has ended.
 fn report<T: std::fmt::Debug>(ended: Result<T, RunError>) -> DeadlockReport {
     match ended {
         Err(RunError::Deadlock(report)) => report,
@@ -93,7 +93,7 @@ fn a_lock_that_is_never_released_is_a_deadlock_report() {
     }));
     let text = report_of_forgotten.to_string();
     assert!(text.contains("a Mutex that tasklet 2 has locked"), "{text}");
-    // The frames below hold it.
+    // The caller of `run` holds it.
     let lock = Mutex::new(0);
     let held = lock.lock().unwrap();
     let text = report(run(|| drop(lock.lock().unwrap()))).to_string();

@@ -15,7 +15,7 @@ use overlapped::{JoinError, run, run_until, signal, spawn, yield_now};
 
 const FOR_EVER: Duration = Duration::from_secs(60);
 
-/// Tells whether the process runs: it exists and is not a zombie, which may stay unreleased.
+/// Tells whether the process runs: it exists and is not a zombie.
 fn runs(id: u32) -> bool {
     let Ok(stat) = std::fs::read_to_string(format!("/proc/{id}/stat")) else { return false };
     let after_name = stat.rsplit_once(')').map_or("", |(_, rest)| rest);
@@ -122,7 +122,7 @@ fn a_group_is_killed_before_its_leader_is_released_and_never_after() {
         assert!(child.wait().unwrap().success());
         child.kill_process_group().unwrap();
         drop(child);
-        assert!(runs(grandchild), "its group's number may have been another's");
+        assert!(runs(grandchild), "its group's number may be another's by now");
         kill(grandchild);
 
         let mut none = Command::new("sleep").arg("600").kill_on_drop(true).spawn().unwrap();

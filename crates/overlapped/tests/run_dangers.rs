@@ -17,7 +17,7 @@ mod support;
 /// No round takes longer than this on any machine.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// Runs `rounds` rounds on a thread of their own, which a hang leaves behind.
+/// Runs `rounds` rounds on a thread of their own, so that a hang does not block the caller.
 fn watched(what: &str, rounds: usize, round: impl Fn(usize) + Send + 'static) {
     let done = Arc::new(AtomicUsize::new(0));
     let (theirs, (over, ended)) = (Arc::clone(&done), std_mpsc::channel::<()>());
@@ -113,7 +113,7 @@ const IDLE: Duration = Duration::from_millis(50);
 #[test]
 fn p19_an_idle_scheduler_takes_no_processor_time() {
     const SCHEDULERS: usize = 16;
-    // An hour.
+    // The long run has an hour of idle times, counted over all schedulers.
     let times = support::rounds(10, 4_500);
     let taken = thread::scope(|scope| {
         let idlers: Vec<_> =

@@ -1,4 +1,4 @@
-//! P21: tasklets that take two turns in different orders never wait for ever.
+//! P21: tasklets that take turns at two files' cursors, in different orders, never wait for ever.
 
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::os::fd::{FromRawFd, OwnedFd};
@@ -18,7 +18,8 @@ mod support;
 /// No step takes longer than this on any machine.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// Runs `f` on a thread of its own, which a hang leaves behind. It counts its steps.
+/// Runs `f`, which counts its steps, on a thread of its own, so that a hang does not block the
+/// caller.
 fn watched(f: impl FnOnce(Arc<AtomicUsize>) + Send + 'static) {
     let steps = Arc::new(AtomicUsize::new(0));
     let (theirs, (over, ended)) = (Arc::clone(&steps), mpsc::channel::<()>());
@@ -37,7 +38,7 @@ fn watched(f: impl FnOnce(Arc<AtomicUsize>) + Send + 'static) {
     worker.join().unwrap();
 }
 
-/// Two of them share a cursor, one is appended to.
+/// Opens files. Two of them share a cursor, and one is appended to.
 fn files(folder: &std::path::Path) -> Vec<File> {
     let mut options = OpenOptions::new();
     options.read(true).write(true).create(true);

@@ -111,6 +111,23 @@ fn install(folder: &Path) {
 }
 
 #[test]
+fn a_time_limit_may_be_longer_than_the_clock() {
+    let temp = tempfile::tempdir().unwrap();
+    script(temp.path(), "fine", "#!/bin/sh\nprintf 'Content-Type: text/plain\\n\\nfine'\n");
+    let cgi = Cgi::new(temp.path()).unwrap();
+    let cgi = cgi.time(Duration::MAX).header_time(Duration::MAX).queue_time(Duration::MAX);
+    // One script at a time, so that one of the requests waits for a permit.
+    let cgi = cgi.running_max(1);
+    run(|| {
+        let mut others = cgi.clone();
+        let other = spawn(move || assert_eq!(get(&mut others, "/fine").text(), "fine"));
+        assert_eq!(get(&mut cgi.clone(), "/fine").text(), "fine");
+        other.join().unwrap();
+    })
+    .unwrap();
+}
+
+#[test]
 fn h10_no_script_and_no_client_leaves_a_process_or_a_descriptor() {
     let temp = tempfile::tempdir().unwrap();
     install(temp.path());

@@ -1,4 +1,4 @@
-// The helpers that std's tests have beside std, for both libraries that stand for it.
+// The helpers that std's tests have beside std, for the library that takes std's place.
 
 pub mod net_tests {
     use super::net::*;

@@ -1,6 +1,6 @@
-//! The rules as data. Here are the crates, their rooms, and the imports and names that each may
-//! have; below are the texts of findings ([`rules`]), names from outside ([`foreign`]), and sizes
-//! and words ([`text`]).
+//! The rules as data. Here are the crates, their rooms (top-level modules), and the imports and
+//! names that each may have; below are the texts of findings ([`rules`]), names from outside
+//! ([`foreign`]), and sizes and words ([`text`]).
 
 pub mod foreign;
 pub mod rules;

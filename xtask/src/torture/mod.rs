@@ -105,7 +105,7 @@ fn record(figures: &mut Figures, case: &Case, port: Port, text: String) {
     figures.insert((case.id.to_owned(), port.name().to_owned()), figure);
 }
 
-/// Writes the beginning of the names of a case's tests.
+/// Returns the prefix of the names of a case's tests.
 fn filter(case: &Case) -> String {
     format!("{}_", case.id.to_lowercase())
 }

@@ -1,5 +1,5 @@
-//! may: stackful coroutines with work-stealing schedulers, here with one worker and its own default
-//! stack size.
+//! may: stackful coroutines with work-stealing schedulers, here with one worker (two in
+//! `serve_on_two`) and its own default stack size.
 
 use super::endpoint::{ADDRESS, BUFFER_BYTES, PARKED_BUFFER_BYTES, announce};
 use crate::error::say;
@@ -24,7 +24,7 @@ fn inside<T: Send + 'static>(
     inside_workers(1, f)
 }
 
-/// Runs `f` in a coroutine. may returns a panic of it as the result.
+/// Runs `f` in a coroutine. A panic of `f` becomes an error.
 fn inside_workers<T: Send + 'static>(
     workers: usize,
     f: impl FnOnce() -> Result<T, String> + Send + 'static,

@@ -1,5 +1,5 @@
-//! Wraps a site in its layers, in the order of `overlapped_serve::web`'s page: the last one is the
-//! outermost.
+//! Wraps a site in its layers, in the order that the documentation of `overlapped_serve::web`
+//! states: the last one is the outermost.
 
 use std::sync::Arc;
 

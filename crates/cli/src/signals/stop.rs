@@ -40,7 +40,7 @@ fn exit_at_second_signal() -> io::Result<()> {
     Ok(())
 }
 
-/// Counts signals for a server, whose own handlers perform the stop, and remembers the last
+/// Counts signals for a server, whose own handlers perform the stop, and remembers the latest
 /// signal. The handlers stay for the life of the process.
 ///
 /// At the last signal it runs a clean-up that no handler may run, and the schedulers' threads may
@@ -91,7 +91,7 @@ impl StopCounter {
         Ok(stop)
     }
 
-    /// Returns the name of the last signal, if one has arrived. Does not return if the process is
+    /// Returns the name of the latest signal, if one has arrived. Does not return if the process is
     /// about to end by that signal, even if the clean stop has finished meanwhile.
     pub(crate) fn name(&self) -> Option<&'static str> {
         if (&self.sender).write_all(&[QUESTION]).is_ok() {

@@ -67,8 +67,8 @@ pub(crate) fn finish_python(child: Child) -> String {
     String::from_utf8(output.stdout).unwrap()
 }
 
-/// Creates an executable file at once. Another process writes it: children of other tests inherit
-/// this one's writable descriptors for a moment, during which the file cannot be executed.
+/// Creates an executable file atomically. Another process writes it: children of other tests
+/// inherit this one's writable descriptors for a moment, during which the file cannot be executed.
 pub(crate) fn install(path: &Path, text: &str) {
     let write = r#"cat > "$1.draft" && chmod 755 "$1.draft" && mv "$1.draft" "$1""#;
     let mut shell = Command::new("sh");
@@ -167,8 +167,8 @@ impl Server {
         fs::read_dir(format!("/proc/{}/fd", self.id())).unwrap().count()
     }
 
-    /// Counts open descriptors without clients, with those that the first connection opens for
-    /// good. That connection is closed before the count: the client waits for its end.
+    /// Counts open descriptors without clients. A first connection is made and closed before,
+    /// because it opens some that stay.
     pub(crate) fn descriptors_at_rest(&self) -> usize {
         let mut first = self.connect();
         round_trip(&mut first, b"first");
@@ -196,7 +196,7 @@ impl Server {
         send(&self.child, signal);
     }
 
-    /// Waits until standard error holds this text.
+    /// Waits until `holds` is true of the text on standard error.
     pub(crate) fn wait_for_stderr(&self, holds: impl Fn(&str) -> bool) {
         let begin = Instant::now();
         while !holds(&self.stderr.lock().unwrap()) {
@@ -294,8 +294,8 @@ pub(crate) fn try_round_trip(stream: &mut TcpStream, bytes: &[u8]) -> io::Result
     Ok(())
 }
 
-/// Reads as without a time limit: with one, a tracer interrupts the call, for example when a child
-/// ends (signal(7)).
+/// Reads, and tries again at `EINTR`: under a tracer, a signal interrupts a read with a time limit,
+/// for example when a child ends (signal(7)).
 pub(crate) fn read_some(stream: &mut TcpStream, into: &mut [u8]) -> io::Result<usize> {
     loop {
         match stream.read(into) {

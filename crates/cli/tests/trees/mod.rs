@@ -28,7 +28,7 @@ pub(crate) fn copy(port: &str, folder: &Path, arguments: &[&str]) -> Output {
 
 /// Makes the command as an unprivileged user; `None` if that is impossible here.
 pub(crate) fn as_nobody(port: &str, folder: &Path, arguments: &[&str]) -> Option<Command> {
-    // The owner of the folder runs this.
+    // The folder is not root's, so this user is unprivileged already.
     if fs::metadata(folder).unwrap().uid() != 0 {
         return Some(copy_command(port, folder, arguments));
     }
@@ -67,7 +67,7 @@ pub(crate) fn names(folder: &Path) -> Vec<String> {
     names
 }
 
-/// Creates one of everything: 17 files in 6 folders, 3 links; 2 of the files are one.
+/// Creates one of everything: 17 files in 6 folders, 3 symbolic links. Two files share an inode.
 pub(crate) fn tree(root: &Path) {
     for folder in ["", "empty", "a/b/c", "sticky"] {
         fs::create_dir_all(root.join(folder)).unwrap();

@@ -1,5 +1,5 @@
-//! The turns of a tasklet beside the one under test. It has some exactly if a call does not block
-//! the thread.
+//! Counts the turns of a tasklet beside the one under test. It has turns during a call only if the
+//! call does not block the thread.
 
 use std::cell::Cell;
 use std::rc::Rc;
@@ -44,5 +44,5 @@ impl Turns {
     }
 }
 
-/// The limit of tests in which no call blocks the thread: only one that fails waits for its end.
+/// The limit of tests in which no call blocks the thread. Only a failing test reaches it.
 pub(crate) const LONG: Duration = ms(10_000);

@@ -200,7 +200,7 @@ impl Process {
 }
 
 impl Drop for Process {
-    /// Kills the child with `kill_on_drop`, or its group, even if the child has ended by itself.
+    /// With `kill_on_drop`, kills the child, or its group even if the child has ended by itself.
     /// The release waits until the system has ended the child: on a pool thread, so that no other
     /// tasklet waits.
     fn drop(&mut self) {

@@ -58,7 +58,7 @@ pub struct Mutex<T: ?Sized> {
 
 // SAFETY: the mutex owns its value, and hands it out whole (`into_inner`).
 unsafe impl<T: ?Sized + Send> Send for Mutex<T> {}
-// SAFETY: one thread at a time reaches the value, the lock's holder; it need not be `Sync`.
+// SAFETY: only the thread that holds the lock reaches the value, so it need not be `Sync`.
 unsafe impl<T: ?Sized + Send> Sync for Mutex<T> {}
 impl<T: ?Sized> UnwindSafe for Mutex<T> {}
 impl<T: ?Sized> RefUnwindSafe for Mutex<T> {}
@@ -180,7 +180,7 @@ impl<T: ?Sized + fmt::Debug> fmt::Debug for Mutex<T> {
 }
 
 impl<'a, T: ?Sized> MutexGuard<'a, T> {
-    /// Releases the lock without poisoning it, for a wait that takes it again.
+    /// Turns the guard into one that cannot poison, for a wait that takes the lock again.
     pub(super) fn suspend(self) -> Suspended<'a, T> {
         let mutex = self.mutex;
         std::mem::forget(self);

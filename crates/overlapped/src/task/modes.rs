@@ -53,7 +53,7 @@ pub(crate) fn cooperative_yield() -> io::Result<()> {
 /// The number of calls in a row that do not wait, after which others get a turn.
 const BUSY_MAX: u32 = 256;
 
-/// Counts a call that is made in loops which never wait: a try that failed, a send without a limit.
+/// Counts a call that is made in loops which never wait: a failed try, or a send that never waits.
 /// Each [`BUSY_MAX`]th call since the tasklet was last switched to is a suspension point: it lets
 /// others run, on which such a loop may depend. If the caller may not switch, this returns at once.
 ///
@@ -255,7 +255,7 @@ pub(crate) fn interruptible<T>(handlers: u8, f: impl FnOnce() -> T) -> T {
     f()
 }
 
-/// Runs `f`, a call with a limit: inside [`interruptible`], handlers of both kinds end its waits.
+/// Runs `f`, a call with a time limit: inside [`interruptible`], handlers of both kinds end its waits.
 pub(crate) fn ended_by_all_handlers<T>(f: impl FnOnce() -> T) -> T {
     struct Outer(Here, u8);
     impl Drop for Outer {

@@ -36,7 +36,7 @@ impl Stage {
         });
         let left = match ended {
             Ok(()) => Vec::new(),
-            // The first id is that of main, which has ended. The scripts have the ids 2, 3, … …
+            // The first id is that of main, which has ended. The scripts have the ids from 2 on.
             Err(RunError::Deadlock(report)) => {
                 report.waiters().iter().map(|waiter| waiter.id as usize - 2).collect()
             }

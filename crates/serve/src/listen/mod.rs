@@ -77,7 +77,7 @@ impl Listen {
 }
 
 impl Listen {
-    /// Sets the TLS certificates, and with them TLS.
+    /// Requires TLS, with these certificates.
     pub fn tls(mut self, tls: Tls) -> Listen {
         self.tls = Some(tls);
         self

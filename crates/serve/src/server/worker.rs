@@ -20,7 +20,7 @@ const EVICTIONS: usize = 16;
 /// The number of connections to a monitoring listener that get a descriptor even during a shortage.
 const RESERVE: usize = 2;
 
-/// One listener's share of a thread, on its way to the thread.
+/// The part of a listener that one thread serves, on its way to that thread.
 pub(super) struct ThreadListener {
     pub(super) state: Arc<ListenerState>,
     pub(super) sockets: Vec<OwnedFd>,
@@ -28,7 +28,7 @@ pub(super) struct ThreadListener {
     pub(super) counters: Arc<Counters>,
 }
 
-/// An acceptor's tasklet, with what it accepts from and for.
+/// An acceptor's tasklet, and what it was started with.
 struct Acceptor {
     tasklet: Tasklet<()>,
     context: Rc<ListenerContext>,

@@ -9,7 +9,7 @@ use std::net::Shutdown;
 use overlapped::time::{Duration, Instant, timeout};
 
 use super::{Connection, End};
-use crate::state::MinimumRate;
+use crate::state::{MinimumRate, instant_in};
 
 /// The maximum number of bytes that a lingering close discards; a client that sends more does not
 /// read.
@@ -41,10 +41,10 @@ pub(crate) fn close(connection: &Connection, end: &End) {
 }
 
 /// Reads on as long as the client sends: most clients look for a reply only after they have sent
-/// all of a body, and one that is refused early may be large.
+/// the whole body, even if it was refused early.
 fn linger(connection: &Connection) {
     let silence = connection.context().limits.linger;
-    let deadline = Instant::now() + if connection.is_stopping() { silence } else { LINGER_MAX };
+    let deadline = instant_in(if connection.is_stopping() { silence } else { LINGER_MAX });
     let mut scrap = vec![0; 16 << 10];
     let mut discarded = 0;
     // The bytes of the stream itself: nothing above it, such as TLS, is of interest any more.

@@ -1,6 +1,14 @@
 //! The limits of a listener.
 
-use overlapped::time::Duration;
+use overlapped::time::{Duration, Instant};
+
+/// The longest limit: a hundred years. The clock has an end, and `Duration::MAX` is beyond it.
+const FOR_EVER: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
+
+/// Returns the point at which a limit that begins now ends.
+pub(crate) fn instant_in(limit: Duration) -> Instant {
+    Instant::now() + limit.min(FOR_EVER)
+}
 
 /// The limits that a listener sets for its clients. Every default can face the internet.
 ///

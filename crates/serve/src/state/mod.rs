@@ -21,6 +21,7 @@ pub(crate) use connection_limit::{AddressPermit, client_network};
 pub use counters::Totals;
 pub(crate) use counters::{Counters, GaugeEntry};
 pub use limits::Limits;
+pub(crate) use limits::instant_in;
 pub use listener::Address;
 pub(crate) use listener::ListenerState;
 pub(crate) use rate::{MinimumRate, is_deadline};

@@ -10,7 +10,7 @@ use std::time::Duration;
 use overlapped_serve::{Handle, Server, Totals};
 pub(crate) use testkit::{is_torture, report, rounds, wait_until};
 
-/// A running server. [`Site::stop`] stops it, or the drop.
+/// A running server. [`Site::stop`] stops it, and so does dropping it.
 pub(crate) struct Site {
     pub(crate) handle: Handle,
     thread: Option<JoinHandle<Totals>>,

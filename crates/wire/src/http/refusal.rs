@@ -22,7 +22,7 @@ pub(crate) fn bad(reason: &'static str) -> Malformed {
     refusal(StatusCode::BAD_REQUEST, reason)
 }
 
-/// Splits a refusal's answer into the status line, the other fields and the body.
+/// Splits a refusal's answer into the status line, the header fields and the body.
 pub(crate) fn parts(answer: &[u8]) -> (&[u8], &[u8], &[u8]) {
     let after = |text: &[u8]| memchr::memmem::find(answer, text).map(|at| at + text.len());
     let fields = after(b"\r\n").unwrap_or(answer.len());

@@ -1,4 +1,4 @@
-//! `unsafe` stands in a few crates, corosensei in two rooms.
+//! Only a few crates may use `unsafe`; only two rooms and the benchmarks may name corosensei.
 
 use crate::tidy::report::Report;
 use crate::tidy::source::{Source, Tree};

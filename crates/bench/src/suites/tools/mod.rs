@@ -95,8 +95,8 @@ fn downloaded(
     measured
 }
 
-/// Runs a command, and returns its milliseconds. The pages that earlier commands have left to be
-/// written go to the disk before.
+/// Runs a command, and returns its milliseconds. The dirty pages of earlier commands are written to
+/// the disk first.
 fn finish(
     mut command: Command,
     made: &Path,

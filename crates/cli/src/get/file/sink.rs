@@ -195,7 +195,7 @@ struct Written(u64);
 impl fmt::Display for Written {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let written = count_irregular(self.0, "byte was", "bytes were");
-        write!(f, "{written} already written, and the server cannot continue after them")
+        write!(f, "{written} already written, and the server cannot continue from there")
     }
 }
 

@@ -1,4 +1,4 @@
-//! The annotated file with every key, and what it shows of a key.
+//! The annotated file with every key, and the search for a key's line in it.
 
 /// The annotated file. (A symbolic link, since the file is one of the documents, too.)
 pub(in crate::serve) const EXAMPLE: &str = include_str!("../example.toml");

@@ -32,7 +32,7 @@ pub(in crate::serve) struct HttpOptions {
     #[arg(long, value_name = "VALUE")]
     pub(in crate::serve) cache_control: Option<String>,
     /// Disables compression. Without it, texts of 1 KiB to 1 MiB are compressed with brotli, zstd
-    /// or gzip. Precompressed files beside others (.br, .zst, .gz) are sent with it, too
+    /// or gzip. Precompressed files beside others (.br, .zst, .gz) are sent all the same
     #[arg(long, alias = "no-compression")]
     #[serde(default)]
     pub(in crate::serve) no_gzip: bool,

@@ -12,7 +12,7 @@ use serde::Deserialize;
 #[serde(try_from = "String")]
 pub(in crate::serve) struct TimeSpan(pub(in crate::serve) Duration);
 
-/// A time limit, which is never zero: nothing could meet it.
+/// A time limit. Zero is refused, since nothing could meet it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "String")]
 pub(in crate::serve) struct TimeLimit(pub(in crate::serve) Duration);
@@ -27,7 +27,7 @@ pub(crate) struct Size(pub(crate) u64);
 #[serde(try_from = "Text")]
 pub(in crate::serve) struct Rate(pub(in crate::serve) u32);
 
-/// A limit on a number, which is never zero: nothing could meet it.
+/// A limit on a number. Zero is refused, since it would let nothing through.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "u64")]
 pub(in crate::serve) struct Count(NonZeroU32);
@@ -79,7 +79,7 @@ impl FromStr for TimeLimit {
     fn from_str(text: &str) -> Result<TimeLimit, String> {
         match text.parse()? {
             TimeSpan(Duration::ZERO) => {
-                Err("zero would close every connection at once: leave it out for the default"
+                Err("nothing could ever meet a time limit of zero: leave it out for the default"
                     .to_owned())
             }
             TimeSpan(time) => Ok(TimeLimit(time)),

@@ -8,8 +8,8 @@
 //! | header (x86-64) | its own address; random words of its creator | the same |
 //! | thread-locals | initial values | the same, but for libc's own: see [`Block::renew`] |
 //! | thread number | its own | its thread's |
-//! | list of threads | enters it | linked to itself: fork(2) takes it out in the child |
-//! | robust mutexes | none, known to the kernel | none, not known to it |
+//! | list of threads | enters it | linked to itself, since fork(2) unlinks it in the child |
+//! | robust mutexes | an empty list, registered | an empty list, not registered |
 //! | stack | its own | the tasklet's: `pthread_getattr_np` tells the truth |
 //! | area of rseq(2) | registered | marked as not registered, so sched_getcpu(3) asks the kernel |
 //! | getaddrinfo's state, locale | new, the process's | the same |

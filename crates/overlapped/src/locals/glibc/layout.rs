@@ -17,7 +17,7 @@ use std::ptr::null_mut;
 
 use super::pointer;
 
-/// The values of pthread_setspecific in one table: the first table lies in the descriptor.
+/// The number of pthread_setspecific's values in one table. The first table lies in the descriptor.
 pub(super) const KEYS_IN_TABLE: usize = 32;
 /// The maximum size of libc's own thread-locals, in bytes.
 pub(super) const LIBC_MAX: usize = 1024;
@@ -40,7 +40,7 @@ pub(super) struct DtvEntry {
 /// One value of pthread_setspecific.
 #[repr(C)]
 pub(super) struct Value {
-    /// The generation of the key to which the value belongs: numbers are used again.
+    /// The generation of the value's key, since the numbers of deleted keys are used again.
     pub(super) sequence: usize,
     pub(super) data: *mut c_void,
 }
@@ -120,7 +120,7 @@ impl Layout {
         );
         let shown = shown_by_a_thread(descriptor_len)?;
         let (mut fixed_len, mut align) = (0, 0);
-        // SAFETY: the types of 2.26 and later; both write the two numbers.
+        // SAFETY: the function has had this type since 2.26. It writes the two numbers.
         unsafe {
             let ask: unsafe extern "C" fn(*mut usize, *mut usize) =
                 transmute(symbol(c"_dl_get_tls_static_info")?);
@@ -289,7 +289,7 @@ fn libc_locals() -> Result<(isize, usize), String> {
     }
 }
 
-/// Fields of a descriptor that a thread has shown, from the known place and size of its stack.
+/// Offsets that a thread has found in its own descriptor. It knows its stack's place and size.
 struct Shown {
     descriptor_len: usize,
     memory: usize,
@@ -362,9 +362,9 @@ extern "C" fn show(shown: *mut c_void) -> *mut c_void {
     null_mut()
 }
 
-/// Returns the head of a thread's list of robust mutexes, from its descriptor. The list is empty,
-/// so the words before and after point to the head itself. The third word is the offset of a
-/// mutex's lock, and the fourth is zero.
+/// Returns the offset of the head of a thread's list of robust mutexes in its descriptor. The list
+/// is empty, so the word before the head and the head's first word point to the head. The next two
+/// words are the offset of a mutex's lock, and zero.
 fn robust_head(words: &[usize], me: usize) -> Option<usize> {
     const WORD: usize = size_of::<usize>();
     let mut heads = words.windows(4).enumerate().filter_map(|(at, words)| {

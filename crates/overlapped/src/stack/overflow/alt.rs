@@ -8,9 +8,9 @@ use std::cell::RefCell;
 
 use crate::sys::signal::alternate_stack::{Installed, install};
 
-/// The room for our handlers and a predecessor, beside the frame that the kernel writes.
+/// The room for our handlers and an earlier handler, beside the frame that the kernel writes.
 const ROOM: usize = 64 * 1024;
-/// The room that an existing alternate stack must have beside that frame, for a few lines.
+/// The room that an existing alternate stack must have beside that frame, to print a few lines.
 const ROOM_MIN: usize = 4 * 1024;
 /// The same for a handler that writes all tasklets. std's stacks have less.
 const ROOM_TO_WRITE: usize = 32 * 1024;
@@ -31,8 +31,8 @@ pub(crate) fn ensure_alt_stack() {
     // A thread that is already destroying its thread-locals runs no tasklets.
     _ = INSTALLED.try_with(|installed| {
         if let Ok(Some(new)) = install(ROOM_MIN, ROOM) {
-            // Other code has replaced our earlier stack by one that is too small. The drop keeps
-            // the earlier one mapped.
+            // If we had installed one, other code has replaced it by one that is too small. The
+            // drop keeps ours mapped.
             drop(installed.replace(Some(new)));
         }
     });

@@ -79,7 +79,7 @@ where
     /// Places an item. If that fails, the item stays in `refused`.
     fn place(&mut self, item: I::Item) -> Result<Placed<T>, SpawnError> {
         let f = Arc::clone(&self.f);
-        // Shared until it begins: a refused closure is dropped.
+        // Shared with the closure: if that is refused, it is dropped, and the item is not lost.
         let item = Arc::new(Mutex::new(Some(item)));
         let take = |item: &Mutex<Option<I::Item>>| item.lock().take();
         let theirs = Arc::clone(&item);

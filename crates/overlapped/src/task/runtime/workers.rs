@@ -19,7 +19,7 @@ pub(super) struct WorkerThreads {
     threads: Vec<JoinHandle<()>>,
     /// One for each thread; without the signal the threads leave.
     start_signal: Vec<Sender<()>>,
-    /// One from each thread that had the signal.
+    /// One for each thread, which sends its end if it got the signal.
     ends: Vec<Receiver<RunEnd>>,
 }
 

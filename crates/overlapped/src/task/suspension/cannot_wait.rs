@@ -96,8 +96,8 @@ pub(in crate::task) fn interrupted() -> io::Error {
     io::Error::from_raw_os_error(errno::INTERRUPTED)
 }
 
-/// Returns the error of a wait that was cancelled: by a kill, inside `kill_as_error`, by a signal
-/// handler, inside `interruptible`, or by the deadline.
+/// Returns the error of a wait that was cancelled: by a kill (inside `kill_as_error`), by a signal
+/// handler (inside `interruptible`), or by the deadline.
 #[cold]
 pub(crate) fn cancelled_wait() -> io::Error {
     match here() {

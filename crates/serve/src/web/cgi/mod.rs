@@ -32,14 +32,13 @@ use std::time::Duration;
 
 use http::header::{CONTENT_LENGTH, LOCATION};
 use http::{HeaderValue, Method, Response, StatusCode};
-use overlapped::time::Instant;
 use overlapped_wire::http::{Answer, Content, Service};
 
 use super::below::{Lookup, Root};
 use super::internal_redirect::InternalRedirect;
 use super::{Call, Handler, page};
 use crate::peer::Peer;
-use crate::state::is_shortage;
+use crate::state::{instant_in, is_shortage};
 use config::CgiConfig;
 use header::Head;
 #[cfg(any(test, fuzzing))]
@@ -296,7 +295,7 @@ impl Cgi {
         running: &mut RunningScript,
     ) -> Result<(Head, Vec<u8>), (String, StatusCode)> {
         let time = self.config.header_time();
-        let deadline = running.deadline().min(Instant::now() + time);
+        let deadline = running.deadline().min(instant_in(time));
         let mut bytes = Vec::new();
         let failure = loop {
             if let Some(end) = header::end(&bytes) {
@@ -364,7 +363,7 @@ fn start(
     let length = body.as_ref().map(|body| body.len);
     let environment = environment::build(call, config, &script, length);
     let input = body.map(SpooledBody::into_input).transpose().map_err(spool_status)?.flatten();
-    let deadline = Instant::now() + config.time.unwrap_or(TIME);
+    let deadline = instant_in(config.time.unwrap_or(TIME));
     let started = RunningScript::start(&script, environment, input, deadline, permit);
     started.map_err(|error| {
         tracing::error!(script = ?script.path, "{}", explain::start(&script, &error));

@@ -11,6 +11,7 @@ use overlapped::sync::Event;
 use overlapped::time::{self, Instant};
 
 use crate::locks::IgnorePoison;
+use crate::state::instant_in;
 use crate::stream::client::{ClientMonitor, POLL_PERIOD};
 use crate::telemetry::{RateLimited, Suppressed};
 
@@ -86,7 +87,7 @@ impl ScriptPermits {
             state.queue.push_back(Arc::clone(&granted));
             QueueEntry { permits: Arc::clone(self), granted }
         };
-        entry.wait(Instant::now() + time)
+        entry.wait(instant_in(time))
     }
 
     /// Tells whether a request waits.

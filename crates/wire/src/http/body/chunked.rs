@@ -5,7 +5,7 @@
 //! ```
 //!
 //! A state machine reads each byte of the framing once and skips a chunk's data as a whole. Every
-//! byte of the input is consumed, so nothing is read twice. Extensions and trailer fields are
+//! byte that it reads is consumed, so nothing is read twice. Extensions and trailer fields are
 //! checked for their syntax, counted, and ignored.
 
 use std::ops::Range;

@@ -1,9 +1,9 @@
 //! Single tries of transfers on a file, a pipe or a terminal, with memory that the caller has lent.
 //! Results are in the kernel's form: a failure is the negated error number.
 //!
-//! None waits for another process, even if the descriptor is in blocking mode: pipes by
-//! `RWF_NOWAIT` (Linux), and, if a file cannot do that (terminals), by poll(2) first. Regular
-//! files, directories and block devices are done in place, which may wait for the disk.
+//! None waits for another process, even if the descriptor is in blocking mode. Linux has
+//! `RWF_NOWAIT` for this. Elsewhere, and for a file that does not support it (a terminal), poll(2)
+//! is asked first. Regular files, directories and block devices may wait for the disk.
 
 use std::os::fd::RawFd;
 

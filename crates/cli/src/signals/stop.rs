@@ -43,7 +43,7 @@ fn exit_at_second_signal() -> io::Result<()> {
 /// Counts signals for a server, whose own handlers perform the stop, and remembers the latest
 /// signal. The handlers stay for the life of the process.
 ///
-/// At the last signal it runs a clean-up that no handler may run, and the schedulers' threads may
+/// At the final signal it runs a clean-up that no handler may run, and the schedulers' threads may
 /// be blocked by the very work that the signal is to end. So it counts on a thread of its own.
 #[derive(Debug)]
 pub(crate) struct StopCounter {

@@ -255,7 +255,8 @@ pub(crate) fn interruptible<T>(handlers: u8, f: impl FnOnce() -> T) -> T {
     f()
 }
 
-/// Runs `f`, a call with a time limit: inside [`interruptible`], handlers of both kinds end its waits.
+/// Runs `f`, a call with a time limit: inside [`interruptible`], handlers of both kinds end its
+/// waits.
 pub(crate) fn ended_by_all_handlers<T>(f: impl FnOnce() -> T) -> T {
     struct Outer(Here, u8);
     impl Drop for Outer {

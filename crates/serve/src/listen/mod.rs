@@ -77,7 +77,7 @@ impl Listen {
 }
 
 impl Listen {
-    /// Requires TLS, with these certificates.
+    /// Enables TLS with these certificates.
     pub fn tls(mut self, tls: Tls) -> Listen {
         self.tls = Some(tls);
         self

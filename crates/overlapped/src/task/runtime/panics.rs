@@ -25,7 +25,7 @@ pub(super) fn name_tasklets() {
 const KILLED: &str = "\
 note: it was being unwound by a kill, from where it waited. Functions of C cannot be unwound: in
       their callbacks, wait for nothing (task::no_switch), or give the whole call to task::unblock.
-      Nor may a destructor panic meanwhile
+      A destructor must not panic meanwhile, either
 ";
 
 /// Prints the line, if the caller is a tasklet. The first tasklet of a run gets none: its code is

@@ -37,7 +37,7 @@ impl WorkerThreads {
             let (end, ended) = channel();
             let (settings, group, report) = (settings.clone(), Arc::clone(group), report.clone());
             let thread = start(&format!("overlapped-{member}"), move || {
-                if let Some(ended) = serve(&settings, group, member, &report, &wait) {
+                if let Some(ended) = serve(&settings, group, member, report, &wait) {
                     let _ = end.send(ended);
                     end_of_thread::before();
                 }
@@ -49,6 +49,8 @@ impl WorkerThreads {
             workers.start_signal.push(start_signal);
             workers.ends.push(ended);
         }
+        // The threads have the others, until they report: one that panics before is noticed.
+        drop(report);
         for _ in 1..group.len() {
             let opened = reports.recv().unwrap_or_else(|_| Err(RunError::Thread(died())));
             if let Err(error) = opened {
@@ -96,7 +98,7 @@ fn serve(
     settings: &Settings,
     group: Arc<Group>,
     member: usize,
-    report: &Sender<Result<(), RunError>>,
+    report: Sender<Result<(), RunError>>,
     start_signal: &Receiver<()>,
 ) -> Option<RunEnd> {
     let opened = match setup(settings, group, member, None) {
@@ -108,6 +110,7 @@ fn serve(
     };
     // The receiver is gone if another thread has failed; then no signal comes either.
     let _ = report.send(Ok(()));
+    drop(report);
     start_signal.recv().ok()?;
     let _sigpipe = sigpipe::block();
     // SAFETY: without a first tasklet, no closure borrows anything.

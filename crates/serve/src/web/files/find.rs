@@ -9,9 +9,9 @@
 //! files of others are not cached.
 //!
 //! **Entity tags consist of time and size** (the last change, in nanoseconds), so that copies with
-//! the same time have the same tag on every server. They are strong unless the file was changed within
-//! the last 20 ms, or two seconds if its time is in whole seconds: until the file system's clock
-//! has advanced, it could change again unnoticed. Such a file is not cached, either.
+//! the same time have the same tag on every server. They are strong unless the file was changed
+//! within the last 20 ms, or two seconds if its time is in whole seconds: until the file system's
+//! clock has advanced, it could change again unnoticed. Such a file is not cached, either.
 
 use std::rc::Rc;
 use std::time::Duration;

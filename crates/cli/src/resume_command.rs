@@ -7,8 +7,7 @@ use crate::display::Escaped;
 
 /// Rebuilds the command line, with `flag` inserted after the name of the subcommand. `changed`
 /// returns a replacement for an argument, to hide a secret or to use its final value. Returns
-/// `None`
-/// if an argument cannot be displayed unchanged.
+/// `None` if an argument cannot be displayed unchanged.
 pub(crate) fn command(
     arguments: impl IntoIterator<Item = OsString>,
     subcommand: &str,
@@ -45,7 +44,7 @@ fn quoted(argument: &str) -> String {
 }
 
 /// Quotes a path as an operand, never taken for an option. Characters that a terminal cannot
-/// display are escaped, so that a user must find such a file by hand.
+/// display are escaped, so a user must find such a file by hand.
 pub(crate) fn operand(path: &Path) -> String {
     match path.to_str() {
         Some(text) if !text.contains(char::is_control) => {

@@ -11,8 +11,8 @@ use crate::raw::{AGAIN, CANCELED, INTERRUPTED, INVALID, IO, Outcome, TIMED_OUT};
 
 /// Converts an error of the library to the kernel's form.
 ///
-/// Code that does not know of kills may repeat the call after every error. A short pause with each
-/// such error lets other tasklets run.
+/// Code that does not know of kills may repeat the call after every error. So each kill pauses, and
+/// each deadline yields, to let other tasklets run.
 pub(crate) fn error_number(error: &io::Error) -> Outcome {
     const PAUSE: Duration = Duration::from_millis(1);
     match Cancelled::of(error) {
@@ -47,8 +47,8 @@ pub(crate) fn count_or_error(result: io::Result<usize>) -> Outcome {
 }
 
 /// Converts a byte count of a file to the kernel's form. A kill or a deadline ends only waits for
-/// other parties, and a file's operation is none: if it was refused for that reason, `in_place`
-/// makes it.
+/// other parties, never an operation on a file: if it was refused for that reason, `in_place` makes
+/// it.
 pub(crate) fn file_count_or_error(
     result: io::Result<usize>,
     in_place: impl FnOnce() -> Outcome,

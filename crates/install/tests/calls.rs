@@ -19,12 +19,12 @@ fn poll_waits_for_one_of_several() {
     run_in_tasklet(|| {
         let (mut a, b) = UnixStream::pair().unwrap();
         let (_c, d) = UnixStream::pair().unwrap();
-        // The writer first runs when the poll waits; `a` stays open as long as its handle.
+        // The writer first runs when the poll waits. Its handle keeps `a` open.
         let _writer = spawn(move || {
             a.write_all(b"x").unwrap();
             a
         });
-        // One descriptor occurs twice, and one is invalid.
+        // One descriptor occurs twice.
         let mut asked =
             [pollfd(&d, libc::POLLIN), pollfd(&b, libc::POLLIN), pollfd(&b, libc::POLLPRI)];
         // SAFETY: three entries.
@@ -113,9 +113,9 @@ fn a_fifo_that_is_full_blocks_its_writer_alone() {
         // SAFETY: a path.
         assert_eq!(unsafe { libc::mkfifo(name.as_ptr(), 0o600) }, 0);
         let theirs = path.clone();
-        // This is a thread, which runs although the writer's thread is blocked.
         let turns = support::Turns::default();
         let seen = turns.clone();
+        // A thread, so that it would run even if the writer blocked its own thread.
         let reader = std::thread::spawn(move || {
             let mut fifo = std::fs::File::open(theirs).unwrap();
             seen.wait_for(12, support::LONG);
@@ -157,7 +157,7 @@ fn locks_of_files_wait_for_a_neighbour() {
 #[test]
 fn locks_of_records_wait_for_a_neighbour() {
     fn lock(file: &std::fs::File, kind: libc::c_int) -> io::Result<()> {
-        // SAFETY: zeros are a whole file.
+        // SAFETY: zeros are a valid lock, of the whole file.
         let mut record: libc::flock = unsafe { std::mem::zeroed() };
         record.l_type = kind as libc::c_short;
         // SAFETY: a record, borrowed for the call.
@@ -240,7 +240,7 @@ fn waitid_leaves_a_child_to_be_waited_for() {
     run_in_tasklet(|| {
         let ticks = support::ticks(|| {
             let mut child = support::sleep_program("0.1").spawn().unwrap();
-            // SAFETY: zeros are an answer.
+            // SAFETY: zeros are a valid answer.
             let mut info: libc::siginfo_t = unsafe { std::mem::zeroed() };
             let options = libc::WEXITED | libc::WNOWAIT;
             // SAFETY: a child of this process, and room for the answer.
@@ -514,7 +514,8 @@ fn many_wait_for_one_descriptor_by_poll() {
             .map(|number| {
                 let b = b.clone();
                 spawn(move || {
-                    // Two entries need an epoll instance, and the port's takes 500 of these.
+                    // Two entries need an epoll instance within the port's. The kernel allows 500
+                    // of these for one descriptor.
                     let mut two = [pollfd(&*b, libc::POLLIN), pollfd(&*b, libc::POLLIN)];
                     let count = if number % 2 == 0 { 1 } else { 2 };
                     // SAFETY: `count` entries.

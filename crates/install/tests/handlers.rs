@@ -27,7 +27,7 @@ unsafe extern "C" {
 
 /// Installs a handler by sigaction(2) without flags, by glibc's other name.
 unsafe extern "C" fn by_sigaction(signal: c_int, handler: sighandler_t) -> sighandler_t {
-    // SAFETY: zeros are an action; the caller's handler.
+    // SAFETY: zeros are a valid action; the caller's handler.
     unsafe {
         let (mut new, mut old): (libc::sigaction, libc::sigaction) = std::mem::zeroed();
         new.sa_sigaction = handler;
@@ -70,7 +70,7 @@ fn address(handler: extern "C" fn(c_int)) -> sighandler_t {
 
 /// Returns the handler that sigaction(2) reports, and its flags.
 fn now(signal: c_int) -> (sighandler_t, c_int) {
-    // SAFETY: zeros are an action, and a place for one.
+    // SAFETY: zeros are a valid action, and a place for one.
     let now = unsafe {
         let mut now: libc::sigaction = std::mem::zeroed();
         assert_eq!(libc::sigaction(signal, null(), &mut now), 0);

@@ -384,7 +384,7 @@ fn posts_of_handlers(signal: c_int, sigaction: SigAction) -> u32 {
     SEMAPHORE.get_or_init(|| CSemaphore::from_value(0));
     HANDLED.store(0, SeqCst);
     run_in_tasklet(|| {
-        // SAFETY: a handler that posts only; zeros are an action otherwise.
+        // SAFETY: a handler that posts only; zeros are a valid action otherwise.
         let me = unsafe {
             let mut action: libc::sigaction = std::mem::zeroed();
             action.sa_sigaction = post as *const () as usize;

@@ -25,7 +25,7 @@ extern "C" fn handler(_: c_int) {
 }
 
 fn action(handler: usize, flags: c_int) -> libc::sigaction {
-    // SAFETY: zeros are an action.
+    // SAFETY: zeros are a valid action.
     let mut action: libc::sigaction = unsafe { std::mem::zeroed() };
     action.sa_sigaction = handler;
     action.sa_flags = flags;
@@ -236,7 +236,7 @@ fn drop_both(a: UnixStream, b: UnixStream) -> String {
 }
 
 fn set_lock(file: &std::fs::File, kind: c_int) -> isize {
-    // SAFETY: zeros are a whole file.
+    // SAFETY: zeros are a valid lock, of the whole file.
     let mut record: libc::flock = unsafe { std::mem::zeroed() };
     record.l_type = kind as libc::c_short;
     // SAFETY: a record, borrowed for the call.
@@ -623,7 +623,7 @@ fn a_handlers_own_calls_do_not_wait() {
 }
 
 fn set(signals: &[c_int]) -> libc::sigset_t {
-    // SAFETY: zeros are a set, which is emptied.
+    // SAFETY: zeros are a valid set, which is emptied.
     unsafe {
         let mut set = std::mem::zeroed();
         libc::sigemptyset(&mut set);

@@ -21,7 +21,7 @@ fn is_killed<T: std::fmt::Debug>(tasklet: Tasklet<T>) {
     }
 }
 
-/// Counts the drops of its clones.
+/// A value whose live clones its `Arc` counts.
 #[derive(Clone)]
 struct Dropped(#[allow(dead_code)] Arc<()>);
 

@@ -196,7 +196,8 @@ impl fmt::Display for Problem {
                 Escaped::new(now)
             ),
             Problem::Moved(None) => f.write_str(
-                "no longer names the folder that was copied into, which was removed with them",
+                "no longer names the folder that was copied into, which was removed with all \
+                 copies",
             ),
             Problem::MovedLater => f.write_str(
                 "no longer names the folder that was copied into, which was moved or removed \

@@ -25,7 +25,8 @@ use crate::time::deadline_in;
 /// The longest wait for room in a socket of the Unix family before the send is tried again.
 const RECHECK: Duration = Duration::from_millis(100);
 
-/// Waits until `fd` is ready, blocking the calling tasklet only; outside a scheduler, the thread.
+/// Waits until `socket` is ready, blocking the calling tasklet only; outside a scheduler, the
+/// thread.
 /// Ends at the time `limit` at the latest.
 ///
 /// # Errors
@@ -40,9 +41,9 @@ pub(crate) fn wait_ready(
     unsafe { perform(&op, limit) }.map(drop)
 }
 
-/// Waits until `fd` has room, or until the time `limit`. Tells whether `fd` has room. On a socket
-/// whose shutdown the kernel may not report, it returns false after a while, and the caller tries
-/// its send again.
+/// Waits until `socket` has room, or until the time `limit`. Tells whether it has room. For a
+/// socket whose shutdown the kernel may not report, this returns false after a while, and the
+/// caller tries its send again.
 ///
 /// # Errors
 /// `EAGAIN` at the limit; those of [`perform`].

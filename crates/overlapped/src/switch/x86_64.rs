@@ -1,13 +1,13 @@
 //! Switches for x86-64 in the System V ABI.
 //!
-//! There are three ways from stack to stack, all by the same few instructions: save the position,
-//! load the other, jump. All other registers are declared as overwritten, so the compiler saves
-//! what it needs of them.
+//! There are three ways from stack to stack, all by the same few instructions: save rbx, rbp and
+//! the position, load the other position, jump. All other registers are declared as overwritten, so
+//! the compiler saves what it needs of them.
 //!
 //! ```text
-//!   hub ──start, resume──▶ fiber     the hub's position is in `Hub`,
-//!   hub ◀─────suspend───── fiber     a fiber's in the `Position` that `start` was given
-//!   fiber ───hand_over───▶ fiber     the hub stays where it is
+//!   hub ───start, resume───▶ fiber   the hub's position is in `Hub`,
+//!   hub ◀──────suspend────── fiber   a fiber's in the `Position` that `start` was given
+//!   fiber ─start, hand_over▶ fiber   the hub stays where it is
 //! ```
 //!
 //! A [`Link`] is at the top of every stack. Only the beginning and the end of a job and `suspend`
@@ -216,8 +216,8 @@ impl Fiber {
     /// Resumes a job, otherwise like [`Fiber::start`].
     ///
     /// # Safety
-    /// The caller is the hub that started this fiber's job, with this position; it is suspended in
-    /// its middle.
+    /// The caller is the hub of this fiber's job. The job was started with this position and hub,
+    /// and is suspended in its middle.
     #[inline(always)]
     pub(crate) unsafe fn resume(&self, position: &Position, hub: &Hub) -> Paused {
         // SAFETY: the fiber is suspended, so its position is one that it has saved.

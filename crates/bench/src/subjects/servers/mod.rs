@@ -1,5 +1,5 @@
 //! Servers of HTTP, of TLS, and of framed messages: the code that a user who knows the library well
-//! would write. One file here for each subject, and the table of them.
+//! would write. One file here for each subject except Go, and the table of them.
 
 mod framed;
 mod hyper;

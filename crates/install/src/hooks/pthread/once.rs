@@ -1,8 +1,8 @@
 //! Code that runs once, while other callers wait for its end.
 //!
-//! A thread runs the routine and waits by glibc. A tasklet does the same in the same word, but
-//! waits in the [table](crate::table), for threads and tasklets alike. So no tasklet blocks its
-//! thread while another tasklet of the thread runs the routine.
+//! A thread's call goes to glibc. A tasklet marks the same states in the same word, but waits in
+//! the [table](crate::table), whether a thread or a tasklet runs the routine. So no tasklet blocks
+//! its thread while another tasklet of the thread runs the routine.
 //!
 //! ```text
 //! 0, or what another generation left ──▶ generation | 1: at work ──▶ 2: done
@@ -117,7 +117,7 @@ pub(crate) unsafe extern "C-unwind" fn pthread_once(
         let from = WakeSource::Threads("a pthread_once of C's");
         let is_at_work = || word.load(SeqCst) == at_work;
         if let Some(waiter) = Waiter::enter_if(control.addr(), ALL, from, is_at_work) {
-            // An end inside glibc, whose inner calls this crate does not see, is found a little
+            // glibc's own calls of pthread_once do not pass here. Their end is found a little
             // later.
             waiter.wait(&call, Some(RECHECK_INTERVAL), None);
         }

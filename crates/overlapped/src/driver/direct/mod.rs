@@ -1,9 +1,9 @@
 //! One operation by plain system calls: once without waiting, or blocking the thread.
 //!
 //! An operation goes through two calls here: [`first_try`] once, then, as long as it
-//! [is unfinished](is_unfinished), [`retry`] whenever its descriptor has become ready. They differ
-//! for connect alone, which must not be started twice. The poll backend, the ring's fallbacks and
-//! [`block_on`] are three loops around the same two calls.
+//! [is unfinished](is_unfinished), [`retry`] whenever its descriptor has become ready. A retry does
+//! not start a connect again, and also finds the [end of a stream](end_of_stream). The poll
+//! backend, the ring's fallbacks and [`block_on`] are three loops around the same two calls.
 //!
 //! "Without waiting" holds for descriptors in blocking mode, too (the public port is given such):
 //! sockets by `MSG_DONTWAIT`; pipes by `RWF_NOWAIT`, and, if a file cannot do that (terminals), by
@@ -135,8 +135,8 @@ pub(super) unsafe fn retry(op: &Op) -> Outcome {
     unsafe { end_of_stream(op) }.unwrap_or(outcome)
 }
 
-/// Returns the outcome of a transfer on a socket at its own limit: bytes that have come by then, or
-/// the end.
+/// Tries a socket's transfer again that was cancelled at its own limit. Returns the outcome: bytes
+/// that have come by then, or the end.
 ///
 /// # Safety
 /// The same as for [`try_now`].

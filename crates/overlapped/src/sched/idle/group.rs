@@ -138,8 +138,8 @@ impl Group {
         self.members[member].placed.fetch_sub(1, Ordering::Relaxed);
     }
 
-    /// Marks `member` as idle, after its inbox knows that it sleeps. `waiting`: whether tasklets of
-    /// its wait.
+    /// Marks `member` as idle, after its inbox knows that it sleeps. `waiting` tells whether it has
+    /// tasklets that wait.
     pub(crate) fn set_idle(&self, member: usize, waiting: bool) -> IdleOutcome {
         let mut state = self.lock();
         if state.over {

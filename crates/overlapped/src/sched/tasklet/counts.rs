@@ -10,8 +10,9 @@
 //!   have 32 bits; placed tasklets, closures in an inbox, stacks, threads of the pools; permits of
 //!   a semaphore, free or taken; depths of `shield` and `no_switch`.
 //! - **Values that safe code can forget** are not limited by memory, so an overflow of their count
-//!   ends the process, as in `Rc`: references to a block, handles in an inbox. A channel's senders
-//!   are an `Arc`'s. Too many locks of a standard stream by one caller are a panic, as in std.
+//!   ends the process, as in `Rc`: references to a block, handles in an inbox. Each sender of a
+//!   channel holds an `Arc`, whose limit comes first. Too many locks of a standard stream by one
+//!   caller are a panic, as in std.
 //! - **Generations of a slot**: the slot is used up with the last one.
 
 use std::sync::atomic::{AtomicU64, Ordering};

@@ -25,7 +25,7 @@ fn receiver(
     })
 }
 
-/// Sends both values through a channel with this much room to two receivers.
+/// Sends two values through a channel with this much room to two receivers.
 fn two_values_for_two(room: usize) {
     model(move || {
         let channel = Arc::new(Shared::new(room));

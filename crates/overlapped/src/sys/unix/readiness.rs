@@ -7,7 +7,7 @@ use super::errno::errno;
 use crate::sys::native::abi::POLLRDHUP;
 use crate::sys::{clock, native};
 
-/// The event that a descriptor is waited for.
+/// The event to wait for on a descriptor.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Interest {
     /// Something to read, or the end, or an error.
@@ -74,7 +74,8 @@ pub(crate) fn poll_entries(entries: &mut [libc::pollfd], limit: Option<u64>) -> 
     }
 }
 
-/// Tells whether a socket takes nothing more; then a receive that finds nothing is at the end.
+/// Tells whether a socket is shut down for receiving. Then a receive that finds nothing is at the
+/// end.
 pub(crate) fn is_shut_down(fd: RawFd) -> bool {
     poll_for(fd, POLLRDHUP, Some(0)).is_ok_and(|ready| ready & POLLRDHUP != 0)
 }

@@ -12,7 +12,7 @@ pub(crate) const RESERVATION: c_int = 0;
 /// The call has no conditions; the signature is Linux's.
 pub(crate) unsafe fn refuse_huge_pages(_: *mut c_void, _: usize) {}
 
-/// Makes a range fault, by a mark in the page table: not here.
+/// Fails: only Linux can make a range fault by a mark in the page table.
 ///
 /// # Safety
 /// The call has no conditions; the signature is Linux's.

@@ -6,7 +6,7 @@ use std::num::NonZeroUsize;
 use std::ops::Range;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// The growth of a stack: the kernel commits pages as they are touched, and nothing is kept.
+/// The growth of a stack: there is no memory that could grow, so nothing is kept.
 #[derive(Debug)]
 pub(crate) struct Growth(());
 

@@ -185,9 +185,9 @@ fn signal() -> Option<libc::c_int> {
     })
 }
 
-/// Blocks all signals but that one on the calling thread. Other signals are for threads that have
-/// room for their handlers. One that the program waits for (sigwait(3)) would even end the process,
-/// by its default, if a single thread did not block it.
+/// Blocks all signals on the calling thread, except the one that interrupts. Other signals are for
+/// threads that have room for their handlers. One that the program waits for (sigwait(3)) would
+/// even end the process, by its default, if a single thread did not block it.
 pub(crate) fn block_other_signals() {
     let mut set = MaybeUninit::<libc::sigset_t>::uninit();
     // SAFETY: sigfillset initialises the set, the others take a valid one.

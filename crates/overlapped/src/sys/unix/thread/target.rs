@@ -11,7 +11,7 @@ pub(crate) struct Target {
 }
 
 impl Target {
-    /// Names the calling thread, by the pthread_self of the block that the caller is on.
+    /// Names the calling thread, by the pthread_self that the caller sees.
     pub(crate) fn this_thread() -> Target {
         // SAFETY: the call has no conditions.
         let thread = unsafe { libc::pthread_self() };

@@ -69,6 +69,10 @@ pub(crate) fn target() -> Result<PathBuf, String> {
 
 fn make_slots(copies: &Path) -> std::io::Result<()> {
     let beside = copies.with_extension("part");
+    // A run that was interrupted here has left some.
+    if beside.exists() {
+        fs::remove_dir_all(&beside)?;
+    }
     fs::create_dir(&beside)?;
     // In a folder with the attribute T, ext4 places every folder by a hash of its name. Other file
     // systems refuse the attribute and do not need it.

@@ -1,4 +1,4 @@
-//! The depth of the tasklets' stacks, which every example prints at its end.
+//! The depth of the tasklets' stacks, which some examples print at their end.
 //!
 //! A tasklet has 192 KiB of stack unless it asks for more. That is less than a thread's, and code
 //! built without optimisation needs several times as much as optimised code, so these examples
@@ -12,7 +12,7 @@ thread_local! {
     static DEEPEST: Cell<usize> = const { Cell::new(0) };
 }
 
-/// Adds the calling tasklet's stack to the figure.
+/// Records the stack that the calling tasklet has used.
 pub(crate) fn note() {
     let used = task::stack_used().unwrap_or(0);
     DEEPEST.set(DEEPEST.get().max(used));

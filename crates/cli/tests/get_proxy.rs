@@ -265,6 +265,7 @@ fn a_proxy_that_fails_is_named() {
     let folder = tempfile::tempdir().unwrap();
     let nobody = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let (mute, mail) = (hanging_up(b""), hanging_up(b"220 mail.example ESMTP\r\n\r\n"));
+    let strict = hanging_up(b"\x05\xff");
     let bad = hanging_up(b"HTTP/1.1 502 Bad Gateway\r\nContent-Length: 0\r\n\r\n");
     let (http, https) = ("http://server.invalid/x", "https://server.invalid/x");
     for (url, variable, scheme, addr, message) in [
@@ -298,6 +299,7 @@ fn a_proxy_that_fails_is_named() {
             mute,
             ": it closes the connection in the handshake: does it speak HTTP?",
         ),
+        (http, "all_proxy", "socks5h", strict, ": it accepts neither a user with a password nor"),
         (http, "http_proxy", "http", mute, ": "),
         (http, "http_proxy", "http", bad, ")"),
         (https, "https_proxy", "http", bad, ": it refuses: 502 Bad Gateway"),

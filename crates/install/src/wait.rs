@@ -1,4 +1,4 @@
-//! Tries first, and a wait if the call would have blocked the thread.
+//! Tries a call first, and waits if it would have blocked the thread.
 //!
 //! ```text
 //! attempt ──▶ done, or an error                        one system call, as without this crate
@@ -121,8 +121,8 @@ fn wait_then_try_on(
         }
         spurious += u32::from(is_ready);
         if is_ready && spurious > 1 {
-            // Other readers were quicker, or the descriptor is ready without effect: the receiving
-            // queue of a datagram socket is full.
+            // Others were quicker, or the descriptor is ready although a call would block: the
+            // peer's queue of a datagram socket is full.
             sleep(SPURIOUS_PAUSE);
         }
     }
@@ -146,7 +146,7 @@ pub(crate) fn wait_within(fd: c_int, direction: Direction, end: &Limit) -> Optio
 pub(crate) type AskLimit<'a> = &'a dyn Fn() -> io::Result<Option<Duration>>;
 
 /// Makes a transfer on a socket by the library's own call, an operation of the port. A kill or a
-/// deadline that has come before ends waits only: `attempt` then does what it can without one. (Not
+/// deadline ends only waits: if one has come before, `attempt` first does what needs no wait. (Not
 /// after a wait: the number may name another file by then.)
 pub(crate) fn transfer_by_port(
     call: &Call,

@@ -1,4 +1,4 @@
-//! C's reading stdio: tasklets are compared with threads.
+//! Calls of C's stdio that read: tasklets are compared with threads.
 #![allow(missing_docs)]
 mod support;
 
@@ -244,7 +244,7 @@ fn neighbours_read_the_same_stream_line_by_line() {
 
 #[test]
 fn a_stream_that_a_thread_or_a_neighbour_has_locked_blocks_the_tasklet_alone() {
-    support::install(); // Takes its time, and the thread below does not wait for it.
+    support::install(); // It takes a while, which must not count towards the thread's limit below.
     let (mut ours, stream) = Stream::pair();
     ours.write_all(b"one\ntwo\n").unwrap();
     static HOLDS: AtomicBool = AtomicBool::new(false);

@@ -1,8 +1,8 @@
 //! The table in docs/install.md: the effect of each call on other tasklets, found by making it.
 //!
-//! The only thread has a second tasklet, and a plain thread ends the wait. If the second tasklet
-//! ran meanwhile, the call is COOPERATIVE; if not, it STALLS; a call that has nothing to wait for
-//! is IMMEDIATE. `OVERLAPPED_UPDATE=1` writes the table anew.
+//! The thread of the calling tasklet has a second one, and a plain thread ends the wait. If the
+//! second tasklet ran meanwhile, the call is COOPERATIVE; if not, it STALLS; a call that has
+//! nothing to wait for is IMMEDIATE. `OVERLAPPED_UPDATE=1` writes the table anew.
 #![allow(missing_docs)]
 mod support;
 
@@ -185,7 +185,7 @@ fn files() -> Vec<Row> {
     let (file, locked) = (support::path("file"), support::path("locked"));
     vec![
         waits("`File::lock`", move || {
-            // SAFETY: a descriptor's number. (File::lock calls it; it is younger than rustc 1.88.)
+            // SAFETY: a descriptor's number. (File::lock calls it, but needs rustc 1.89.)
             let lock =
                 |file: &std::fs::File| unsafe { libc::flock(file.as_raw_fd(), libc::LOCK_EX) };
             let held = std::fs::File::create(&locked).unwrap();
@@ -225,7 +225,7 @@ fn c() -> Vec<Row> {
                 libc::fclose(stream);
             }
         }),
-        // libc makes its inner calls by no name.
+        // libc's inner calls use no symbol that can be taken over.
         waits("C: stdio that writes (`fputs`, `printf`, `fflush`), if the pipe is full", || {
             let (mut rx, tx) = std::io::pipe().unwrap();
             soon(move || drop(rx.read_exact(&mut vec![0; 1 << 20])));
@@ -303,7 +303,7 @@ fn held_mutex() -> &'static CMutex {
 fn threads_of_c() -> Vec<Row> {
     extern "C-unwind" fn nothing() {}
     extern "C-unwind" fn goes_on() {
-        // SAFETY: that of `held`, which lives while this runs.
+        // SAFETY: the flag of `held`, which lives while this runs.
         go_on(unsafe { &*HOLDS.load(SeqCst) });
     }
     static HOLDS: AtomicPtr<AtomicBool> = AtomicPtr::new(std::ptr::null_mut());
@@ -370,7 +370,7 @@ unsafe extern "C" {
     fn fgetc_unlocked(stream: *mut libc::FILE) -> c_int;
 }
 
-/// Makes a queue that stays empty for a while.
+/// Receives from a message queue that stays empty for a while.
 fn queue() {
     let name = std::ffi::CString::new(format!("/overlapped-{}", std::process::id())).unwrap();
     let mut byte = [0u8; 8];

@@ -1,4 +1,4 @@
-//! Reports of calls that cannot be taken over: pinned threads, raw system calls, objects with them.
+//! Reports of calls that cannot be taken over: pinned threads, raw system calls, their objects.
 //!
 //! Filters and limits hold for a whole process, so each test is a process of its own.
 #![allow(missing_docs)]
@@ -26,7 +26,7 @@ fn child(name: &str, environment: &[(&str, &str)]) -> (Output, String) {
     (output, String::from_utf8_lossy(&text).into_owned())
 }
 
-/// Returns true in the process of its own. The first process checks that one's result, and returns.
+/// Returns true in the child. In the parent, runs the child, checks its result, and returns false.
 fn is_child(name: &str, environment: &[(&str, &str)]) -> bool {
     if std::env::var_os(CHILD).is_some() {
         return true;
@@ -159,7 +159,7 @@ unsafe extern "C" {
     fn fgetc_unlocked(stream: *mut libc::FILE) -> c_int;
 }
 
-/// Reads by stdio, which uses libc's own instructions.
+/// Reads by stdio, whose system call is an instruction inside libc.
 #[inline(never)]
 fn reads_by_stdio(stream: UnixStream) -> c_int {
     // SAFETY: a descriptor that is given away, and a mode.

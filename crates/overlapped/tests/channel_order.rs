@@ -9,8 +9,8 @@ use overlapped::{
     Channel, Config, Handover, JoinError, RecvError, SendError, Tasklet, run, spawn, yield_now,
 };
 
-/// Checks the order in which tasklets run, and how far each gets. `p` waits in the channel, and `c`
-/// calls. `a`, `b` and `d` are ready, queued in this order behind `c`.
+/// Returns the order in which tasklets end. `p` waits in the channel, and `c` calls. `a`, `b` and
+/// `d` are ready, queued in this order behind `c`.
 fn order(handover: Handover, sending: bool, bystanders: usize) -> String {
     let log = Rc::new(RefCell::new(String::new()));
     let says = |who: char| {
@@ -68,7 +68,7 @@ fn the_order_of_running_is_that_of_the_table() {
     }
 }
 
-/// Tasklets that wait in a channel, in this order.
+/// Starts tasklets that wait in a channel, in this order.
 fn crowd(channel: &Channel<u32>, sending: bool) -> Vec<Tasklet<Option<u32>>> {
     let crowd = (0..4)
         .map(|i| {

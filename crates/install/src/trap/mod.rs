@@ -13,13 +13,13 @@
 //! **Every call goes on as if it had not been stopped** (`SECCOMP_USER_NOTIF_FLAG_CONTINUE`):
 //! seccomp only reports. Rejected: `SECCOMP_RET_TRAP`, a signal in the thread that calls. A filter
 //! holds for good, for all threads and programs that the thread starts. A program that is started
-//! has no handler and would be killed by its first read. So would a thread, or glibc itself, that
-//! calls with its signals blocked, as posix_spawn(3) does.
+//! has no handler and would be killed by its first read. So would a thread that calls with its
+//! signals blocked, as glibc does in posix_spawn(3).
 //!
-//! **The stack pointer shows which tasklet calls**; `/proc` has it. It lies on the stack of a
-//! tasklet of this crate, and the tasklet is marked, so it is not inside a function of this crate.
-//! Every other call goes on without a report. So does one that has nothing to wait for: a
-//! descriptor in non-blocking mode, a file, a zero time.
+//! **The stack pointer shows which tasklet calls**; `/proc` has it. A call is reported only if the
+//! pointer lies on the stack of a tasklet of this crate, and the tasklet is marked: it is not in a
+//! function of this crate. A call that has nothing to wait for is not reported either: on a
+//! descriptor in non-blocking mode, on a file, with a zero time.
 //!
 //! **The supervisor waits for the kernel alone.** The reporter waits for the library's answer,
 //! which a signal handler of the stopped thread gives: the signal interrupts the call, which begins
@@ -47,7 +47,7 @@ use crate::raw::call;
 pub use reporter::RawCall;
 pub(crate) use reporter::raw_calls;
 
-/// True once the supervisor works, for good.
+/// True once the supervisor works; false again in a child of fork(2).
 static ON: AtomicBool = AtomicBool::new(false);
 
 /// Tells whether raw calls are trapped.
@@ -61,8 +61,8 @@ pub(crate) fn forget() {
     ON.store(false, Release);
 }
 
-/// Puts the calling tasklet's thread under the filter, and the tasklet on the list of those that
-/// run, until the result is dropped. Call it before the tasklet is marked.
+/// Puts the calling tasklet's thread under the filter for good. Puts the tasklet on the list of
+/// those that run, until the result is dropped. Call it before the tasklet is marked.
 pub(crate) fn enter(stack_size: usize) -> Option<impl Drop> {
     if !ON.load(Acquire) {
         return None;

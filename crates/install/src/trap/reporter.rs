@@ -71,8 +71,8 @@ fn forget(thread: u32) {
     asked().get_or_insert_default().remove(&thread);
 }
 
-/// Tells whether a call from that place is one that was interrupted to ask where it is. The next
-/// call of the thread is not.
+/// Tells whether a call from that place is one that was interrupted to ask where it is, and forgets
+/// the interruption.
 pub(super) fn comes_again(thread: u32, place: u64) -> bool {
     asked().get_or_insert_default().remove(&thread) == Some(place)
 }
@@ -98,7 +98,7 @@ struct Place {
 
 static PLACES: Mutex<Vec<Place>> = Mutex::new(Vec::new());
 
-/// The number of places that are told apart.
+/// The maximum number of places that are recorded.
 const MOST: usize = 256;
 
 /// Counts a call from a place, and returns whether it is the first one. Nothing is counted while

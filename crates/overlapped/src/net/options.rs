@@ -32,7 +32,7 @@ pub struct BindOptions {
 }
 
 impl BindOptions {
-    /// Returns the options that std binds with: none.
+    /// Creates the options of a plain `bind`: none is set.
     pub fn new() -> BindOptions {
         BindOptions::default()
     }

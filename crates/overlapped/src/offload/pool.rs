@@ -53,21 +53,21 @@ pub(super) struct Pool {
     state: Mutex<State>,
     /// Wakes the ticker.
     ticker: Condvar,
-    /// A worker can look for jobs while another thread queues one.
+    /// A worker can spin while another thread queues a job.
     may_spin: bool,
 }
 
 struct State {
     sizing: Sizing<Job>,
-    /// The place of each worker while it is idle.
+    /// The state of each worker while it is idle.
     idle_workers: Vec<Arc<IdleWorker>>,
-    /// A worker looks for its next job.
+    /// A worker spins for its next job.
     is_spinning: bool,
     held: HeldWakes,
     ticker: Ticker,
 }
 
-/// The place of an idle worker.
+/// The state of an idle worker.
 #[derive(Default)]
 struct IdleWorker {
     /// Set under the lock, after the worker has been chosen; read without it.
@@ -93,7 +93,7 @@ enum Ticker {
 }
 
 impl Pool {
-    /// Makes a pool for `processors`. `may_spin`: workers may look for jobs before they sleep.
+    /// Makes a pool for `processors`. `may_spin`: workers may spin before they sleep.
     pub(super) fn new(processors: usize, may_spin: bool) -> Pool {
         let state = State {
             sizing: Sizing::new(processors, THREADS_MAX),
@@ -294,8 +294,8 @@ impl State {
         Arc::clone(&self.idle_workers[worker])
     }
 
-    /// Carries out the part of a decision that needs the lock. The rest is done without it, since
-    /// the worker will take it.
+    /// Carries out the part of a decision that needs the lock. The rest comes after the unlock,
+    /// since a woken worker takes the lock at once.
     fn carry_out(&mut self, decision: Decision) -> WorkerAction {
         match decision {
             Decision::Nothing => WorkerAction::Nothing,

@@ -6,10 +6,10 @@
 //! Interruptible::interrupt ── a signal to the thread, again and again until the call has ended
 //! ```
 //!
-//! Each waiting call has a thread, because only a blocking call has the same meaning: the other
+//! Each waiting call has a thread, because nothing else behaves like a blocking call: the other
 //! side of a FIFO sees an open that waits, and an open with `O_NONBLOCK` behaves differently.
-//! Threads are small, begin on demand, serve the next call when they are free, and end after some
-//! idle seconds. There are [`THREADS_MAX`] at most; further calls queue.
+//! Threads have small stacks, begin on demand, serve the next call when they are free, and end
+//! after some idle seconds. There are [`THREADS_MAX`] at most; further calls queue.
 //!
 //! A waiter that leaves has its call interrupted (`sys::thread::interruptible`), so that no thread,
 //! and no half-open FIFO, stays behind.
@@ -58,7 +58,7 @@ fn pool() -> &'static Pool {
 /// Runs `job` on a thread where it may wait for ever.
 ///
 /// # Errors
-/// No thread could be started, and no existing thread will become free.
+/// No thread could be started, and none exists.
 pub(crate) fn run_interruptible(job: impl FnOnce() + Send + 'static) -> io::Result<()> {
     let pool = pool();
     let mut state = pool.state.lock();
@@ -101,7 +101,7 @@ fn serve(pool: &'static Pool) {
     }
 }
 
-/// Calls that have a thread.
+/// Returns the number of calls that have a thread.
 #[cfg(test)]
 pub(crate) fn interruptible_calls() -> usize {
     let state = pool().state.lock();

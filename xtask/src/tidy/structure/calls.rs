@@ -1,4 +1,4 @@
-//! No way to the system past `sys`, and none at all from protocols.
+//! Refuses calls of the system outside `sys`, and all such calls in protocols.
 
 use crate::tidy::report::Report;
 use crate::tidy::source::paths::{self, Path};
@@ -57,7 +57,7 @@ fn check_file(source: &Source<'_>, held: &Held, report: &mut Report) {
             report.check(holds, place, rule, format!("names `{}`", path.text()));
             continue;
         };
-        // A refused import has its own finding: its uses are not told again.
+        // A refused import has its own finding: its uses are not reported again.
         let import = Path { segments: import.to_vec(), ..path.clone() };
         let whole = Path { segments: [&import.segments, rest].concat(), ..path.clone() };
         let holds = !allows(&import, report) || allows(&whole, report);

@@ -76,6 +76,9 @@ fn version_5(stream: &mut (impl Read + Write), proxy: &Proxy, target: &Target) -
                 return Err(refused("it rejects this user"));
             }
         }
+        ([5, 0xff], Some(_)) => {
+            return Err(refused("it accepts neither a user with a password nor a client without"));
+        }
         ([5, _], _) => return Err(refused("it asks for a user and a password")),
         _ => return Err(invalid("it is not a SOCKS5 proxy")),
     }
@@ -141,7 +144,7 @@ fn reason(code: u8) -> &'static str {
     }
 }
 
-/// Makes an error that the next attempt may avoid.
+/// Makes an error after which a further attempt may succeed.
 fn refused(text: &str) -> io::Error {
     io::Error::other(text)
 }

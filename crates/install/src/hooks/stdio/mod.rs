@@ -1,4 +1,4 @@
-//! C's stdio, as far as it reads bytes. libc calls read(2) by no name that could be replaced, so
+//! C's stdio, as far as it reads bytes. libc calls read(2) by no symbol that can be replaced, so
 //! the wait comes before its functions. A tasklet takes what is in the stream's buffer, in steps;
 //! if the buffer is empty, it waits for the descriptor.
 //!

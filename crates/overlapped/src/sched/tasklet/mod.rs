@@ -1,4 +1,4 @@
-//! Tasklets as the scheduler sees them: the control block, its parts, and the entries by which
+//! Tasklets as the scheduler sees them: the control block, its parts, and the nodes by which
 //! tasklets wait for each other.
 //!
 //! | file | what it has |

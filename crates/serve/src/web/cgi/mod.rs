@@ -52,9 +52,10 @@ use spool::{SpoolError, SpoolQuota, SpooledBody};
 /// The programs in a folder, as a [`Handler`] of a [`Site`](super::Site) or a [`Service`] of their
 /// own.
 ///
-/// The first executable file along the path is the script; the rest of the path is its `PATH_INFO`.
-/// Its working directory is its folder, its environment is that of RFC 3875 and nothing else, and
-/// its standard input is the body. Its standard error goes to the log, line by line.
+/// The first file along the path is the script, and must be executable; the rest of the path is its
+/// `PATH_INFO`. Its working directory is its folder, and its standard input is the body. Its
+/// environment is that of RFC 3875, with a few variables that programs expect from web servers and
+/// those of [`env`](Cgi::env). Its standard error goes to the log, line by line.
 ///
 /// | limit | default | beyond it |
 /// |---|---|---|

@@ -93,10 +93,10 @@ pub(crate) struct Resource {
     pub(crate) stat: FileStat,
     /// The headers of an answer with the whole content.
     pub(crate) headers: HeaderMap,
-    /// The time of the last change in whole seconds, never in the future.
+    /// The modification time in whole seconds; `None` if it is in the future.
     pub(crate) modified: Option<SystemTime>,
     pub(crate) body: FileContent,
-    /// True if compression makes it smaller.
+    /// True if its media type suggests that compression makes it smaller.
     pub(crate) compressible: bool,
     /// True if a comparison of metadata notices every later change.
     pub(crate) may_cache: bool,

@@ -41,7 +41,7 @@ enum BodyFraming {
     Chunks,
     /// By the end of the connection.
     Close,
-    /// A status that never has a body, so no framing is written.
+    /// No body follows, and no framing is written.
     Absent,
 }
 

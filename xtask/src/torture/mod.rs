@@ -101,6 +101,8 @@ fn choose(wanted: &[String]) -> anyhow::Result<Vec<&'static Case>> {
 }
 
 fn record(figures: &mut Figures, case: &Case, port: Port, text: String) {
+    // A cell of a table has one line; the reasons of a failure have been printed.
+    let text = text.lines().next().unwrap_or_default().to_owned();
     let figure = Figure { text, date: date(SystemTime::now()) };
     figures.insert((case.id.to_owned(), port.name().to_owned()), figure);
 }
@@ -191,6 +193,14 @@ mod tests {
         assert_eq!(day(0), "1970-01-01");
         assert_eq!(day(19_782), "2024-02-29");
         assert_eq!(day(20_819), "2027-01-01");
+    }
+
+    #[test]
+    fn a_recorded_figure_has_one_line() {
+        let mut figures = Figures::default();
+        record(&mut figures, &CASES[0], Port::Poll, "FAILED: why\n---- more".to_owned());
+        let recorded = figures.values().next().unwrap();
+        assert_eq!(recorded.text, "FAILED: why");
     }
 
     #[test]

@@ -111,7 +111,7 @@ fn names_that_do_nothing_by_themselves_pass() {
     passes("thread/mod.rs", "use crate::sys::thread;\nfn f() { thread::sleep(a); }\n");
     passes("net/tcp.rs", "use std::os::fd::{AsFd, OwnedFd};\nfn f() { std::os::fd::RawFd::x() }\n");
     passes("fs/mod.rs", "use std::os::unix::{ffi::OsStrExt, fs::FileExt};\n");
-    passes("sync/mod.rs", "use std::sync::{self, Arc, OnceLock};\ntype A = sync::Mutex<u8>;\n");
+    passes("sync/mod.rs", "use std::sync::{self, Arc, OnceLock};\ntype A = sync::Weak<u8>;\n");
 }
 
 #[test]
@@ -153,6 +153,7 @@ fn calls_past_sys_fail() {
     fails("os.rs", "pub use std::os::wasi::fs::FileExt;\n", "calls", 1);
     fails("os.rs", "use std::os;\nfn f() { os::unix::fs::chroot(a); }\n", "calls", 2);
     fails("sync/mod.rs", "use std::sync::{Arc, Condvar};\n", "calls", 1);
+    fails("sync/mod.rs", "use std::sync::{Arc, Mutex};\n", "calls", 1);
     fails("stack/slab.rs", "fn f() -> i32 { libc::ENOMEM }\n", "calls", 1);
     fails("watchdog/mod.rs", "fn f() { libc::pthread_kill(a, b); }\n", "calls", 1);
 }

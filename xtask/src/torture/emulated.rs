@@ -26,7 +26,7 @@ const TESTS: [&str; 2] = [
 
 /// The tests that qemu-user, or Debian's cross compiler, cannot run, each with the feature that is
 /// missing.
-const LEFT_OUT: [(&str, &str); 15] = [
+const LEFT_OUT: [(&str, &str); 16] = [
     ("a_kill_ends_a_wait_with_an_error_and_unwinds_after_the_scope", "pwritev2(2)"),
     ("a_child_of_fork_is_outside_and_may_begin_a_run_of_its_own", "threads in a child of fork(2)"),
     ("a_child_of_fork_has_a_proxy_of_its_own", "threads in a child of fork(2)"),
@@ -35,6 +35,7 @@ const LEFT_OUT: [(&str, &str); 15] = [
         "threads in a child of fork(2)",
     ),
     ("owners_are_told_of_each_other_as_threads_are", "lists of robust mutexes"),
+    ("arguments_that_the_kernel_refuses_are_an_error_at_once", "preadv2(2)"),
     ("a_killed_owner_is_a_dead_one", "lists of robust mutexes"),
     ("memory_is_read_where_there_is_some", "process_vm_readv(2)"),
     ("a_call_that_pins_its_thread_is_counted_with_its_name_and_a_backtrace", "/proc/*/syscall"),

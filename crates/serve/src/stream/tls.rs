@@ -116,7 +116,7 @@ impl TlsSession {
             let len = read_hello(socket, hello)?;
             session.undecoded.borrow_mut().extend_from_slice(&hello[..len]);
             while session.tls.borrow().is_handshaking() {
-                if session.feed_from_socket(socket, hello, rate)? == 0 {
+                if session.feed_from_socket(socket, hello, rate)? == Some(0) {
                     return Err(HandshakeError::Failed(ErrorKind::UnexpectedEof.into()));
                 }
             }
@@ -152,7 +152,7 @@ impl TlsSession {
             // record.
             let (begin, left) = (Instant::now(), rate.left());
             let received = timeout(left, || self.feed_from_socket(socket, buf, rate))?;
-            rate.account(received as u64, begin.elapsed());
+            rate.account(received.unwrap_or(0) as u64, begin.elapsed());
         }
     }
 
@@ -163,17 +163,17 @@ impl TlsSession {
     }
 
     /// Feeds the bytes that rustls has not taken yet, or else bytes of the socket, for which it
-    /// waits. Returns the number of bytes that were received from the socket; rustls may have left
-    /// some.
+    /// waits. Returns the number of bytes that were received from the socket, 0 at its end; `None`
+    /// if they had been received before. rustls may have left some.
     fn feed_from_socket(
         &self,
         socket: &Socket,
         buf: &mut [u8],
         rate: &MinimumRate,
-    ) -> io::Result<usize> {
+    ) -> io::Result<Option<usize>> {
         let undecoded = self.undecoded.take();
-        let received = if undecoded.is_empty() { socket.read(buf)? } else { 0 };
-        let bytes = if undecoded.is_empty() { &buf[..received] } else { &undecoded[..] };
+        let received = if undecoded.is_empty() { Some(socket.read(buf)?) } else { None };
+        let bytes = received.map_or(&undecoded[..], |received| &buf[..received]);
         let mut tls = self.tls.borrow_mut();
         let fed = feed(&mut tls, bytes);
         let has_records = tls.wants_write();

@@ -104,7 +104,7 @@
     allow(
         unreachable_pub,
         unused_imports,
-        reason = "files, processes, signals and the public port are not there yet"
+        reason = "processes, signals and the public port are not there yet"
     )
 )]
 #![cfg_attr(
@@ -113,12 +113,10 @@
 )]
 
 pub mod chan;
-#[cfg(unix)]
 pub mod fs;
 #[cfg(unix)]
 pub mod io;
 pub mod net;
-#[cfg(unix)]
 pub mod os;
 #[cfg(unix)]
 pub mod port;

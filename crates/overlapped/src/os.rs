@@ -1,11 +1,13 @@
 //! Items that only some systems have, at std's paths.
 
 /// Descriptors.
+#[cfg(unix)]
 pub mod fd {
     pub use crate::io::raw;
 }
 
 /// Unix.
+#[cfg(unix)]
 pub mod unix {
     /// Functions and traits for files on Unix. The traits are std's: they work on this library's
     /// types.
@@ -38,5 +40,19 @@ pub mod linux {
     /// The trait for files on Linux. It is std's: it works on this library's types.
     pub mod fs {
         pub use std::os::linux::fs::MetadataExt;
+    }
+}
+
+/// Windows.
+#[cfg(windows)]
+pub mod windows {
+    /// Functions and traits for files on Windows. The traits are std's: they work on this library's
+    /// types.
+    pub mod fs {
+        pub use std::os::windows::fs::{
+            FileExt, FileTimesExt, FileTypeExt, MetadataExt, OpenOptionsExt,
+        };
+
+        pub use crate::fs::windows::{symlink_dir, symlink_file};
     }
 }

@@ -19,31 +19,61 @@
 //! last for ever: they have threads of their own, so that they hold up no other call. Outside a
 //! scheduler every call blocks the thread, as std's do.
 //!
+//! On Windows the pool makes all calls that may wait, and [`Metadata`] and [`FileType`] are std's
+//! own types. The traits are those of `std::os::windows::fs`.
+//!
 //! One wait cannot be avoided here: when a file is opened or closed on a file system that is a
 //! program (FUSE) or a server (NFS), the kernel itself asks that program or server. If its answer
 //! takes long, open and drop such files inside [`unblock`](crate::task::unblock).
 
 mod aligned;
+#[cfg(unix)]
 mod dir;
+#[cfg(unix)]
 mod file;
+#[cfg(unix)]
 mod metadata;
+#[cfg(unix)]
 mod open;
+#[cfg(unix)]
 mod owned_operation;
+#[cfg(unix)]
 mod paths;
+#[cfg(unix)]
 pub(crate) mod unix;
+#[cfg(unix)]
 mod whole;
+#[cfg(windows)]
+pub(crate) mod windows;
 
 pub use std::fs::{FileTimes, Permissions};
 
 pub use aligned::AlignedBuf;
+#[cfg(unix)]
 pub use dir::{DirBuilder, DirEntry, ReadDir, create_dir, create_dir_all, read_dir};
+#[cfg(unix)]
 pub use file::{File, TryLockError};
+#[cfg(unix)]
 pub use metadata::{FileType, Metadata};
+#[cfg(unix)]
 pub use open::OpenOptions;
+#[cfg(unix)]
 #[expect(deprecated, reason = "std's, which is deprecated, too")]
 pub use paths::soft_link;
+#[cfg(unix)]
 pub use paths::{
     canonicalize, exists, hard_link, metadata, read_link, remove_dir, remove_dir_all, remove_file,
     rename, set_permissions, symlink_metadata,
 };
+#[cfg(unix)]
 pub use whole::{copy, read, read_to_string, write};
+#[cfg(windows)]
+#[expect(deprecated, reason = "std's, which is deprecated, too")]
+pub use windows::soft_link;
+#[cfg(windows)]
+pub use windows::{
+    DirBuilder, DirEntry, File, FileType, Metadata, OpenOptions, ReadDir, TryLockError,
+    canonicalize, copy, create_dir, create_dir_all, exists, hard_link, metadata, read, read_dir,
+    read_link, read_to_string, remove_dir, remove_dir_all, remove_file, rename, set_permissions,
+    symlink_metadata, write,
+};

@@ -1,7 +1,6 @@
 //! Transfers by a thread of the pool, which reads or writes memory of its own; the caller copies
 //! from it or to it. A job owns its memory, so that a killed caller may leave.
 
-use std::cell::Cell;
 use std::io;
 use std::ops::Range;
 use std::os::fd::AsRawFd;
@@ -12,38 +11,13 @@ use super::File;
 use super::memory::{Memory, Progress};
 use super::page_cache::{self, Cached};
 use crate::descriptor::{State, Turn};
-use crate::fs::AlignedBuf;
+use crate::fs::aligned::{keep_memory, take_memory};
 use crate::task::blocking::on_pool;
 use crate::task::wait::perform_now;
 
 /// The maximum number of bytes that one job copies. A longer transfer of one slice is several jobs;
 /// a vectored one ends short.
 const COPY_MAX: usize = 16 << 20;
-
-/// Memory that is larger goes back to the allocator.
-const KEPT_MAX: usize = 1 << 20;
-/// Memory that is smaller would seldom serve the next job.
-const LEN_MIN: usize = 64 << 10;
-
-thread_local! {
-    /// The memory that the last job of this thread has used, for the next one. Fresh memory costs
-    /// more than the copying: it is cleared, and each of its pages is a fault (a quarter of the
-    /// time of writing 1 GiB by pieces of 256 KiB).
-    static SPARE: Cell<Option<AlignedBuf>> = const { Cell::new(None) };
-}
-
-/// Returns at least `len` bytes of memory, with any contents.
-fn take_memory(len: usize) -> AlignedBuf {
-    let spare = SPARE.try_with(Cell::take).ok().flatten();
-    spare.filter(|spare| spare.len() >= len).unwrap_or_else(|| AlignedBuf::new(len.max(LEN_MIN)))
-}
-
-/// Keeps memory for the next job of this thread.
-fn keep_memory(memory: AlignedBuf) {
-    if memory.len() <= KEPT_MAX {
-        let _ = SPARE.try_with(|spare| spare.set(Some(memory)));
-    }
-}
 
 /// The turn at the file's cursor, kept by a job. It ends with the job, even if the job's caller has
 /// left.

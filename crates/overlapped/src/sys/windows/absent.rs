@@ -1,22 +1,5 @@
 //! Names of Unix that mean nothing here, or nothing yet, for the modules that share their code.
 
-/// Kinds of files, for the state that sockets and files share.
-pub(crate) mod file {
-    /// The kind of an open file.
-    pub(crate) mod nonblocking {
-        /// The kind of a file, by how its operations end.
-        #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-        pub(crate) enum FileKind {
-            /// A file on a disk.
-            Disk { direct: bool, append: bool },
-            /// A socket.
-            Socket,
-            /// A pipe, a console or another device.
-            Stream,
-        }
-    }
-}
-
 /// Signals, which Windows lacks.
 pub(crate) mod signal {
     /// SIGPIPE does not exist here: a write without a reader is an error and no more.

@@ -7,6 +7,7 @@ mod absent;
 pub(crate) mod clock;
 pub(crate) mod descriptor;
 pub(crate) mod errno;
+pub(crate) mod file;
 pub(crate) mod futex;
 pub(crate) mod memory;
 pub(crate) mod readiness;
@@ -14,6 +15,6 @@ pub(crate) mod socket;
 pub(crate) mod terminal;
 pub(crate) mod thread;
 
-pub(crate) use absent::{file, signal};
+pub(crate) use absent::signal;
 pub(crate) use memory::overflow;
 pub(crate) use socket::{address, message};

@@ -2,8 +2,10 @@
 
 use std::cell::{Cell, RefCell};
 use std::io::{Read, Seek};
-use std::os::fd::AsRawFd;
+#[cfg(unix)]
 use std::os::unix::fs::FileExt;
+#[cfg(windows)]
+use std::os::windows::fs::FileExt;
 use std::path::Path;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
@@ -31,11 +33,27 @@ fn kill_after<T>(victim: Tasklet<T>, round: usize) -> bool {
 }
 
 /// Removes the file from the page cache, so that the next reads wait for the disk.
+#[cfg(unix)]
 fn forget_cache(path: &Path) {
     let file = std::fs::File::open(path).unwrap();
     file.sync_all().unwrap();
+    let fd = std::os::fd::AsRawFd::as_raw_fd(&file);
     // SAFETY: an open descriptor.
-    unsafe { libc::posix_fadvise(file.as_raw_fd(), 0, 0, libc::POSIX_FADV_DONTNEED) };
+    unsafe { libc::posix_fadvise(fd, 0, 0, libc::POSIX_FADV_DONTNEED) };
+}
+
+/// Does nothing: every read waits for the pool.
+#[cfg(windows)]
+fn forget_cache(_: &Path) {}
+
+#[cfg(unix)]
+fn write_from_start(file: &File, bytes: &[u8]) {
+    file.write_all_at(bytes, 0).unwrap();
+}
+
+#[cfg(windows)]
+fn write_from_start(file: &File, bytes: &[u8]) {
+    assert_eq!(file.seek_write(bytes, 0).unwrap(), bytes.len());
 }
 
 #[test]
@@ -107,7 +125,7 @@ fn a_killed_tasklet_s_write_does_not_come_after_its_end() {
             let theirs = file.clone();
             let writer = spawn(move || {
                 for number in 0.. {
-                    theirs.write_all_at(&vec![number as u8; 4 * SIZE], 0).unwrap();
+                    write_from_start(&theirs, &vec![number as u8; 4 * SIZE]);
                 }
             });
             killed += usize::from(kill_after(writer, 50 * (round % 40)));

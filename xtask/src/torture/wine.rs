@@ -22,12 +22,12 @@ const LINKER: &str = "x86_64-w64-mingw32-gcc";
 const WINE: &str = "/usr/lib/wine/wine64";
 const WINE_SERVER: &str = "/usr/lib/wine/wineserver64";
 
-/// The test programs that Windows can have: no descriptors, files, processes or signals of Unix.
+/// The test programs that Windows can have: no descriptors, processes or signals of Unix.
 const TESTS: &str = "--test auto_traits --test channel_order --test deadlock --test floods \
-    --test futures --test groups --test io_errors --test kill --test lock_deadlocks \
-    --test net_std --test par_map --test pool_dangers --test std_sync --test std_thread \
-    --test sync_channels --test sync_dangers --test sync_locks --test sync_many --test tasklets \
-    --test tasklets_more --test threads --test unwinding";
+    --test fs_kills --test fs_std --test futures --test groups --test io_errors --test kill \
+    --test lock_deadlocks --test net_std --test par_map --test pool_dangers --test std_sync \
+    --test std_thread --test sync_channels --test sync_dangers --test sync_locks --test sync_many \
+    --test tasklets --test tasklets_more --test threads --test unwinding --test windows_files";
 
 /// The tests that are left out, each with the reason.
 const LEFT_OUT: [(&str, &str); 2] = [

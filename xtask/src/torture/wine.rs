@@ -27,7 +27,8 @@ const TESTS: &str = "--test auto_traits --test channel_order --test deadlock --t
     --test fs_kills --test fs_std --test futures --test groups --test io_errors --test kill \
     --test lock_deadlocks --test net_std --test par_map --test pool_dangers --test std_sync \
     --test std_thread --test sync_channels --test sync_dangers --test sync_locks --test sync_many \
-    --test tasklets --test tasklets_more --test threads --test unwinding --test windows_files";
+    --test tasklets --test tasklets_more --test threads --test unwinding --test windows_files \
+    --test windows_net";
 
 /// The tests that are left out, each with the reason.
 const LEFT_OUT: [(&str, &str); 2] = [

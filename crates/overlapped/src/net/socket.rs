@@ -289,6 +289,12 @@ impl Drop for Socket {
     /// connection does.
     fn drop(&mut self) {
         let fd = self.fd.take();
+        // Windows does not close a socket in non-blocking mode that would have to wait. Clones share
+        // the mode.
+        let may_wait = self.state.lingers() && Arc::strong_count(&self.state) == 1;
+        if let (true, Some(fd)) = (cfg!(windows) && may_wait, &fd) {
+            let _ = sys::descriptor::set_nonblocking(fd.as_socket(), false);
+        }
         if fd.is_some() && self.state.lingers() && in_tasklet() {
             offload::offload(move || drop(fd));
         }

@@ -55,7 +55,10 @@ impl Poller {
     /// `fd` is open, and stays open until the registration is disarmed.
     pub(super) unsafe fn arm(&self, fd: Raw, wanted: Wanted) -> io::Result<()> {
         let event = polling::Event::new(fd as usize, wanted.readable, wanted.writable);
-        let mode = if wanted.only_changes { PollMode::Edge } else { PollMode::Oneshot };
+        // Windows reports no changes alone. So a socket that is ready for good, because of urgent
+        // data, makes every wait there return at once.
+        let is_edge = wanted.only_changes && self.0.supports_edge();
+        let mode = if is_edge { PollMode::Edge } else { PollMode::Oneshot };
         // SAFETY: the caller's promise.
         match self.0.modify_with_mode(unsafe { BorrowedSocket::borrow_raw(fd) }, event, mode) {
             // SAFETY: the caller's promise.

@@ -1,7 +1,9 @@
 //! Conversions to and from std's types and raw sockets, on Windows.
 //!
 //! A socket that comes in becomes non-blocking. Windows does not tell the mode that it had: it
-//! counts as blocking, and leaves in the mode set by `set_nonblocking`.
+//! counts as blocking, and leaves in the mode set by `set_nonblocking`. Clones share one mode: once
+//! one of several has left, calls of the others block the thread. So the last clone is the one to
+//! convert.
 
 use std::os::windows::io::{
     AsRawSocket, AsSocket, BorrowedSocket, FromRawSocket, IntoRawSocket, OwnedSocket, RawSocket,

@@ -5,7 +5,7 @@ use std::io;
 use windows_sys::Win32::Foundation::{
     ERROR_BROKEN_PIPE, ERROR_COMMITMENT_LIMIT, ERROR_INVALID_HANDLE, ERROR_INVALID_PARAMETER,
     ERROR_NO_DATA, ERROR_NO_SYSTEM_RESOURCES, ERROR_NOT_ENOUGH_MEMORY, ERROR_OPERATION_ABORTED,
-    ERROR_OUTOFMEMORY, WAIT_TIMEOUT,
+    ERROR_OUTOFMEMORY, ERROR_TIMEOUT,
 };
 use windows_sys::Win32::Networking::WinSock::{
     WSAEINVAL, WSAENOTSOCK, WSAETIMEDOUT, WSAEWOULDBLOCK,
@@ -116,5 +116,5 @@ pub(crate) fn errno() -> i32 {
     io::Error::last_os_error().raw_os_error().expect("an error of the system has a number")
 }
 
-/// The code of a wait that ended at its limit.
-pub(super) const TIMED_OUT: u32 = WAIT_TIMEOUT;
+/// The code of a WaitOnAddress that ended at its limit.
+pub(super) const TIMED_OUT: u32 = ERROR_TIMEOUT;

@@ -12,6 +12,7 @@ use windows_sys::Win32::Networking::WinSock::{
 use super::descriptor::Raw;
 use super::errno::errno;
 use crate::sys::clock;
+use crate::sys::thread::sleep;
 
 /// The direction of a wait.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,6 +38,11 @@ pub(crate) fn poll(socket: Raw, interest: Interest, limit: Option<u64>) -> Resul
 
 /// Blocks the thread until one of `sockets` is ready (true), or the time `limit` has come (false).
 pub(crate) fn poll_any(sockets: &[(Raw, Interest)], limit: Option<u64>) -> Result<bool, i32> {
+    if sockets.is_empty() {
+        // select refuses three empty sets. Nothing but the limit can end this wait.
+        sleep(limit.map_or(Duration::MAX, clock::until));
+        return Ok(false);
+    }
     let of = |wanted| {
         let all = sockets.iter().filter(move |(_, interest)| *interest == wanted);
         Set::new(all.map(|(socket, _)| *socket))

@@ -29,8 +29,9 @@ use windows_sys::Win32::System::ProcessStatus::{
 use windows_sys::Win32::System::SystemInformation::{GetSystemInfo, SYSTEM_INFO};
 use windows_sys::Win32::System::Threading::GetCurrentProcess;
 
-/// The room for the handlers of an overflow: ours, and std's, which formats a message.
-const GUARANTEED: usize = 16 << 10;
+/// The room for the handlers of an overflow: ours, and std's, which formats a message and asks for
+/// 20 KiB by itself.
+const GUARANTEED: usize = 32 << 10;
 
 /// The pages that are committed from the beginning, and after a [`discard`](Mapping::discard).
 const COMMITTED_FIRST: usize = 8 << 10;

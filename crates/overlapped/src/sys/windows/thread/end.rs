@@ -14,7 +14,7 @@ struct Guard(Cell<bool>);
 
 impl Drop for Guard {
     fn drop(&mut self) {
-        if self.0.get() {
+        if self.0.get() && !is_process_ending() {
             write_to_stderr(
                 b"overlapped: a thread ends on which a tasklet that outlived the grace time of its \
                   run was parked for good, and which may have lent the thread's locals to other \
@@ -23,6 +23,17 @@ impl Drop for Guard {
             std::process::abort();
         }
     }
+}
+
+/// Tells whether the process ends, and not only the calling thread: destructors of the last thread
+/// run then, too.
+fn is_process_ending() -> bool {
+    #[link(name = "ntdll")]
+    unsafe extern "system" {
+        fn RtlDllShutdownInProgress() -> u8;
+    }
+    // SAFETY: the call has no conditions.
+    unsafe { RtlDllShutdownInProgress() != 0 }
 }
 
 thread_local! {

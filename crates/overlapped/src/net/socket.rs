@@ -289,8 +289,8 @@ impl Drop for Socket {
     /// connection does.
     fn drop(&mut self) {
         let fd = self.fd.take();
-        // Windows does not close a socket in non-blocking mode that would have to wait. Clones share
-        // the mode.
+        // Windows does not close a socket in non-blocking mode that would have to wait. Clones
+        // share the mode.
         let may_wait = self.state.lingers() && Arc::strong_count(&self.state) == 1;
         if let (true, Some(fd)) = (cfg!(windows) && may_wait, &fd) {
             let _ = sys::descriptor::set_nonblocking(fd.as_socket(), false);

@@ -20,12 +20,14 @@ fn two_tasklets_accept_from_one_listener() {
             })
             .collect();
         yield_now();
+        let mut clients = Vec::new();
         for _ in 0..3 {
-            drop(TcpStream::connect(addr).unwrap());
+            clients.push(TcpStream::connect(addr).unwrap());
             overlapped::time::sleep(Duration::from_millis(20));
         }
-        for accept in accepts {
-            accept.join().unwrap().unwrap();
+        for (at, accept) in accepts.into_iter().enumerate() {
+            println!("{at}");
+            overlapped::time::timeout(Duration::from_secs(10), || accept.join()).unwrap().unwrap();
         }
     })
     .unwrap();

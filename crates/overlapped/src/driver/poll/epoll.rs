@@ -22,6 +22,9 @@ use crate::sys::clock;
 /// Registrations belong to the file and may stay when no operation waits: see the module's comment.
 pub(super) const STAYS: bool = true;
 
+/// A registration can report changes alone (`EPOLLET`).
+pub(super) const REPORTS_CHANGES: bool = true;
+
 /// The maximum number of events that one wait takes; the rest comes with the next one.
 const EVENTS_MAX: usize = 1024;
 

@@ -76,7 +76,7 @@ use epoll as system;
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
 use portable as system;
 pub(super) use system::Poller;
-use system::{Events, STAYS};
+use system::{Events, REPORTS_CHANGES, STAYS};
 
 pub(crate) struct Poll {
     poller: Arc<Poller>,
@@ -244,7 +244,8 @@ impl Poll {
             // The descriptor was ready, and yet an operation still waits: urgent data, or a queue
             // of errors, makes a descriptor ready for good, and receives take neither. Unless only
             // changes count from now on, every wait would return at once.
-            if reported.into_iter().any(|interest| !queues.of(interest).is_empty()) {
+            let mut reported = reported.into_iter();
+            if REPORTS_CHANGES && reported.any(|interest| !queues.of(interest).is_empty()) {
                 queues.only_changes();
             }
         }

@@ -12,6 +12,10 @@ use crate::sys::socket::BorrowedSocket;
 /// Registrations belong to the number here: each is deleted after its wait.
 pub(super) const STAYS: bool = false;
 
+/// Windows cannot report changes alone. So a socket that is ready for good, because of urgent data,
+/// makes every wait there return at once.
+pub(super) const REPORTS_CHANGES: bool = !cfg!(windows);
+
 /// The system's poller.
 pub(in crate::driver) struct Poller(polling::Poller);
 
@@ -55,10 +59,7 @@ impl Poller {
     /// `fd` is open, and stays open until the registration is disarmed.
     pub(super) unsafe fn arm(&self, fd: Raw, wanted: Wanted) -> io::Result<()> {
         let event = polling::Event::new(fd as usize, wanted.readable, wanted.writable);
-        // Windows reports no changes alone. So a socket that is ready for good, because of urgent
-        // data, makes every wait there return at once.
-        let is_edge = wanted.only_changes && self.0.supports_edge();
-        let mode = if is_edge { PollMode::Edge } else { PollMode::Oneshot };
+        let mode = if wanted.only_changes { PollMode::Edge } else { PollMode::Oneshot };
         // SAFETY: the caller's promise.
         match self.0.modify_with_mode(unsafe { BorrowedSocket::borrow_raw(fd) }, event, mode) {
             // SAFETY: the caller's promise.

@@ -278,7 +278,7 @@ fn permission_errors_are_reported_with_a_remedy() {
         let output =
             as_nobody(port, folder.path(), &["tree/fine", "closed"]).unwrap().output().unwrap();
         assert!(text(&output).1.contains("Choose a DST that you may write to"));
-        // The user who runs the test can remove the folder of the copy.
+        // So that a user who is not root can remove the temporary folder.
         fs::set_permissions(at("tree/locked"), Permissions::from_mode(0o755)).unwrap();
     });
 }
@@ -366,7 +366,7 @@ fn a_file_that_grows_meanwhile_is_copied_as_it_was_and_named() {
             assert_eq!(names(&folder.path().join("into")), ["calm", "growing"]);
             let copy = fs::read(folder.path().join("into/growing")).unwrap();
             assert!(copy[..length] == contents && copy[length..].iter().all(|&byte| byte == 7));
-            assert_eq!((copy.len() - length) % 100, 0, "a line of the log is cut");
+            assert_eq!((copy.len() - length) % 100, 0, "an appended piece is cut");
         }
     });
 }

@@ -84,8 +84,8 @@ fn t1_the_temporary_files_of_a_running_copy_stay() {
     on_each_port(|port| {
         let folder = tempfile::tempdir().unwrap();
         source(folder.path());
-        // In a folder that it has made, it would not replace files that another process makes
-        // meanwhile.
+        // It exists before: a copy does not replace another process's files in a folder that the
+        // copy has made.
         fs::create_dir_all(folder.path().join("target/source")).unwrap();
         let (child, left) = catch(port, folder.path(), "target", Signal::STOP);
         let output = copy(port, folder.path(), &["source", "target"]);
@@ -119,7 +119,7 @@ fn temporary_files_of_other_machines_stay_for_a_day() {
     assert_eq!(output.status.code(), Some(0), "{stdout}{stderr}");
     assert!(stdout.contains("; 1 unfinished copy of killed processes removed"), "{stdout}");
     assert!(!at(&here).exists() && at(other).exists() && at(no_temporary).exists());
-    // The age counts from the change of its state, which no user can set back.
+    // A file's age counts from its ctime, which no user can set back.
     let old = SystemTime::now() - Duration::from_secs(2 * 24 * 60 * 60);
     let file = File::options().write(true).open(at(other)).unwrap();
     file.set_times(FileTimes::new().set_modified(old)).unwrap();

@@ -1,5 +1,4 @@
-//! Calls of foreign code: the subscriber of `tracing`, callbacks of the symbol look-up,
-//! destructors.
+//! Calls of foreign code: the subscriber of `tracing`, the symbol look-up, destructors.
 //!
 //! Foreign code may do anything, wait and panic included. So the library holds none of its locks
 //! while it runs, and does not wait while foreign code holds a lock of its own.
@@ -22,9 +21,9 @@ fn discard(payload: Box<dyn Any + Send>) {
 
 /// Returns the names of the functions at an address, innermost first: several if it was inlined.
 ///
-/// `resolve` calls back with a global lock held, which is re-entrant by thread. So the
-/// callback writes nothing: a stream that waits would stop every other thread that looks up a
-/// symbol, and let another tasklet in.
+/// `resolve` calls back while it holds a global lock, which the same thread may take again. So the
+/// callback writes nothing. A write might wait: then all other threads that look up a symbol would
+/// wait, too, and another tasklet of this thread could enter `resolve` although the lock is held.
 pub(crate) fn names(address: usize) -> Vec<String> {
     let mut names = Vec::new();
     backtrace::resolve(std::ptr::without_provenance_mut(address), |symbol| {

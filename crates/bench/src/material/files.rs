@@ -15,8 +15,9 @@ use std::time::SystemTime;
 /// The size of one random read.
 pub(crate) const BLOCK_BYTES: usize = 4096;
 
-/// The memory for a block, in subjects that can choose where it begins: at a cache line. The kernel
-/// copies more slowly to other addresses, half as fast to a few bytes behind a page's beginning.
+/// The buffer for a block, aligned to a cache line, for the subjects that can choose its address.
+/// The kernel copies more slowly to other addresses: at half the speed if the buffer begins a few
+/// bytes after the start of a page.
 #[repr(align(64))]
 pub(crate) struct Block(pub(crate) [u8; BLOCK_BYTES]);
 
@@ -42,7 +43,8 @@ pub(super) fn folder() -> Result<PathBuf, String> {
 
 /// The folders for copies, which are used in turn.
 const SLOTS: usize = 100;
-/// The inodes of a flexible group of groups in ext4, with the usual settings.
+/// The number of inodes in one of ext4's flexible block groups (`flex_bg`), by default: 16 groups
+/// of 8,192.
 const INODES_IN_A_GROUP: u64 = 16 * 8192;
 
 /// Chooses a path for a copy: in the folder from which no copy has been removed for the longest

@@ -1,6 +1,7 @@
 //! The state that all downloads of a run share, and the check of existing files.
 
 use std::cell::{Cell, RefCell};
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
@@ -74,7 +75,7 @@ impl Shared {
         path: &Path,
         item: &Item,
     ) -> Option<Result<Outcome, Failure>> {
-        let found = fs::symlink_metadata(path).ok()?;
+        fs::symlink_metadata(path).ok()?;
         let shown = Escaped::new(path);
         let refused = |text: String| Some(Err(Failure::permanent(text)));
         let target = fs::metadata(path);
@@ -84,11 +85,18 @@ impl Shared {
         if self.options.overwrite {
             return None;
         }
-        if target.is_err() {
-            return refused(format!(
-                "{shown} is a dangling link; --overwrite saves anyway, --output saves elsewhere"
-            ));
-        }
+        let len = match target {
+            Ok(target) => target.len(),
+            Err(error) => {
+                let why = match error.kind() {
+                    ErrorKind::NotFound => "is a dangling link".to_owned(),
+                    _ => format!("is a link that cannot be followed: {error}"),
+                };
+                return refused(format!(
+                    "{shown} {why}; --overwrite saves anyway, --output saves elsewhere"
+                ));
+            }
+        };
         if !self.options.resume {
             return refused(format!(
                 "{shown} exists; --overwrite replaces it, --output saves elsewhere"
@@ -100,9 +108,9 @@ impl Shared {
                 "{shown} was saved from another URL; --overwrite replaces it, --output saves \
                  elsewhere"
             )),
-            Some(record) if record.length != found.len() => refused(format!(
+            Some(record) if record.length != len => refused(format!(
                 "{shown} has {}, and had {} when it was saved; --overwrite replaces it",
-                count(found.len(), "byte"),
+                count(len, "byte"),
                 HumanCount(record.length)
             )),
             record => {

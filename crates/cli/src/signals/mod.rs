@@ -6,8 +6,8 @@
 //! (Ctrl-\) shows every tasklet on standard error, and the program continues.
 //!
 //! The first signal is an event that a tasklet waits for. The last one works even if no tasklet
-//! gets to run: the signal's handler ends the process or, if there is something to clean up, a
-//! thread.
+//! gets to run: the process is ended by the signal's handler or, if there is something to clean up,
+//! by a thread that exists for this.
 
 mod dump;
 mod stop;

@@ -19,9 +19,10 @@ const ALL: usize = READERS_MAX + 1;
 /// `std::sync::RwLock` that blocks the calling tasklet only; outside a scheduler, the thread.
 ///
 /// Readers and writers are served in order of arrival: readers that come after a waiting writer
-/// wait for it. A writer at the head is woken first, and is handed the lock if it comes too late
-/// once, as in a [`Mutex`](super::Mutex). Readers at the head all get the lock at once. A reader
-/// that locks again while a writer waits blocks itself, as with std's.
+/// wait for it. A writer at the head is only woken at first, and another may take the lock before
+/// it runs. Then the next release hands it the lock, as in a [`Mutex`](super::Mutex). Readers at
+/// the head all get the lock at once. A reader that locks again while a writer waits blocks itself,
+/// as with std's.
 ///
 /// A panic or a kill while writing poisons it, as std's. The rules of [`Mutex`](super::Mutex) for
 /// kills, deadlines and unwinding hold here as well. The rules for deadlocks hold while a writer
@@ -53,8 +54,8 @@ impl<T: ?Sized> RefUnwindSafe for RwLock<T> {}
 #[must_use = "if unused the RwLock will immediately unlock"]
 pub struct RwLockReadGuard<'a, T: ?Sized> {
     lock: &'a Lock<ALL>,
-    /// A pointer and not a reference to the lock, which would make the guard invariant in `T`. It
-    /// keeps the guard on its thread.
+    /// A pointer to the value, because a reference to the `RwLock` would make the guard invariant
+    /// in `T`. It keeps the guard on its thread.
     value: NonNull<T>,
     borrow: PhantomData<&'a T>,
 }
@@ -96,8 +97,8 @@ impl<T: ?Sized> RwLock<T> {
     /// The guard in an error, if the lock is poisoned.
     ///
     /// # Panics
-    /// If it would have to wait inside [`no_switch`](crate::task::no_switch), or for the caller
-    /// itself, which writes.
+    /// If it would have to wait inside [`no_switch`](crate::task::no_switch), or if the caller
+    /// itself has the lock for writing.
     #[track_caller]
     #[inline]
     pub fn read(&self) -> LockResult<RwLockReadGuard<'_, T>> {
@@ -129,8 +130,8 @@ impl<T: ?Sized> RwLock<T> {
     /// The guard in an error, if the lock is poisoned.
     ///
     /// # Panics
-    /// If it would have to wait inside [`no_switch`](crate::task::no_switch), or for the caller
-    /// itself, which writes.
+    /// If it would have to wait inside [`no_switch`](crate::task::no_switch), or if the caller
+    /// itself has the lock for writing.
     #[track_caller]
     #[inline]
     pub fn write(&self) -> LockResult<RwLockWriteGuard<'_, T>> {

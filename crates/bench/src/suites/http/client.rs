@@ -1,4 +1,4 @@
-//! A client that compares every byte.
+//! A client that compares every byte of a body.
 
 use std::io::{self, Read, Write};
 use std::net::{Ipv4Addr, TcpStream};

@@ -28,7 +28,9 @@ impl FromStr for Mode {
     fn from_str(text: &str) -> Result<Mode, String> {
         match u32::from_str_radix(text, 8) {
             Ok(mode) if mode <= 0o777 && !text.starts_with('+') => Ok(Mode(mode)),
-            _ => Err(format!("{text:?} is not a mode: write octal digits, such as 660")),
+            _ => Err(format!(
+                "{text:?} is not a mode from 0 to 777: write octal digits, such as 660"
+            )),
         }
     }
 }

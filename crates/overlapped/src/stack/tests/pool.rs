@@ -288,14 +288,14 @@ fn a_coroutine_runs_on_a_pooled_stack_and_gives_it_back() {
 fn a_hundred_thousand_guarded_stacks_are_few_mappings() {
     let test = "a_hundred_thousand_guarded_stacks_are_few_mappings";
     if case().is_none() {
-        // Alone: if guard marks failed here, it would use up the mappings of the other tests.
+        // Alone: without MADV_GUARD_INSTALL it would use up the mappings of the other tests.
         let output = child(module_path!(), test, "child");
         return assert!(output.status.success(), "{output:?}");
     }
     let release = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap();
     let mut numbers = release.split(['.', '-']).map_while(|part| part.parse::<u32>().ok());
     if (numbers.next(), numbers.next()) < (Some(6), Some(13)) {
-        return println!("skipped: Linux {release} has no guard marks");
+        return println!("skipped: Linux {release} has no MADV_GUARD_INSTALL");
     }
     let before = mappings();
     let mut pool = Pool::new(config(100_000));

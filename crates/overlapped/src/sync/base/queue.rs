@@ -118,7 +118,7 @@ impl<W> Queue<W> {
     }
 
     /// Finds a waiter that has been granted what it wants, has not left yet, and wants something
-    /// that `is` accepts. Checks every entry.
+    /// that `is` accepts. May have to check every entry.
     pub(in crate::sync) fn find_granted(&self, is: impl Fn(&W) -> bool) -> Option<Key> {
         let found = |slot: &Slot<W>| slot.granted && slot.want.as_ref().is_some_and(&is);
         self.slots.iter().position(found).map(|at| Key(at as u32))

@@ -9,8 +9,9 @@
 //!
 //! A value lies in `values`, or with its blocked sender, until a receiver that runs takes it: a
 //! wake only says that another check is worthwhile. So a receiver that is killed on its way has
-//! nothing to lose; if it was woken for a value, it wakes the next receiver. A sender's value is
-//! its own until the state says otherwise, whatever ends its wait.
+//! nothing to lose; if it was woken for a value, it wakes the next receiver. A blocked
+//! sender owns its value until a receiver has taken it. If the wait ends before that, for whatever
+//! reason, the sender has the value back.
 //!
 //! With no room (a rendezvous), a value is taken in only for a receiver that waits.
 //!
@@ -221,7 +222,8 @@ impl<T> Shared<T> {
         let key = state.blocked.push(Some(value), waker);
         drop(state);
         let sender = Blocked { shared: self, key };
-        // A sender that is parked for good stays in the queue: its value has yet to be taken in.
+        // No clean-up for a tasklet that is abandoned in this wait: its entry stays in the queue,
+        // so that the value can still be received.
         if wait.park("room in a channel between threads", deadline()) == Woken::Killed {
             leave();
         }
@@ -282,7 +284,7 @@ impl<T> Shared<T> {
         }
     }
 
-    /// Tells whether a receive would not wait.
+    /// Tells whether a receive would not wait, for a channel that has room.
     pub(in crate::sync) fn is_ready(&self) -> bool {
         let state = lock(&self.state);
         state.senders == 0 || !state.values.is_empty()
@@ -303,7 +305,7 @@ impl<T> Shared<T> {
         wake_all(wakers);
     }
 
-    /// Returns the number of values that have not been received.
+    /// Returns the number of values that have not been received, those of blocked senders included.
     pub(in crate::sync) fn len(&self) -> usize {
         let state = lock(&self.state);
         state.values.len() + state.blocked.waiting()

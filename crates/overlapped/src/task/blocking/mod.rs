@@ -1,4 +1,5 @@
-//! Waits for work outside of the port: on a thread of a pool, or at once, in place.
+//! Waits for work outside of the port: on a thread of the pool, on a thread of its own, or at once
+//! on the calling thread.
 
 mod in_place;
 mod job;

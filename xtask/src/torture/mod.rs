@@ -8,12 +8,11 @@
 
 mod cases;
 mod checked;
-mod emulated;
+mod elsewhere;
 mod figure;
 mod fuzz;
 mod programs;
 mod table;
-mod wine;
 
 use std::path::Path;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -131,8 +130,8 @@ fn perform(root: &Path, case: &Case, port: Port) -> anyhow::Result<Result<String
         }
         Answer::Fuzzers(targets) => fuzz::all(root, targets),
         Answer::Under(tool) => checked::run(root, tool, port),
-        Answer::Emulated => emulated::run(root, port),
-        Answer::Wine => wine::run(root, port),
+        Answer::Emulated => elsewhere::emulated::run(root, port),
+        Answer::Wine => elsewhere::wine::run(root, port),
         Answer::Watched(program) => checked::watched(root, case.id, program, port),
         Answer::StdTests => Ok(match std_tests::run(root, None, Some(port))? {
             Outcome::Missing(remedy) => Err(format!("SKIPPED: {remedy}")),

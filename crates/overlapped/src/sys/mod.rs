@@ -5,6 +5,7 @@
 //! |---|---|
 //! | `unix` | calls that Unix systems share: the names that the other modules use |
 //! | `windows` | the same names there, as far as they are used |
+//! | `errno` | questions about codes of errors, which are alike everywhere |
 //! | `socket` | options of sockets, by socket2, which are alike everywhere |
 //! | `linux`, `bsd` | calls that differ, under the same names (`native`), for `unix` |
 //! | `lock` | the library's inner lock and condition variable |
@@ -14,6 +15,7 @@
 
 #[cfg(all(unix, not(target_os = "linux")))]
 mod bsd;
+pub(crate) mod errno;
 #[cfg(target_os = "linux")]
 mod linux;
 pub(crate) mod lock;

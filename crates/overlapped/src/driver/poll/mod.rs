@@ -342,5 +342,5 @@ fn is_receive(op: &Op) -> bool {
 }
 
 fn code_of(error: &io::Error) -> i32 {
-    error.raw_os_error().unwrap_or(errno::INVALID)
+    error.raw_os_error().unwrap_or(errno::UNKNOWN)
 }

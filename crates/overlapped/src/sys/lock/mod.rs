@@ -62,8 +62,10 @@ impl<T> Mutex<T> {
     }
 
     /// Takes the lock if it is free.
-    #[cfg_attr(any(miri, overlapped_loom), allow(dead_code, reason = "`locals` uses it"))]
-    #[cfg_attr(not(target_os = "linux"), allow(dead_code, reason = "`locals` uses it"))]
+    #[cfg_attr(
+        any(miri, overlapped_loom, not(target_os = "linux")),
+        allow(dead_code, reason = "`locals` uses it, which is not everywhere")
+    )]
     pub(crate) fn try_lock(&self) -> Option<MutexGuard<'_, T>> {
         self.raw.try_lock().then(|| MutexGuard { mutex: self, thread: PhantomData })
     }

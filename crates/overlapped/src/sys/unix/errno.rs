@@ -14,48 +14,17 @@ pub(crate) const INTERRUPTED: i32 = libc::EINTR;
 /// The errno of a call that makes no sense.
 pub(crate) const INVALID: i32 = libc::EINVAL;
 
+/// The errno of a call with an argument that has no meaning.
+pub(crate) const INVALID_ARGUMENT: i32 = INVALID;
+
+/// The errno of an allocation for which there is no memory, or no room in a limit.
+pub(crate) const NO_MEMORY: i32 = libc::ENOMEM;
+
+/// The errno that stands for an error without one.
+pub(crate) const UNKNOWN: i32 = libc::EIO;
+
 /// The errno of an operation that was asked to end early.
 pub(crate) const CANCELLED: i32 = libc::ECANCELED;
-
-/// Returns the error with this code.
-#[cold]
-pub(crate) fn error(code: i32) -> io::Error {
-    io::Error::from_raw_os_error(code)
-}
-
-/// Tells whether `error` has the code of a call that would have to wait. (An error of this
-/// library that says why a caller may not wait is of the same kind, but has no code.)
-pub(crate) fn says_would_block(error: &io::Error) -> bool {
-    error.raw_os_error() == Some(WOULD_BLOCK)
-}
-
-/// Tells whether `error` says that a wait ended at its time limit.
-pub(crate) fn says_at_limit(error: &io::Error) -> bool {
-    error.raw_os_error() == Some(AT_LIMIT)
-}
-
-/// Tells whether `error` says that an operation ended early and has done nothing.
-pub(crate) fn says_cancelled(error: &io::Error) -> bool {
-    error.raw_os_error().is_some_and(|code| is_cancelled(-code))
-}
-
-/// Returns the error of an operation that ended early and has done nothing.
-#[cold]
-pub(crate) fn cancelled() -> io::Error {
-    error(CANCELLED)
-}
-
-/// Returns the error of a call with an argument that has no meaning.
-#[cold]
-pub(crate) fn invalid_argument() -> io::Error {
-    error(libc::EINVAL)
-}
-
-/// Returns the error of an allocation for which there is no memory, or no room in a limit.
-#[cold]
-pub(crate) fn no_memory() -> io::Error {
-    error(libc::ENOMEM)
-}
 
 /// Tells whether `error` says that memory or another resource is missing now, as opposed to never
 /// being available.
@@ -101,11 +70,6 @@ pub(crate) fn is_not_cached(result: i32) -> bool {
     result == -libc::EAGAIN || result == -libc::EOPNOTSUPP
 }
 
-/// Tells whether `result` says that the call would have to wait.
-pub(crate) fn is_would_block(result: i32) -> bool {
-    result == -libc::EAGAIN
-}
-
 /// Tells whether `result` says that a connect goes on in the kernel.
 pub(crate) fn is_under_way(result: i32) -> bool {
     result == -libc::EINPROGRESS
@@ -127,19 +91,9 @@ pub(crate) fn retried(mut call: impl FnMut() -> isize) -> i32 {
         if result >= 0 {
             return i32::try_from(result).expect("lengths were clamped");
         }
-        match errno() {
-            libc::EINTR => {}
-            errno => return -errno,
+        match io::Error::last_os_error().raw_os_error() {
+            Some(libc::EINTR) => {}
+            errno => return -errno.expect("an error of the system has a number"),
         }
     }
-}
-
-/// Returns the value of a result in the kernel's form, or its error.
-pub(crate) fn to_result(result: i32) -> io::Result<i32> {
-    if result < 0 { Err(io::Error::from_raw_os_error(-result)) } else { Ok(result) }
-}
-
-/// Returns the code of the call that has just failed on this thread.
-pub(crate) fn errno() -> i32 {
-    io::Error::last_os_error().raw_os_error().expect("an error of the system has a number")
 }

@@ -3,7 +3,7 @@
 use std::os::fd::RawFd;
 use std::time::Duration;
 
-use super::errno::errno;
+use crate::sys::errno::errno;
 use crate::sys::native::abi::POLLRDHUP;
 use crate::sys::{clock, native};
 

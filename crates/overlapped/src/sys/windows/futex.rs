@@ -21,7 +21,7 @@ pub(crate) fn wait(word: &Word, expected: u32, limit: Option<Duration>) -> bool 
     // SAFETY: both addresses are of four bytes that stay valid during the call.
     let woken =
         unsafe { WaitOnAddress(address, compared, size_of::<u32>(), milliseconds(limit)) } != 0;
-    woken || super::errno::errno() as u32 != TIMED_OUT
+    woken || crate::sys::errno::errno() as u32 != TIMED_OUT
 }
 
 /// Wakes one waiter of `word`.

@@ -10,8 +10,8 @@ use windows_sys::Win32::Networking::WinSock::{
 };
 
 use super::descriptor::Raw;
-use super::errno::errno;
 use crate::sys::clock;
+use crate::sys::errno::errno;
 use crate::sys::thread::sleep;
 
 /// The direction of a wait.

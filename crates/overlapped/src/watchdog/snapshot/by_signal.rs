@@ -201,9 +201,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_child_of_fork_may_ask_although_a_question_of_its_parents_was_open() {
+    fn an_open_question_that_is_forgotten_leaves_the_place_free() {
         let name = "watchdog::snapshot::by_signal::tests::\
-                    a_child_of_fork_may_ask_although_a_question_of_its_parents_was_open";
+                    an_open_question_that_is_forgotten_leaves_the_place_free";
         testkit::alone(name, || {
             let last = PLACE.state.load(Ordering::Acquire);
             PLACE.state.store(last | ASKED, Ordering::Release);

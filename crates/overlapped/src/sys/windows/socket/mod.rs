@@ -17,7 +17,7 @@ use windows_sys::Win32::Networking::WinSock::{
 };
 
 use super::descriptor::Raw;
-use super::errno;
+use crate::sys::errno;
 
 /// Returns the socket's number.
 pub(crate) fn raw_of(socket: BorrowedSocket<'_>) -> Raw {

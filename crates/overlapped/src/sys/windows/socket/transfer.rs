@@ -8,10 +8,10 @@ use windows_sys::Win32::Networking::WinSock::{
 };
 
 use super::super::descriptor::Raw;
-use super::super::errno::errno;
 use super::super::readiness::{Interest, poll_now};
 use super::address::SocketAddrBuf;
 use super::message::Message;
+use crate::sys::errno::errno;
 
 /// The flag of a receive that leaves the bytes in place.
 pub(crate) const PEEK: i32 = MSG_PEEK;

@@ -7,10 +7,11 @@
 use std::path::Path;
 use std::time::Duration;
 
-use super::figure::parted;
+use super::{print, skip};
 use crate::counted::Counted;
 use crate::exec::{self, Invocation};
 use crate::port::Port;
+use crate::torture::figure::parted;
 
 const TARGET: &str = "aarch64-unknown-linux-gnu";
 const LINKER: &str = "aarch64-linux-gnu-gcc";
@@ -52,7 +53,7 @@ const LEFT_OUT: [(&str, &str); 16] = [
 const LIMIT: Duration = Duration::from_secs(30 * 60);
 
 /// Runs the tests, and returns the number that passed, or the reason why there is no figure.
-pub(super) fn run(root: &Path, port: Port) -> anyhow::Result<Result<String, String>> {
+pub(in crate::torture) fn run(root: &Path, port: Port) -> anyhow::Result<Result<String, String>> {
     for (probe, remedy) in [
         (Invocation::new(LINKER, "--version"), "apt install gcc-aarch64-linux-gnu"),
         (Invocation::new("qemu-aarch64", "--version"), "apt install qemu-user"),
@@ -63,16 +64,13 @@ pub(super) fn run(root: &Path, port: Port) -> anyhow::Result<Result<String, Stri
     }
     let mut passed = 0;
     for tests in TESTS {
-        let mut tests =
-            Invocation::cargo(&format!("test --no-fail-fast --target {TARGET} {tests}"))
-                .env("CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_LINKER", LINKER)
-                .env("CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_RUNNER", RUNNER)
-                .env("OVERLAPPED_PORT", port.name())
-                .arg("--")
-                .arg("--show-output");
-        for (name, _) in LEFT_OUT {
-            tests = tests.arg("--skip").arg(name);
-        }
+        let tests = Invocation::cargo(&format!("test --no-fail-fast --target {TARGET} {tests}"))
+            .env("CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_LINKER", LINKER)
+            .env("CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_RUNNER", RUNNER)
+            .env("OVERLAPPED_PORT", port.name())
+            .arg("--")
+            .arg("--show-output");
+        let tests = skip(tests, &LEFT_OUT);
         println!("$ {tests}");
         let ran = exec::run(root, &tests, LIMIT)?;
         let counted = Counted::parse(&ran.lines);
@@ -82,9 +80,7 @@ pub(super) fn run(root: &Path, port: Port) -> anyhow::Result<Result<String, Stri
         }
         passed += counted.passed;
     }
-    for (name, lacking) in LEFT_OUT {
-        println!("SKIPPED: {name}: missing: {lacking}");
-    }
+    print(&LEFT_OUT);
     let figure = format!(
         "{} checks: tests passed on 64-bit Arm, emulated; {} left out for what is missing there",
         parted(passed),

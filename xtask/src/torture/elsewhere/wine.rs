@@ -10,11 +10,12 @@
 use std::path::Path;
 use std::time::Duration;
 
-use super::figure::parted;
+use super::{print, skip};
 use crate::counted::Counted;
 use crate::exec::{self, Invocation};
 use crate::folders;
 use crate::port::Port;
+use crate::torture::figure::parted;
 
 const TARGET: &str = "x86_64-pc-windows-gnu";
 const COMPILER: &str = "/usr/bin/rustc";
@@ -47,7 +48,7 @@ const RANDOM: &str = "\
 const LIMIT: Duration = Duration::from_secs(30 * 60);
 
 /// Runs the tests, and returns the number that passed, or the reason why there is no figure.
-pub(super) fn run(root: &Path, port: Port) -> anyhow::Result<Result<String, String>> {
+pub(in crate::torture) fn run(root: &Path, port: Port) -> anyhow::Result<Result<String, String>> {
     for (program, package) in [
         (COMPILER, "rustc-web rust-web-src"),
         (LINKER, "gcc-mingw-w64-x86-64-win32"),
@@ -88,12 +89,10 @@ pub(super) fn run(root: &Path, port: Port) -> anyhow::Result<Result<String, Stri
     let stopped = exec::run(root, &stop, LIMIT);
     let counted = tested?;
     stopped?;
-    for (name, reason) in LEFT_OUT {
-        println!("SKIPPED: {name}: {reason}");
-    }
+    print(&LEFT_OUT);
     Ok(counted.map(|counted| {
-        let (passed, left_out) = (parted(counted.passed), LEFT_OUT.len());
-        format!("{passed} checks: tests passed by Wine; {left_out} left out")
+        let passed = parted(counted.passed);
+        format!("{passed} checks: tests passed by Wine; {} left out", LEFT_OUT.len())
     }))
 }
 
@@ -107,7 +106,7 @@ fn test(
         "test --no-fail-fast -Zbuild-std=std,panic_unwind,test --target {TARGET} -p overlapped \
          {TESTS}"
     );
-    let mut tests = with_prefix(Invocation::cargo(&arguments))
+    let tests = with_prefix(Invocation::cargo(&arguments))
         .env("RUSTC", COMPILER)
         .env("RUSTC_BOOTSTRAP", "1")
         .env("CARGO_TARGET_DIR", &folder.to_string_lossy())
@@ -116,9 +115,7 @@ fn test(
         .env("OVERLAPPED_PORT", port.name())
         .arg("--")
         .arg("--show-output");
-    for (name, _) in LEFT_OUT {
-        tests = tests.arg("--skip").arg(name);
-    }
+    let tests = skip(tests, &LEFT_OUT);
     println!("$ {tests}");
     let ran = exec::run(root, &tests, LIMIT)?;
     let counted = Counted::parse(&ran.lines);

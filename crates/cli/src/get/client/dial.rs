@@ -281,8 +281,7 @@ struct ForwardedStream {
     /// `http://HOST:PORT`
     origin: String,
     authorization: Option<String>,
-    is_at_start: bool,
-    /// The last bytes that were sent, as many as an end of a head has.
+    /// The last bytes that were sent, as many as an end of a head has: a request begins behind one.
     tail: Vec<u8>,
 }
 
@@ -295,8 +294,7 @@ impl ForwardedStream {
             stream,
             origin: format!("http://{authority}"),
             authorization: proxy.authorization(),
-            is_at_start: true,
-            tail: Vec::new(),
+            tail: END_OF_HEAD.to_vec(),
         }
     }
 
@@ -320,12 +318,11 @@ impl Transport for ForwardedStream {
 
     fn transmit_output(&mut self, amount: usize, limit: NextTimeout) -> Result<(), Error> {
         let output = self.stream.buffers().output()[..amount].to_vec();
-        let output = if self.is_at_start { self.rewritten(&output) } else { output };
+        let output = if self.tail == END_OF_HEAD { self.rewritten(&output) } else { output };
         // An empty line may be cut in two.
         let tail = self.tail.iter().chain(&output).copied().rev().take(END_OF_HEAD.len());
         self.tail = tail.collect();
         self.tail.reverse();
-        self.is_at_start = self.tail == END_OF_HEAD;
         let mut rest = &output[..];
         while !rest.is_empty() {
             let space = self.stream.buffers().output();

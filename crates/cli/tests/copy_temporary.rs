@@ -19,22 +19,24 @@ fn temporary_files(folder: &Path) -> Vec<PathBuf> {
     names.filter(|path| path.to_string_lossy().contains(".overlapped-")).collect()
 }
 
-/// Copies `source` into `target` with named temporary files, and sends the signal while one exists.
-/// Returns the temporary files of that moment.
+/// Copies `source` into `target` with named temporary files, and sends the signal while a begun
+/// one exists. Returns the begun temporary files of that moment.
 fn catch(port: &str, folder: &Path, target: &str, signal: Signal) -> (Child, Vec<PathBuf>) {
+    // An empty one may not be locked yet: it is created anew if it is removed.
+    let is_begun = |file: &PathBuf| file.metadata().is_ok_and(|found| found.len() > 0);
+    let into = folder.join(target).join("source");
+    let begun_files = || temporary_files(&into).into_iter().filter(is_begun).collect::<Vec<_>>();
     for _ in 0..200 {
         let mut command = copy_command(port, folder, &["--jobs", "2", "--sync", "source", target]);
         command.env("OVERLAPPED_COPY_NAMED", "1").stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().unwrap();
-        let into = folder.join(target).join("source");
         while child.try_wait().unwrap().is_none() {
-            if !temporary_files(&into).is_empty() {
+            // A signal at the first sight of a file, before its first byte, would catch none ever.
+            if !begun_files().is_empty() {
                 send(&child, signal);
                 wait_for_standstill(&child);
-                // It may have got its final name meanwhile. An empty one may not be locked yet: it
-                // is created anew if it is removed.
-                let is_begun = |file: &PathBuf| file.metadata().is_ok_and(|found| found.len() > 0);
-                let left: Vec<_> = temporary_files(&into).into_iter().filter(is_begun).collect();
+                // It may have got its final name meanwhile.
+                let left = begun_files();
                 if !left.is_empty() {
                     return (child, left);
                 }
